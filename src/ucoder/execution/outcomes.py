@@ -1,0 +1,106 @@
+"""What running a program can come to: plain, frozen, typed records.
+
+Two levels are kept apart. A `ProgramStatus` says what happened to the program as a whole; an
+`Outcome` says what one call came to. `SANDBOX_FAILED` on either level is our fault, not the
+program's: it is never a vote and never a wrong answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OutcomeKind(StrEnum):
+    """What one call of the entry point came to."""
+
+    RETURNED = "returned"
+    RAISED = "raised"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    NOT_REPRESENTABLE = "not_representable"
+    SANDBOX_FAILED = "sandbox_failed"
+
+
+class ProgramStatus(StrEnum):
+    """What happened to the program as a whole."""
+
+    LOADED = "loaded"
+    """The module ran and the entry point was called; see the outcomes."""
+    DOES_NOT_COMPILE = "does_not_compile"
+    FAILED_TO_LOAD = "failed_to_load"
+    """The module raised, timed out or ran out of memory before any call."""
+    NO_ENTRY_POINT = "no_entry_point"
+    KILLED = "killed"
+    """The program's process died by itself (a signal, `os._exit`, too many processes) in a call or
+    while loading. A call that it died in is RAISED with the text `killed: ...`; the outcomes of
+    the other calls stand. A process that was killed for its time is TIMED_OUT, not KILLED."""
+    SANDBOX_FAILED = "sandbox_failed"
+
+
+class Verdict(StrEnum):
+    """What a program came to against a test script."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    SANDBOX_FAILED = "sandbox_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One call's result.
+
+    Attributes:
+        kind: What the call came to.
+        text: For RETURNED the canonical text of the value (see `ucoder.execution.canonical`);
+            for RAISED the exception's type name, a colon and the start of its message;
+            for NOT_REPRESENTABLE the offending type's name; otherwise a short detail or "".
+    """
+
+    kind: OutcomeKind
+    text: str = ""
+
+    @property
+    def executed(self) -> bool:
+        """Whether the call returned a value: Exec(r, t) is not bottom (definition 2.3)."""
+        return self.kind is OutcomeKind.RETURNED
+
+
+@dataclass(frozen=True, slots=True)
+class CallReport:
+    """One program called on many inputs.
+
+    Attributes:
+        status: What happened to the program as a whole.
+        detail: Why, where the status is not LOADED: a message for people.
+        outcomes: One outcome an input, in the order of the inputs, always of their length. Where
+            the program could not be called at all, each of them says why. An input that is no
+            canonical tuple is SANDBOX_FAILED by itself: the caller's fault, not the program's.
+        cpu_s: CPU seconds that the program's process used, NaN where unknown.
+        wall_s: Seconds from the program's start to its end, NaN where unknown.
+    """
+
+    status: ProgramStatus
+    outcomes: tuple[Outcome, ...]
+    detail: str = ""
+    cpu_s: float = float("nan")
+    wall_s: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """One program run against a test script.
+
+    Attributes:
+        verdict: Whether the script ended normally.
+        detail: Why not, where it did not: a message for people.
+        cpu_s: CPU seconds used, NaN where unknown.
+        wall_s: Seconds from start to end, NaN where unknown.
+    """
+
+    verdict: Verdict
+    detail: str = ""
+    cpu_s: float = float("nan")
+    wall_s: float = float("nan")

@@ -1,0 +1,253 @@
+"""A pool of warm workers, and what both local providers share.
+
+Programs queue for a free worker. A worker that dies, hangs or sends nonsense is replaced, and
+its program is tried once more on a fresh one; if that one is lost as well, the program is
+reported as SANDBOX_FAILED. Workers are also replaced after a number of programs, and when one
+says that it could not clean up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any, Final, Self, TypeVar
+
+from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
+from ucoder.execution.outcomes import (
+    CallReport,
+    CheckReport,
+    Outcome,
+    OutcomeKind,
+    ProgramStatus,
+    Verdict,
+)
+from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
+from ucoder.execution.protocol import Limits
+from ucoder.execution.replies import MalformedReply, call_report, check_report, longest_reply
+
+PROGRAMS_PER_WORKER: Final = 2000
+"""A worker is replaced after so many programs, in case something builds up in it."""
+
+ANSWER_MARGIN_S: Final = 5.0
+"""How much longer than its program a worker may take before it counts as stuck."""
+
+_ATTEMPTS: Final = 2
+_LEAST_MEMORY_MIB: Final = 128
+
+
+_Report = TypeVar("_Report", CallReport, CheckReport)
+
+
+class _Slot:
+    """A place for one worker; empty before the first program and after a loss."""
+
+    worker: WorkerProcess | None = None
+
+
+class PooledExecutor(ABC):
+    """An executor over local worker processes; a provider says how to start one."""
+
+    name: str
+
+    def __init__(self, limits: Limits | None = None, n_workers: int | None = None) -> None:
+        """Prepare an executor; nothing starts before it is entered.
+
+        Args:
+            limits: What one program may use; the defaults of `Limits` where None.
+            n_workers: Programs that run at a time; as many as this process may use cores
+                where None.
+
+        Raises:
+            ConfigError: A limit or the number of workers is out of range.
+        """
+        self.limits = limits or Limits()
+        self.n_workers = _n_cores() if n_workers is None else n_workers
+        _refuse_nonsense(self.limits, self.n_workers)
+        self._is_open = False
+        # None in the queue wakes those who wait for a worker that will never come free.
+        self._free: asyncio.Queue[_Slot | None] = asyncio.Queue()
+        self._busy: set[_Slot] = set()
+        self._quiet = asyncio.Event()
+        self._ending: set[asyncio.Future[str]] = set()
+
+    @abstractmethod
+    async def _prepare(self) -> None:
+        """Find out how to start workers here.
+
+        Raises:
+            SandboxUnavailable: They cannot start on this machine.
+        """
+
+    @abstractmethod
+    def _launch(self) -> Launch:
+        """Say how to start one worker."""
+
+    async def __aenter__(self) -> Self:
+        """Start the workers.
+
+        Raises:
+            SandboxUnavailable: They cannot start on this machine.
+        """
+        assert not self._is_open, "the executor is open already"
+        await self._prepare()
+        slots = [_Slot() for _ in range(self.n_workers)]
+        starts = await asyncio.gather(*map(self._fill, slots), return_exceptions=True)
+        self._free = asyncio.Queue()
+        for slot in slots:
+            self._free.put_nowait(slot)
+        self._quiet.set()
+        self._is_open = True
+        failures = [failure for failure in starts if isinstance(failure, BaseException)]
+        if failures:
+            await self.__aexit__()
+            if isinstance(failures[0], WorkerLost):
+                raise SandboxUnavailable(f"{self.name}: no worker came up: {failures[0]}")
+            raise failures[0]
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """End every worker. Programs under way are cut off; their callers get SandboxClosed."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        idle = [self._free.get_nowait() for _ in range(self._free.qsize())]
+        self._free.put_nowait(None)
+        for slot in self._busy:
+            if slot.worker is not None:
+                slot.worker.kill()
+        stops = [slot.worker.stop() for slot in idle if slot and slot.worker]
+        await asyncio.gather(*stops, return_exceptions=True)
+        await self._quiet.wait()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    async def call(self, source: str, entry_point: str, inputs: Sequence[str]) -> CallReport:
+        """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
+        n_inputs, limit = len(inputs), self.limits.output_limit_bytes
+        timeout_s = self.limits.program_timeout_s
+        try:
+            return await self._submit(
+                self._request(source, entry_point, inputs, timeout_s),
+                timeout_s,
+                longest_reply(n_inputs, limit),
+                lambda reply: call_report(reply, n_inputs, limit),
+            )
+        except WorkerLost as lost:
+            outcome = Outcome(OutcomeKind.SANDBOX_FAILED, str(lost))
+            status = ProgramStatus.SANDBOX_FAILED
+            return CallReport(status, (outcome,) * n_inputs, detail=str(lost))
+
+    async def check(self, source: str, timeout_s: float | None = None) -> CheckReport:
+        """Run `source` as a script and say how it ended; see `Executor.check`."""
+        timeout_s = self.limits.program_timeout_s if timeout_s is None else timeout_s
+        request = self._request(source, None, (), timeout_s)
+        try:
+            return await self._submit(request, timeout_s, longest_reply(1, 0), check_report)
+        except WorkerLost as lost:
+            return CheckReport(Verdict.SANDBOX_FAILED, detail=str(lost))
+
+    def _request(
+        self, source: str, entry_point: str | None, inputs: Sequence[str], timeout_s: float
+    ) -> bytes:
+        limits = self.limits
+        request = {
+            "source": source,
+            "entry_point": entry_point,
+            "inputs": list(inputs),
+            "timeout_s": timeout_s,
+            "call_timeout_s": limits.call_timeout_s,
+            "memory_limit_mib": limits.memory_limit_mib,
+            "output_limit_bytes": limits.output_limit_bytes,
+            "n_processes": limits.n_processes,
+            "file_size_mib": limits.file_size_mib,
+        }
+        return json.dumps(request).encode()
+
+    async def _submit(
+        self,
+        request: bytes,
+        timeout_s: float,
+        max_reply: int,
+        read: Callable[[dict[str, Any]], _Report],
+    ) -> _Report:
+        """Run one program on a free worker, and once more if that worker is lost.
+
+        Raises:
+            WorkerLost: Both were.
+            SandboxClosed: The executor is not open, or was closed meanwhile.
+        """
+        self._refuse_if_closed()
+        slot = await self._free.get()
+        if slot is None:
+            self._free.put_nowait(None)
+            raise SandboxClosed(f"the {self.name} executor was closed")
+        self._busy.add(slot)
+        self._quiet.clear()
+        lost: Exception | None = None
+        try:
+            for _ in range(_ATTEMPTS):
+                self._refuse_if_closed()
+                try:
+                    worker = slot.worker or await self._fill(slot)
+                    self._refuse_if_closed()
+                    reply = await worker.exchange(request, timeout_s + ANSWER_MARGIN_S, max_reply)
+                    report = read(reply)
+                except (WorkerLost, MalformedReply) as error:
+                    lost = error
+                    self._discard(slot)
+                    continue
+                if reply.get("retire") is not False or worker.n_programs >= PROGRAMS_PER_WORKER:
+                    self._discard(slot)
+                return report
+            self._refuse_if_closed()
+            raise WorkerLost(f"{_ATTEMPTS} workers were lost on it; the last: {lost}")
+        except (asyncio.CancelledError, SandboxClosed):
+            self._discard(slot)  # it may still be working on this program
+            raise
+        finally:
+            self._busy.discard(slot)
+            self._free.put_nowait(slot)
+            if not self._busy:
+                self._quiet.set()
+
+    def _refuse_if_closed(self) -> None:
+        if not self._is_open:
+            raise SandboxClosed(f"the {self.name} executor is not open; use it in `async with`")
+
+    async def _fill(self, slot: _Slot) -> WorkerProcess:
+        slot.worker = await WorkerProcess.start(self._launch())
+        return slot.worker
+
+    def _discard(self, slot: _Slot) -> None:
+        """Kill a slot's worker and let it end in the background; the slot fills on demand."""
+        worker, slot.worker = slot.worker, None
+        if worker is not None:
+            worker.kill()
+            ending = asyncio.ensure_future(worker.end())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+
+def _n_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # fewer than the machine has, in many containers
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _refuse_nonsense(limits: Limits, n_workers: int) -> None:
+    faults = [
+        f"{name}={value!r}: must be a finite number above 0"
+        for name, value in [*asdict(limits).items(), ("n_workers", n_workers)]
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0)
+    ]
+    if limits.memory_limit_mib < _LEAST_MEMORY_MIB:
+        faults.append(
+            f"memory_limit_mib={limits.memory_limit_mib}: the interpreter itself needs "
+            f"{_LEAST_MEMORY_MIB}"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))

@@ -1,0 +1,40 @@
+"""The provider without a sandbox, for machines where none can start.
+
+It bounds time, memory, file size and open files of a program, and nothing else. A program that
+runs here can read and change everything that the calling user can: files, other processes, the
+network. It can leave processes behind (a new session escapes the group that is killed), fork
+without bound, and write outside its directory. It is reached only by naming `unsafe-process`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ucoder.errors import SandboxUnavailable
+from ucoder.execution.payload import ENVIRONMENT, FILES, worker_command
+from ucoder.execution.pool import PooledExecutor
+from ucoder.execution.process import Launch
+
+
+class UnsafeProcessExecutor(PooledExecutor):
+    """Runs programs in warm interpreters under resource limits only. This is no sandbox."""
+
+    name = "unsafe-process"
+
+    async def _prepare(self) -> None:
+        if not hasattr(os, "pidfd_open"):
+            raise SandboxUnavailable("unsafe-process needs Linux 5.3 or newer (pidfd_open)")
+
+    def _launch(self) -> Launch:
+        directory = Path(tempfile.mkdtemp(prefix="ucoder-unsafe-"))
+        root = directory / "payload"
+        for name, source in FILES.items():
+            target = root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+        work = str(directory)
+        environment = {**ENVIRONMENT, "HOME": work, "TMPDIR": work}
+        return Launch(worker_command(str(root), "bare"), environment, directory)

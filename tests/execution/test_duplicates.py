@@ -1,0 +1,54 @@
+"""Which programs count as the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from ucoder.execution.duplicates import program_key
+
+BASE = "def f(x):\n    return x + 1\n"
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        "def f(x): # one more\n  return (x+1)",
+        'def f(x):\n    """Add one."""\n    return x + 1',
+        '"""A module."""\n\ndef f(x):\n    return x + 1\n',
+    ],
+)
+def test_looks_do_not_count(same: str) -> None:
+    assert program_key(same) == program_key(BASE)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "def f(y):\n    return y + 1\n",
+        "def f(x):\n    return x + 1.0\n",
+        "def f(x):\n    return x + True\n",
+        "def f(x):\n    return 1 + x\n",
+        "def f(x):\n    return x + 1\nf(2)",
+    ],
+)
+def test_meaning_counts(other: str) -> None:
+    assert program_key(other) != program_key(BASE)
+
+
+def test_docstrings_count_where_they_can_be_read() -> None:
+    one, two = (f'def f():\n    "{word}"\n    return f.__doc__' for word in ("a", "b"))
+    assert program_key(one) != program_key(two)
+
+
+def test_lines_count_where_they_can_be_read() -> None:
+    source = "import sys\ndef f(): return sys._getframe().f_lineno"
+    assert program_key(source) != program_key("\n" + source)
+
+
+@pytest.mark.parametrize("junk", ["def f(:", "\0", "\ud800", "(" * 10_000, "x" * 200_000, "'\\d'"])
+def test_any_text_has_a_key(junk: str) -> None:
+    assert program_key(junk) == program_key(junk) != program_key(junk + "!")
+
+
+def test_a_docstring_that_is_the_whole_body_leaves_a_body() -> None:
+    assert program_key('def f():\n    "x"') == program_key("def f(): pass")
