@@ -1,0 +1,5 @@
+"""`python -m ucoder`."""
+
+from ucoder.cli import main
+
+main()

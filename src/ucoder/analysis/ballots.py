@@ -1,0 +1,111 @@
+"""One problem's ballot, taken again from the stored records: what `show` and the report display.
+
+A selection stores the outcome only. Everything that it rests on (who is in which cluster, which
+inputs counted) follows from the records by the same pure rule, so it is computed, not stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from ucoder.consensus.selection import Ballot, Cluster, Rule, select
+from ucoder.execution.outcomes import Outcome
+from ucoder.records import Candidate, Execution, Problem, TestSuite
+
+if TYPE_CHECKING:
+    from ucoder.config import SolutionsConfig
+    from ucoder.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything about one problem in one iteration.
+
+    Attributes:
+        problem: The problem.
+        suite: Its inputs.
+        candidates: All of them, the refused ones among them.
+        executions: By program id.
+        ballot: What the rule makes of them.
+    """
+
+    problem: Problem
+    suite: TestSuite
+    candidates: tuple[Candidate, ...]
+    executions: Mapping[str, Execution]
+    ballot: Ballot
+
+    def outcomes(self, cluster: Cluster) -> tuple[Outcome, ...]:
+        """What the cluster's best member made of every input of the suite."""
+        return self.executions[cluster.members[0].program_id].outcomes
+
+
+def rule_of(config: SolutionsConfig) -> Rule:
+    """The thresholds that a run was configured with."""
+    return Rule(
+        rho=config.rho,
+        tau=config.tau,
+        min_input_support=config.min_input_support,
+        signature=config.signature,
+    )
+
+
+def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
+    """Count one problem's votes again.
+
+    Returns:
+        None where the problem has no suite or no candidates yet, or where a candidate's program
+        has not been run: half a ballot would show a winner that is none.
+
+    Raises:
+        DamagedShard: A table's file cannot be read.
+    """
+    suites = run.suites.get(problem.id)
+    candidates = run.candidates(iteration).get(problem.id)
+    executions = {e.program_id: e for e in run.executions(iteration).get(problem.id)}
+    waiting = any(c.reason is None and c.program_id not in executions for c in candidates)
+    if not suites or not candidates or waiting:
+        return None
+    predicted = [test_input.predicted for test_input in suites[0].inputs]
+    if any(len(e.outcomes) != len(predicted) for e in executions.values()):
+        return None  # the suite was made again since: these votes are on other inputs
+    rule = rule_of(run.config.solutions)
+    ballot = select(problem.id, iteration, candidates, executions, predicted, rule)
+    return Case(problem, suites[0], tuple(candidates), executions, ballot)
+
+
+def telling_inputs(case: Case, clusters: Sequence[Cluster], limit: int) -> tuple[int, ...]:
+    """The few inputs that show best where clusters differ, by position in the suite.
+
+    Greedy: each next input separates as many pairs of clusters as possible that none before it
+    has separated, then as many as possible at all; short inputs come first, because people read
+    them. With a single cluster there is nothing to tell apart: the shortest inputs.
+    """
+    outcomes = [case.outcomes(cluster) for cluster in clusters]
+    left = list(case.ballot.kept)
+    pairs = {
+        at: {(a, b) for a, b in combinations(range(len(clusters)), 2)
+             if outcomes[a][at] != outcomes[b][at]}
+        for at in left
+    }  # fmt: skip
+    if len(clusters) > 1:
+        left = [at for at in left if pairs[at]]
+    unseparated = set(combinations(range(len(clusters)), 2))
+    chosen: list[int] = []
+    while left and len(chosen) < limit:
+        best = min(
+            left,
+            key=lambda at: (
+                -len(pairs[at] & unseparated),
+                -len(pairs[at]),
+                len(case.suite.inputs[at].arguments),
+                at,
+            ),
+        )
+        chosen.append(best)
+        left.remove(best)
+        unseparated -= pairs[best]
+    return tuple(sorted(chosen))

@@ -1,0 +1,90 @@
+"""What each stage cost: seconds from the journal, sampled tokens from the records.
+
+Stages 1 to 3 run as one journey for each problem and are timed as one, under the name of the
+first; generation overlaps execution, so stage 5 has one time for both. Evaluations are timed by
+benchmark and model, such as `humaneval M0`: here they count as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ucoder.analysis.numbers import share
+from ucoder.records import NAN
+from ucoder.runs.journal import StageTime
+
+STAGES = (
+    "problems",
+    "ratings",
+    "interfaces",
+    "test_inputs",
+    "solutions",
+    "consolidation",
+    "evaluation",
+)
+"""The paper's six stages in its order (section 2.2), then the evaluation; named as the sections of
+the configuration."""
+
+
+_EVALUATION = re.compile(r".+ M\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """One stage over all iterations.
+
+    Attributes:
+        stage: Its name.
+        seconds: From the journal, NaN where it did not time the stage by this name.
+        tokens: Sampled from the model; None for a stage that samples none.
+        tokens_share: Of all sampled tokens, NaN without tokens.
+        finished: Whether every begun part of it came to its end; None where it was not timed.
+    """
+
+    stage: str
+    seconds: float
+    tokens: int | None
+    tokens_share: float
+    finished: bool | None
+
+
+def stage_costs(times: Sequence[StageTime], tokens: Mapping[str, int]) -> tuple[StageCost, ...]:
+    """Cost by stage, in the paper's order; names that the paper does not have come where they ran.
+
+    A stage is listed once it has seconds or tokens.
+    """
+    times = [
+        replace(time, stage="evaluation") if _EVALUATION.fullmatch(time.stage) else time
+        for time in times
+    ]
+    total = sum(tokens.values())
+    begun = [stage for stage in STAGES if tokens.get(stage) or _of(times, stage)]
+    for time in times:
+        if time.stage not in begun:
+            begun.insert(_place(time.stage, times, begun), time.stage)
+    costs = []
+    for stage in begun:
+        spans = _of(times, stage)
+        costs.append(
+            StageCost(
+                stage=stage,
+                seconds=sum(span.seconds for span in spans) if spans else NAN,
+                tokens=tokens.get(stage),
+                tokens_share=share(tokens[stage], total) if stage in tokens else NAN,
+                finished=all(span.finished for span in spans) if spans else None,
+            )
+        )
+    return tuple(costs)
+
+
+def _of(times: Sequence[StageTime], stage: str) -> list[StageTime]:
+    return [time for time in times if time.stage == stage]
+
+
+def _place(stage: str, times: Sequence[StageTime], begun: Sequence[str]) -> int:
+    """Before the first listed stage that began later than this one."""
+    names = [time.stage for time in times]
+    later = names[names.index(stage) + 1 :]
+    return next((at for at, name in enumerate(begun) if name in later), len(begun))

@@ -1,0 +1,5 @@
+"""The command line: `ucoder run`, `resume`, `status`, `show`, `eval`, `export`, `report`, `doctor`."""
+
+from ucoder.cli.app import main
+
+__all__ = ["main"]

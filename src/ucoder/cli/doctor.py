@@ -1,0 +1,130 @@
+"""`ucoder doctor`: each part of this machine that a run needs, checked by using it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ucoder.config import RunConfig
+from ucoder.errors import UcoderError
+from ucoder.execution.outcomes import OutcomeKind
+from ucoder.execution.providers import open_executor
+from ucoder.models import default_cache_dir, load_catalog
+from ucoder.packages import require
+from ucoder.workshop import Workshop
+
+MIN_MEMORY_GIB = 8.0
+MIN_DISK_GIB = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: what was looked at, whether it holds, and what was seen or is to be done."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+async def print_checkup(as_json: bool, out: Console) -> bool:
+    """Check everything; whether all of it holds."""
+    findings = [await _carefully(name, check) for name, check in _CHECKS.items()]
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        table = Table(title="ucoder doctor", title_justify="left")
+        for name in ("check", "", "what was seen"):
+            table.add_column(name, overflow="fold")
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
+            table.add_row(finding.check, mark, finding.detail)
+        out.print(table)
+    return all(finding.ok for finding in findings)
+
+
+async def _carefully(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(name, True, await check())
+    except UcoderError as error:
+        return Finding(name, False, str(error))
+
+
+async def _sandbox() -> str:
+    program = "import socket\ndef f(x):\n    socket.create_connection(('127.0.0.1', x), 1)\n"
+    honest = "def f(x):\n    return x + 1\n"
+    start = time.monotonic()
+    async with open_executor("bubblewrap", n_workers=1) as executor:
+        good = await executor.call(honest, "f", ["(1,)"])
+        bad = await executor.call(program, "f", ["(9,)"])
+    seconds = time.monotonic() - start
+    if good.outcomes[0].text != "2" or bad.outcomes[0].kind is OutcomeKind.RETURNED:
+        raise UcoderError(f"programs do not run as they should: {good}, {bad}")
+    return f"bubblewrap runs programs, without a network ({seconds:.1f} s with start-up)"
+
+
+async def _engine() -> str:
+    require("sampling with OpenVINO", "openvino_genai")
+    import openvino_genai
+
+    return f"openvino-genai {openvino_genai.__version__} loads"
+
+
+async def _trainer() -> str:
+    require("training", "torch", "trl", "peft", "datasets", extra="train")
+    return "torch, trl, peft and datasets are installed"
+
+
+async def _benchmark() -> str:
+    from ucoder.evaluation.humaneval import load_tasks
+
+    return f"HumanEval: {len(load_tasks())} tasks, checksum right"
+
+
+async def _model() -> str:
+    name = load_catalog().default
+    config = RunConfig()
+    workshop = Workshop(config)
+    cache = default_cache_dir()
+    from ucoder.models.artifacts import checkpoint_folder
+
+    entry = load_catalog().models[name]
+    if not checkpoint_folder(entry.sha256, cache).is_dir():
+        return f"{name} is not in {cache} yet; the first run fetches {entry.bytes / 1e6:.0f} MB"
+    checkpoint = workshop.model(name)
+    return f"{name} is at {checkpoint.path}"
+
+
+async def _memory() -> str:
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    if total < MIN_MEMORY_GIB:
+        raise UcoderError(f"{total:.1f} GiB; the demo wants {MIN_MEMORY_GIB:.0f} GiB")
+    return f"{total:.1f} GiB, {os.cpu_count()} cores"
+
+
+async def _disk() -> str:
+    cache = default_cache_dir()
+    folder = next(path for path in (cache, *cache.parents) if path.exists())
+    for place in (folder, Path.cwd()):
+        free = shutil.disk_usage(place).free / 2**30
+        if free < MIN_DISK_GIB:
+            raise UcoderError(f"{free:.1f} GiB free at {place}; {MIN_DISK_GIB:.0f} GiB are wanted")
+    return f"{free:.1f} GiB free; models are cached in {cache}"
+
+
+_CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
+    "sandbox": _sandbox,
+    "engine": _engine,
+    "trainer": _trainer,
+    "benchmark": _benchmark,
+    "model cache": _model,
+    "memory": _memory,
+    "disk": _disk,
+}

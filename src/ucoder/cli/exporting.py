@@ -1,0 +1,74 @@
+"""`ucoder export`: the selected pairs as a chat data set for other trainers, with provenance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ucoder.errors import ConfigError, NothingToDo
+from ucoder.runs import Run
+from ucoder.runs.directory import write_atomically
+from ucoder.stages.consolidation import make_examples
+
+
+def export_examples(path: Path, output: Path, iteration: int | None) -> int:
+    """Write the examples of one iteration, or of all, and say how many.
+
+    Each row holds `messages` in the chat format that TRL, LLaMA-Factory and Axolotl read, and
+    where it comes from: run, model, iteration, problem, candidate, e(r*), f(r*), cluster sizes.
+
+    Raises:
+        ConfigError: The file's ending is neither .jsonl nor .parquet.
+        NothingToDo: Nothing has been selected.
+    """
+    if output.suffix not in (".jsonl", ".parquet"):
+        raise ConfigError(f"{output}: the ending says the format; give .jsonl or .parquet")
+    run = Run.open(path)
+    rows: list[dict[str, Any]] = []
+    for t in run.iterations() if iteration is None else [iteration]:
+        rows += _rows(run, t)
+    if not rows:
+        raise NothingToDo(f"{path} holds no selected solution yet; `ucoder status {path}`")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.suffix == ".jsonl":
+        write_atomically(output, "".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        temporary = output.with_name(f".{output.name}.tmp")
+        pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
+        temporary.rename(output)
+    return len(rows)
+
+
+def _rows(run: Run, iteration: int) -> list[dict[str, Any]]:
+    problems = {a.problem.id: a.problem for a in run.attempts.rows() if a.problem is not None}
+    selections = {s.problem_id: s for s in run.selections(iteration).rows()}
+    chosen = {s.candidate_id for s in selections.values()}
+    candidates = {c.id: c for c in run.candidates(iteration).rows() if c.id in chosen}
+    rows = []
+    for example in make_examples(problems, selections.values(), candidates):
+        selection, problem = selections[example.problem_id], problems[example.problem_id]
+        rows.append(
+            {
+                "messages": [
+                    {"role": "user", "content": example.prompt},
+                    {"role": "assistant", "content": example.completion},
+                ],
+                "run": run.path.resolve().name,
+                "model": run.config.model,
+                "model_sha256": run.manifest.model.get("sha256", ""),
+                "licence": run.manifest.model.get("licence"),
+                "iteration": iteration,
+                "problem_id": problem.id,
+                "topic": problem.topic,
+                "entry_point": problem.interface.name,
+                "candidate_id": example.candidate_id,
+                "success": selection.success,
+                "perplexity": selection.perplexity,
+                "cluster_sizes": list(selection.cluster_sizes),
+            }
+        )
+    return rows

@@ -1,0 +1,334 @@
+"""The configuration of a run: one frozen model a stage, every value with its range and meaning.
+
+A configuration is a preset or a YAML file, then `key=value` overrides. Unknown keys are refused,
+and every fault is reported at once, with the range that is allowed.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ucoder.errors import ConfigError
+
+Probability = Annotated[float, Field(gt=0.0, le=1.0)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """Base of every part of the configuration: frozen, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class SamplingConfig(Section):
+    """How completions are drawn."""
+
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.8
+    """0 is greedy decoding."""
+    top_p: Probability = 0.95
+    """Nucleus: the smallest set of tokens with this much probability is sampled from."""
+    max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 384
+    """Longest completion, in tokens."""
+
+
+class EngineConfig(Section):
+    """What samples text from a model."""
+
+    provider: Literal["openvino", "transformers", "scripted"] = "openvino"
+    """`openvino` (CPU), `transformers` (reference, CPU or GPU), `scripted` (tests)."""
+    max_sequences: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Completions that share one batch."""
+    cache_gib: Annotated[float, Field(gt=0.0, le=1024.0)] = 2.0
+    """Memory for the key-value cache, in GiB (openvino)."""
+    device: str = "auto"
+    """For transformers: auto, cpu, cuda, cuda:0 ..."""
+    precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Of the weights, for transformers; OpenVINO runs int8."""
+    script: Path | None = None
+    """For scripted: a YAML file; the one that ships with the package where null."""
+
+
+class ExecutorConfig(Section):
+    """Where untrusted programs run, and what each may use."""
+
+    provider: str = "bubblewrap"
+    """`bubblewrap`, or `unsafe-process`, which does not isolate and must be asked for by name."""
+    n_workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Programs at a time; one a core where null."""
+    call_timeout_s: Seconds = 1.0
+    """Wall-clock limit of one call of a candidate."""
+    program_timeout_s: Seconds = 10.0
+    """Wall-clock limit of one program, over all its calls."""
+    memory_limit_mib: Annotated[int, Field(ge=128)] = 1024
+    """Address space of one program."""
+
+
+class ProblemsConfig(Section):
+    """Stage 1: the model invents problems."""
+
+    n: Positive = 16_867
+    """Accepted problems wanted; the paper analyses 16,867 (figure 4)."""
+    max_attempts: Positive = 100_000
+    """Attempts after which the stage stops with what it has."""
+    topics: Path | None = None
+    """A file with one topic a line, `area: topic` or just `topic`; the paper's areas where null."""
+    min_description_words: Annotated[int, Field(ge=0)] = 8
+    """Shorter descriptions are rejected."""
+    sampling: SamplingConfig = SamplingConfig(temperature=1.0, max_tokens=512)
+
+
+class RatingsConfig(Section):
+    """Stage 2: the same model rates each problem."""
+
+    threshold: Annotated[float, Field(ge=0.0, le=10.0)] = 6.0
+    """Problems scored below are rejected. The paper gives no value."""
+    sampling: SamplingConfig = SamplingConfig(temperature=0.0, max_tokens=96)
+
+
+class InterfacesConfig(Section):
+    """Stage 3: the model writes each problem's signature and contract."""
+
+    sampling: SamplingConfig = SamplingConfig(temperature=0.2, max_tokens=256)
+
+
+class TestInputsConfig(Section):
+    """Stage 4: test inputs, asked from the model and topped up by mutation."""
+
+    __test__ = False
+
+    n: Annotated[int, Field(ge=1, le=10_000)] = 100
+    """Inputs a problem, as in the paper."""
+    n_completions: Annotated[int, Field(ge=1, le=64)] = 4
+    """Completions that the model is asked for, a problem."""
+    min_from_model: Annotated[int, Field(ge=1)] = 3
+    """Fewer valid inputs from the model: the problem is given up."""
+    sampling: SamplingConfig = SamplingConfig(temperature=0.8, max_tokens=512)
+
+
+class SolutionsConfig(Section):
+    """Stage 5: candidates, executed, clustered, one selected."""
+
+    n: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Candidates a problem."""
+    signature: Literal["outputs", "pass_fail"] = "outputs"
+    """`outputs`: our reading of definition 2.1; `pass_fail`: the paper's letter, against outputs
+    that the model predicted."""
+    rho: Share = 0.8
+    """Reliability: least e(r)."""
+    tau: Positive = 3
+    """Consensus: least size of the winning cluster. The paper gives no value."""
+    min_input_support: Share = 0.2
+    """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
+    sampling: SamplingConfig = SamplingConfig(temperature=0.8, max_tokens=512)
+
+    @model_validator(mode="after")
+    def _consensus_is_possible(self) -> Self:
+        if self.tau > self.n:
+            raise ValueError(
+                f"tau={self.tau} is more than n={self.n}: no cluster can be that large; "
+                f"lower tau or raise n"
+            )
+        return self
+
+
+class LoraConfig(Section):
+    """Low-rank adaptation (PEFT), on all linear layers; merged after training."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    alpha: Annotated[float, Field(gt=0.0)] = 32.0
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class ConsolidationConfig(Section):
+    """Stage 6: supervised fine-tuning (section 3.1), and how often stages 5 and 6 repeat."""
+
+    provider: Literal["trl", "scripted"] = "trl"
+    """`trl` trains; `scripted` copies the model unchanged (tests)."""
+    iterations: Annotated[int, Field(ge=0, le=100)] = 7
+    """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
+    epochs: Annotated[float, Field(gt=0.0)] = 3.0
+    learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 5e-6
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the steps that warm up. The paper names none."""
+    batch_size: Positive = 128
+    """Examples an optimiser step, reached by accumulation."""
+    micro_batch_size: Positive = 4
+    """Examples a forward pass."""
+    max_length: Annotated[int, Field(ge=64)] = 2048
+    """Tokens an example; longer ones are left out and counted."""
+    lora: LoraConfig | None = None
+    """Null: full fine-tuning, as in the paper."""
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size={self.batch_size} is no multiple of "
+                f"micro_batch_size={self.micro_batch_size}; accumulation needs one"
+            )
+        return self
+
+
+class EvaluationConfig(Section):
+    """Scores before and after."""
+
+    benchmarks: tuple[Literal["humaneval"], ...] = ("humaneval",)
+    """Benchmarks to run on M0 and after every iteration; empty: none."""
+    n_tasks: Positive | None = None
+    """A fixed, evenly spread subset of so many tasks; all of them where null."""
+    max_tokens: Annotated[int, Field(ge=16, le=32_768)] = 512
+    """Longest answer, decoded greedily."""
+
+
+class RunConfig(Section):
+    """A whole run."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    model: str = "qwen2.5-coder-0.5b-instruct"
+    """A catalog name, a Hugging Face model id, or a local path."""
+    engine: EngineConfig = EngineConfig()
+    executor: ExecutorConfig = ExecutorConfig()
+    problems: ProblemsConfig = ProblemsConfig()
+    ratings: RatingsConfig = RatingsConfig()
+    interfaces: InterfacesConfig = InterfacesConfig()
+    test_inputs: TestInputsConfig = TestInputsConfig()
+    solutions: SolutionsConfig = SolutionsConfig()
+    consolidation: ConsolidationConfig = ConsolidationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Problems on their way at a time."""
+
+
+def preset_names() -> list[str]:
+    """The presets that ship with the package."""
+    folder = resources.files("ucoder") / "presets"
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_config(preset_or_path: str, overrides: Iterable[str] = ()) -> RunConfig:
+    """Read a preset or a YAML file and apply `key=value` overrides.
+
+    Args:
+        preset_or_path: A name from `preset_names()` or the path of a YAML file.
+        overrides: Such as `solutions.n=64`; values are read as YAML.
+
+    Raises:
+        ConfigError: Anything about it is wrong; the message lists every fault.
+    """
+    return parse_config(_apply(_read(preset_or_path), overrides))
+
+
+def parse_config(values: Mapping[str, Any]) -> RunConfig:
+    """Validate plain values.
+
+    Raises:
+        ConfigError: With one line for every fault.
+    """
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        faults = [_explain(fault) for fault in _all_faults(values, error)]
+        raise ConfigError(
+            f"{len(faults)} fault{'s' * (len(faults) > 1)} in the configuration:\n"
+            + "\n".join(f"  {fault}" for fault in faults)
+        ) from None
+
+
+def _read(preset_or_path: str) -> dict[str, Any]:
+    if preset_or_path in preset_names():
+        text = (resources.files("ucoder") / "presets" / f"{preset_or_path}.yaml").read_text("utf-8")
+    elif Path(preset_or_path).is_file():
+        text = Path(preset_or_path).read_text("utf-8")
+    else:
+        raise ConfigError(
+            f"{preset_or_path!r} is neither a preset ({', '.join(preset_names())}) nor a YAML file"
+        )
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{preset_or_path} is not YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{preset_or_path} holds a {type(values).__name__}; it must be a mapping of keys"
+        )
+    return values
+
+
+def _apply(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    faults = []
+    for override in overrides:
+        key, equals, raw = override.partition("=")
+        if not equals or not key:
+            faults.append(f"{override!r}: write it as key=value, such as solutions.n=64")
+            continue
+        *parents, leaf = key.split(".")
+        node = values
+        for parent in parents:
+            child = node.get(parent)
+            if not isinstance(child, dict):
+                child = {}
+                node[parent] = child
+            node = child
+        try:
+            node[leaf] = yaml.safe_load(raw)
+        except yaml.YAMLError:
+            faults.append(f"{override!r}: {raw!r} is not a YAML value")
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return values
+
+
+def _all_faults(values: Mapping[str, Any], error: ValidationError) -> list[Any]:
+    """Unknown keys keep a section's own checks from running: look again without them."""
+    faults = error.errors()
+    known = copy.deepcopy(dict(values))
+    for fault in faults:
+        if fault["type"] == "extra_forbidden":
+            node: Any = known
+            for part in fault["loc"][:-1]:
+                node = node[part]
+            del node[fault["loc"][-1]]
+    try:
+        RunConfig.model_validate(known)
+    except ValidationError as rest:
+        seen = {(fault["loc"], fault["type"]) for fault in faults}
+        faults += [f for f in rest.errors() if (f["loc"], f["type"]) not in seen]
+    return faults
+
+
+def _explain(fault: Any) -> str:
+    """One validation fault in a line: where, what was got, what is allowed."""
+    where = ".".join(str(part) for part in fault["loc"]) or "(whole)"
+    if fault["type"] == "extra_forbidden":
+        known = _fields_at(fault["loc"][:-1])
+        close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
+        return f"{where}: unknown key{hint}"
+    message = fault["msg"].removeprefix("Value error, ")
+    if isinstance(fault["input"], str | int | float | bool) or fault["input"] is None:
+        return f"{where}={fault['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{where}: {message}"
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    model: type[BaseModel] = RunConfig
+    for part in location:
+        field = model.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        options = [annotation, *getattr(annotation, "__args__", ())]
+        nested = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)

@@ -1,0 +1,1 @@
+"""Engines sample text from a model; see `protocol` for what each promises."""

@@ -1,0 +1,125 @@
+"""The engine as stages see it: one way to ask a model for text, whatever samples it.
+
+What every provider promises, and `ucoder.engines.conformance` checks:
+
+- `sample` returns exactly n completions, each without the prompt, the begun turn and the stop
+  string that ended it.
+- `sum_logprob` is the sum of the sampled tokens' raw log-probabilities: temperature 1, before
+  top-p. Perplexity follows from it without a second pass.
+- Temperature 0 is greedy: every completion of the request is the same.
+- With `honours_seeds`, a request's completions depend on the request alone: not on what else is
+  in the batch, nor on order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from ucoder.records import FinishReason
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model is asked.
+
+    Attributes:
+        user: The request, in words.
+        begun: The start of the assistant's answer, put into its mouth so that it keeps to a
+            format; completions continue it and do not repeat it.
+        plain: What a base model, which has no chat template, gets instead of both; None: the
+            request as a paragraph, then the begun turn.
+    """
+
+    user: str
+    begun: str = ""
+    plain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How completions are drawn.
+
+    Attributes:
+        temperature: 0 (greedy) to 2.
+        top_p: Nucleus, above 0 and up to 1.
+        max_tokens: Longest completion.
+        stop: Strings that end a completion; they are cut off its text.
+    """
+
+    temperature: float = 0.8
+    top_p: float = 0.95
+    max_tokens: int = 384
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """n completions of one prompt, drawn with one seed (0 to 2**31 - 1)."""
+
+    prompt: Prompt
+    n: int
+    sampling: Sampling
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer.
+
+    Attributes:
+        text: What the model wrote after the begun turn, without the stop string.
+        n_tokens: Tokens sampled, among them those of the stop.
+        finish_reason: Why it ended.
+        sum_logprob: Sum of the raw log-probabilities of these tokens, in nats.
+    """
+
+    text: str
+    n_tokens: int
+    finish_reason: FinishReason
+    sum_logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What the manifest keeps about an engine.
+
+    Attributes:
+        provider: Its name in the configuration.
+        version: Of the library behind it.
+        precision: Of the weights as they run, such as `int8`.
+        honours_seeds: Whether a request's completions depend on the request alone.
+        is_chat: Whether prompts go through a chat template.
+    """
+
+    provider: str
+    version: str
+    precision: str
+    honours_seeds: bool
+    is_chat: bool
+
+
+class Engine(Protocol):
+    """Samples completions; an async context manager, whose exit gives the memory back.
+
+    `sample` may be awaited from many tasks at once: their prompts share the batch. Cancelling
+    the awaiting task drops the request.
+    """
+
+    @property
+    def info(self) -> EngineInfo:
+        """What this engine is."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    async def sample(self, request: Request) -> list[Completion]:
+        """Draw the completions of one request.
+
+        Raises:
+            EngineError: The request cannot be served (a prompt longer than the context, say),
+                or the engine broke.
+        """
+        ...

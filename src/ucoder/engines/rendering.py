@@ -1,0 +1,23 @@
+"""How a prompt becomes text, for models with a chat template and for those without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ucoder.engines.protocol import Prompt
+
+
+def render_plain(prompt: Prompt) -> str:
+    """A base model's form: its own where the prompt brings one; see `Prompt.plain`."""
+    if prompt.plain is not None:
+        return prompt.plain
+    return f"{prompt.user}\n\n{prompt.begun}"
+
+
+def render(tokenizer: Any, prompt: Prompt) -> str:
+    """The text that a `transformers` tokenizer's model should continue."""
+    if not tokenizer.chat_template:
+        return render_plain(prompt)
+    history = [{"role": "user", "content": prompt.user}]
+    text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
+    return f"{text}{prompt.begun}"

@@ -1,0 +1,103 @@
+"""A scripted engine: deterministic answers from a YAML file, for tests and for trying a run out.
+
+    rules:
+      - when: ["Invent one new"]      # all of these stand in the prompt
+        answers: ["...", "..."]       # each completion draws one by the request's seed
+    delay_s: 0.0                      # pretend that a request takes so long
+
+The first rule that fits answers; none fits: the empty text. Tokens are words; log-probabilities
+are a function of the answer's position, so that perplexity orders answers as the script does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ucoder.engines.protocol import Completion, EngineInfo, Request
+from ucoder.engines.rendering import render_plain
+from ucoder.errors import ConfigError, EngineError
+from ucoder.records import FinishReason
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: tuple[str, ...]
+    answers: Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Script(BaseModel):
+    """What a scripted engine says to what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rules: tuple[_Rule, ...]
+    delay_s: Annotated[float, Field(ge=0.0)] = 0.0
+
+
+def load_script(path: Path | None) -> Script:
+    """Read a script, by default the one that ships with the package.
+
+    Raises:
+        ConfigError: The file is missing or is no script.
+    """
+    try:
+        source = path or resources.files("ucoder.engines") / "scripted.yaml"
+        return Script.model_validate(yaml.safe_load(source.read_text("utf-8")))
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise ConfigError(f"engine.script={path} is no script: {error}") from None
+
+
+class ScriptedEngine:
+    """Answers from a script; see the module."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._running = False
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `Engine.info`."""
+        return EngineInfo("scripted", "1", "none", honours_seeds=True, is_chat=True)
+
+    async def __aenter__(self) -> Self:
+        self._running = True
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._running = False
+
+    async def sample(self, request: Request) -> list[Completion]:
+        """See `Engine.sample`."""
+        if not self._running:
+            raise EngineError("the scripted engine was not entered")
+        await asyncio.sleep(self._script.delay_s)
+        prompt = render_plain(request.prompt)
+        answers: tuple[str, ...] = ("",)
+        for rule in self._script.rules:
+            if all(needle in prompt for needle in rule.when):
+                answers = rule.answers
+                break
+        random_ = random.Random(request.seed)
+        greedy = request.sampling.temperature == 0
+        picks = [0 if greedy else random_.randrange(len(answers)) for _ in range(request.n)]
+        return [_complete(answers[pick], pick, request) for pick in picks]
+
+
+def _complete(answer: str, position: int, request: Request) -> Completion:
+    words = answer.split(" ")
+    limit = request.sampling.max_tokens
+    cut = len(words) > limit
+    text = " ".join(words[:limit])
+    ends = [at for at in (text.find(stop) for stop in request.sampling.stop) if at >= 0]
+    text = text[: min(ends)] if ends else text
+    n_tokens = len(text.split(" "))
+    reason = FinishReason.LENGTH if cut and not ends else FinishReason.STOP
+    return Completion(text, n_tokens, reason, -0.1 * (position + 1) * n_tokens)

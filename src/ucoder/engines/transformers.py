@@ -1,0 +1,189 @@
+"""transformers `generate`: the reference engine, on a CPU or a GPU.
+
+One request at a time, one batch a request: finished rows keep costing until the last one ends, so
+this is the slow engine. It is the one whose meaning nobody doubts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Self
+
+from ucoder.engines.protocol import Completion, EngineInfo, Request
+from ucoder.engines.rendering import render
+from ucoder.errors import EngineError
+from ucoder.packages import hide_broken_torchvision, require
+from ucoder.records import FinishReason
+
+
+class TransformersEngine:
+    """Samples from a transformers checkpoint.
+
+    Args:
+        path: The checkpoint's folder.
+        is_chat: Whether its tokenizer has a chat template.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
+        precision: bfloat16, float16 or float32.
+        max_sequences: Rows of one `generate` call; larger requests are split.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        is_chat: bool,
+        device: str = "auto",
+        precision: str = "bfloat16",
+        max_sequences: int = 64,
+    ) -> None:
+        self._path = path
+        self._is_chat = is_chat
+        self._device = device
+        self._precision = precision
+        self._max_sequences = max_sequences
+        self._lock = asyncio.Lock()
+        self._model: Any = None
+        self._tokenizer: Any = None
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `Engine.info`."""
+        return EngineInfo(
+            "transformers", version("transformers"), self._precision, True, self._is_chat
+        )
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._load)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._model = self._tokenizer = None
+
+    async def sample(self, request: Request) -> list[Completion]:
+        """See `Engine.sample`."""
+        async with self._lock:
+            if self._model is None:
+                raise EngineError("the transformers engine was not entered")
+            try:
+                return await asyncio.to_thread(self._generate, request)
+            except (RuntimeError, ValueError) as error:
+                raise EngineError(f"transformers failed on a request: {error}") from error
+
+    def _load(self) -> None:
+        require("the transformers engine", "torch", "transformers")
+        hide_broken_torchvision()
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        device = self._device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(self._path)
+            model = AutoModelForCausalLM.from_pretrained(
+                self._path, dtype=getattr(torch, self._precision)
+            )
+            self._model = model.to(device).eval()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise EngineError(f"transformers could not load {self._path}: {error}") from error
+
+    def _generate(self, request: Request) -> list[Completion]:
+        import torch
+
+        text = render(self._tokenizer, request.prompt)
+        inputs = self._tokenizer(
+            text, return_tensors="pt", add_special_tokens=not self._is_chat
+        ).to(self._model.device)
+        completions: list[Completion] = []
+        cuda = [self._model.device] if self._model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=cuda), torch.inference_mode():
+            torch.manual_seed(request.seed)
+            while len(completions) < request.n:
+                rows = min(self._max_sequences, request.n - len(completions))
+                completions += self._batch(inputs, rows, request)
+        return completions
+
+    def _batch(self, inputs: Any, rows: int, request: Request) -> list[Completion]:
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        sampling = request.sampling
+        greedy = sampling.temperature == 0
+        end = self._model.generation_config.eos_token_id
+        ends = set(end) if isinstance(end, list) else {end}
+        # A config of our own: a checkpoint's may bring top-k or a repetition penalty.
+        config = GenerationConfig(
+            max_new_tokens=sampling.max_tokens,
+            do_sample=not greedy,
+            num_return_sequences=1,
+            eos_token_id=sorted(e for e in ends if e is not None) or None,
+            pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
+            stop_strings=list(sampling.stop) or None,
+            **({} if greedy else
+               {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}),
+        )  # fmt: skip
+        recorder = _Recorder()
+        prompt_length = inputs["input_ids"].shape[1]
+        output = self._model.generate(
+            input_ids=inputs["input_ids"].expand(rows, -1),
+            attention_mask=inputs["attention_mask"].expand(rows, -1),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([recorder]),
+            tokenizer=self._tokenizer,
+        )
+        logprobs = recorder.finish(output)  # (rows, generated tokens)
+        return [
+            self._complete(ids.tolist(), values.tolist(), ends, sampling.stop)
+            for ids, values in zip(output[:, prompt_length:], logprobs, strict=True)
+        ]
+
+    def _complete(
+        self, ids: list[int], logprobs: list[float], ends: set[int], stop: tuple[str, ...]
+    ) -> Completion:
+        """One row of a batch, cut where it ended: the rest of the row is padding."""
+        pad = self._tokenizer.pad_token_id or self._tokenizer.eos_token_id
+        at = next((i for i, token in enumerate(ids) if token in ends or token == pad), len(ids))
+        text = self._tokenizer.decode(
+            ids[:at], skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        cuts = [where for where in (text.find(string) for string in stop) if where >= 0]
+        ended = at < len(ids) and not cuts  # by an end token, which was sampled and counts
+        n_tokens = at + ended
+        return Completion(
+            text=text[: min(cuts)] if cuts else text,
+            n_tokens=n_tokens,
+            finish_reason=FinishReason.STOP if cuts or ended else FinishReason.LENGTH,
+            sum_logprob=float(sum(logprobs[:n_tokens])),
+        )
+
+
+class _Recorder:
+    """A logits processor that keeps the raw log-probability of every token sampled.
+
+    It stands before temperature and top-p, which `generate` appends after the caller's
+    processors. Only one step's distribution is kept: the token drawn from it is known at the
+    next step.
+    """
+
+    def __init__(self) -> None:
+        self._last: Any = None
+        self._chosen: list[Any] = []
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        import torch
+
+        if self._last is not None:
+            self._keep(input_ids[:, -1:])
+        self._last = torch.log_softmax(scores.float(), dim=-1)
+        return scores
+
+    def _keep(self, tokens: Any) -> None:
+        self._chosen.append(self._last.gather(1, tokens))
+
+    def finish(self, output: Any) -> Any:
+        """(rows, steps): the log-probabilities of all tokens of the batch."""
+        import torch
+
+        self._keep(output[:, -1:])
+        return torch.cat(self._chosen, dim=1)

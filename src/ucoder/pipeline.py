@@ -1,0 +1,57 @@
+"""The whole method on one screen: six stages, and the loop over stages 5 and 6 (figure 2).
+
+    topics -> problems (1, 2, 3) -> test inputs (4) -> solutions (5) -> consolidation (6) -> M(t+1)
+                                                           ^                                   |
+                                                           +-----------------------------------+
+
+Each step does what its tables do not hold yet, so running again is resuming.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from ucoder import steps
+from ucoder.errors import NothingToDo
+from ucoder.progress import Progress, Silent
+from ucoder.runs import Run
+from ucoder.workshop import Workshop
+
+
+async def run_pipeline(run: Run, workshop: Workshop, progress: Progress | None = None) -> None:
+    """Carry a run to its end, from wherever it is.
+
+    Args:
+        run: The run directory; this process must hold `run.writing()`.
+        workshop: Makes the model, engine, executor and trainer that the configuration names.
+        progress: Told what happens.
+
+    Raises:
+        NothingToDo: No problem was accepted, or none selected; what there is stays on record.
+    """
+    config = run.config
+    step = steps.Steps(run, workshop, progress or Silent())
+    model = workshop.model(config.model)
+    async with workshop.executor() as executor:
+        async with workshop.engine(model) as engine:
+            run.save_manifest(
+                model={**asdict(model), "path": str(model.path)},
+                engine=asdict(engine.info),
+                executor=executor.name,
+            )
+            problems = await step.find_problems(engine)
+            if not problems:
+                raise NothingToDo(
+                    f"no problem was accepted in {config.problems.max_attempts} attempts; "
+                    f"`ucoder status {run.path}` counts the reasons"
+                )
+            suites = await step.write_inputs(problems, engine)
+            await step.evaluate(0, engine, executor)
+            if config.consolidation.iterations:
+                await step.solve(0, problems, suites, engine, executor)
+        for t in range(config.consolidation.iterations):
+            model = await step.consolidate(t, problems, model)
+            async with workshop.engine(model, exports=run.path / "checkpoints") as engine:
+                await step.evaluate(t + 1, engine, executor)
+                if t + 1 < config.consolidation.iterations:
+                    await step.solve(t + 1, problems, suites, engine, executor)

@@ -1,0 +1,387 @@
+"""What flows through a run: frozen, typed records, one table of the run directory each.
+
+A record carries its own identity, derived from content and from the run's seed, never from a
+counter that a resumed run would count differently. What is refused is a record as well, with a
+reason that a program can read. Undefined numbers are NaN or None, never 0.
+
+    Attempt      stages 1-3   one try at a problem: accepted, or rejected with the reason
+    TestSuite    stage 4      the inputs of one problem
+    Candidate    stage 5      one sampled solution
+    Execution    stage 5      one distinct program of a problem, run on its inputs
+    Selection    stage 5      what consensus made of a problem's candidates
+    Example      stage 6      one training pair (q, r*)
+    Checkpoint   stage 6      M(t+1)
+    Score        evaluation   one benchmark task, one model
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ucoder.execution.outcomes import Outcome, ProgramStatus
+
+NAN = float("nan")
+
+
+def digest(*parts: object, length: int = 16) -> str:
+    """A short, stable name for content: the start of a sha256 over the parts' texts.
+
+    Parts are separated by a byte that no UTF-8 text holds, so ("ab", "c") and ("a", "bc") differ.
+    Lone surrogates, which a model's bytes can decode to, are kept apart rather than refused.
+    """
+    raw = b"\xff".join(str(part).encode("utf-8", "surrogatepass") for part in parts)
+    return hashlib.sha256(raw).hexdigest()[:length]
+
+
+class Reason(StrEnum):
+    """Why something was refused. Each value is stored, counted and shown as it stands."""
+
+    # stage 1: a problem
+    MALFORMED_PROBLEM = "malformed_problem"
+    BAD_SIGNATURE = "bad_signature"
+    NO_PARAMETERS = "no_parameters"
+    NO_RETURN_VALUE = "no_return_value"
+    INPUT_OUTPUT = "input_output"
+    NONDETERMINISTIC = "nondeterministic"
+    TIME = "time"
+    NETWORK = "network"
+    DESCRIPTION_TOO_SHORT = "description_too_short"
+    DUPLICATE = "duplicate"
+    # stage 2: its rating
+    MALFORMED_RATING = "malformed_rating"
+    LOW_RATING = "low_rating"
+    # stage 3: its interface
+    MALFORMED_INTERFACE = "malformed_interface"
+    INTERFACE_MISMATCH = "interface_mismatch"
+    # stage 4: a test input
+    NOT_A_CALL = "not_a_call"
+    NOT_LITERAL = "not_literal"
+    DOES_NOT_BIND = "does_not_bind"
+    DUPLICATE_INPUT = "duplicate_input"
+    TOO_FEW_INPUTS = "too_few_inputs"
+    # stage 5: a candidate, and a problem
+    NO_CODE = "no_code"
+    TRUNCATED = "truncated"
+    DOES_NOT_PARSE = "does_not_parse"
+    MISSING_ENTRY_POINT = "missing_entry_point"
+    NO_CANDIDATE = "no_candidate"
+    NO_INFORMATIVE_INPUT = "no_informative_input"
+    NO_RELIABLE_CANDIDATE = "no_reliable_candidate"
+    NO_CONSENSUS = "no_consensus"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of an interface; `annotation` is its source text, "" where there is none."""
+
+    name: str
+    annotation: str
+    has_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A function's signature and contract (stage 3).
+
+    Attributes:
+        name: The entry point that candidates must define.
+        parameters: In order; only ordinary positional parameters are allowed.
+        returns: The return annotation's source text.
+        source: The skeleton: imports for annotations, the `def` line, the docstring.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    returns: str
+    source: str
+
+    @property
+    def n_required(self) -> int:
+        """How many arguments a call must give."""
+        return sum(not parameter.has_default for parameter in self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An accepted problem: stages 1-3 in one record.
+
+    Attributes:
+        id: Digest of the interface and the normalised statement.
+        area: The paper's area (figure 2) that the topic belongs to.
+        topic: What the model was asked about.
+        title: The problem's title.
+        description: What to compute, alone; for telling duplicates.
+        statement: Title, description, example and hint as the model wrote them.
+        example: The example's text, "" where it gave none; a source of test inputs.
+        rating: Problem quality score, 0 to 10 (stage 2).
+        rating_summary: The rater's own words.
+        interface: What a solution must define.
+    """
+
+    id: str
+    area: str
+    topic: str
+    title: str
+    description: str
+    statement: str
+    example: str
+    rating: float
+    rating_summary: str
+    interface: Interface
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a problem, kept whether it worked or not.
+
+    Attributes:
+        index: Position in the run's fixed order of attempts.
+        seed: Of its first request.
+        area: As in `Problem`.
+        topic: As in `Problem`.
+        problem: What was accepted, None where `reason` says why not.
+        reason: Why it was rejected.
+        detail: The reason in a sentence.
+        problem_text: The model's text of stage 1, with the begun turn.
+        rating_text: The same of stage 2, "" where it was not reached.
+        interface_text: The same of stage 3.
+        problem_tokens: Tokens sampled in stage 1.
+        rating_tokens: In stage 2.
+        interface_tokens: In stage 3.
+    """
+
+    index: int
+    seed: int
+    area: str
+    topic: str
+    problem: Problem | None
+    reason: Reason | None
+    detail: str
+    problem_text: str
+    rating_text: str
+    interface_text: str
+    problem_tokens: int
+    rating_tokens: int
+    interface_tokens: int
+
+
+class InputOrigin(StrEnum):
+    """Where a test input came from."""
+
+    EXAMPLE = "example"
+    MODEL = "model"
+    MUTATION = "mutation"
+
+
+@dataclass(frozen=True, slots=True)
+class TestInput:
+    """One test input.
+
+    Attributes:
+        arguments: Canonical text of the argument tuple.
+        origin: Where it came from.
+        predicted: Canonical text of the output that the model predicted, None where it gave none.
+            Evidence for the paper-literal pass/fail signature, never shown to a program.
+    """
+
+    __test__ = False  # pytest: this is a record, not a test class
+
+    arguments: str
+    origin: InputOrigin
+    predicted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How often a reason was given."""
+
+    reason: Reason
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestSuite:
+    """The inputs of one problem (stage 4).
+
+    Attributes:
+        problem_id: Whose inputs these are.
+        inputs: Distinct, in order: the example's and the model's first, then mutations.
+        refused: What was dropped while reading the model's calls, counted by reason.
+        reason: Why the problem cannot go on (too few inputs), None where it can.
+        n_tokens: Tokens sampled for it.
+    """
+
+    __test__ = False
+
+    problem_id: str
+    inputs: tuple[TestInput, ...]
+    refused: tuple[Count, ...]
+    reason: Reason | None
+    n_tokens: int
+
+
+class FinishReason(StrEnum):
+    """Why a completion ended."""
+
+    STOP = "stop"
+    """An end-of-text token or a stop string."""
+    LENGTH = "length"
+    """The token limit: the text is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One sampled solution (stage 5).
+
+    Attributes:
+        id: Digest of problem, iteration and index.
+        problem_id: Whose candidate it is.
+        iteration: t, of the model M(t) that wrote it.
+        index: Position among the problem's candidates.
+        completion: The model's text.
+        program: The program cut from it, "" where `reason` says why there is none.
+        program_id: Digest of the normalised program; equal programs run once.
+        n_tokens: Sampled tokens, |r|.
+        sum_logprob: Sum of their raw log-probabilities, in nats; NaN where unknown.
+        finish_reason: Why it ended.
+        reason: Why it takes no part, None where it does.
+    """
+
+    id: str
+    problem_id: str
+    iteration: int
+    index: int
+    completion: str
+    program: str
+    program_id: str
+    n_tokens: int
+    sum_logprob: float
+    finish_reason: FinishReason
+    reason: Reason | None
+
+    @property
+    def perplexity(self) -> float:
+        """f(r) of definition 2.3: exp(-mean log-probability); at least 1, NaN where undefined."""
+        if self.n_tokens == 0:
+            return NAN
+        return math.exp(min(-self.sum_logprob / self.n_tokens, 700.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One distinct program of a problem, run on all of the problem's inputs.
+
+    Attributes:
+        problem_id: Whose program it is.
+        iteration: As in `Candidate`.
+        program_id: Which candidates it stands for: all with this `program_id`.
+        status: What happened to the program as a whole.
+        detail: Why, where it did not load.
+        outcomes: One an input, in the suite's order.
+        cpu_s: CPU seconds used. Measured: differs between otherwise equal runs.
+        wall_s: Wall-clock seconds. Measured, as above.
+    """
+
+    problem_id: str
+    iteration: int
+    program_id: str
+    status: ProgramStatus
+    detail: str
+    outcomes: tuple[Outcome, ...]
+    cpu_s: float
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What consensus made of one problem's candidates (section 2.3.2).
+
+    Attributes:
+        problem_id: Which problem.
+        iteration: As in `Candidate`.
+        n_candidates: Sampled.
+        n_programs: Distinct programs among those that could run.
+        n_inputs: In the suite.
+        n_kept_inputs: After dropping those that hardly any candidate can run.
+        n_reliable: Candidates with e(r) >= rho.
+        cluster_sizes: s(r) of every cluster of reliable candidates, largest first.
+        candidate_id: r*, None where `reason` says why there is none.
+        success: e(r*), NaN without r*.
+        perplexity: f(r*), NaN without r*.
+        reason: Why nothing was selected.
+        n_sandbox_failures: Candidates left out because the sandbox failed on them.
+    """
+
+    problem_id: str
+    iteration: int
+    n_candidates: int
+    n_programs: int
+    n_inputs: int
+    n_kept_inputs: int
+    n_reliable: int
+    cluster_sizes: tuple[int, ...]
+    candidate_id: str | None
+    success: float
+    perplexity: float
+    reason: Reason | None
+    n_sandbox_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training pair (q, r*): the prompt's text and the completion that is learnt."""
+
+    problem_id: str
+    candidate_id: str
+    iteration: int
+    prompt: str
+    completion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """M(t+1), as stage 6 left it.
+
+    Attributes:
+        iteration: t.
+        path: Relative to the run directory.
+        sha256: Identity of its weights.
+        n_examples: It was trained on.
+        n_left_out: Examples longer than the training length.
+        n_steps: Optimiser steps.
+        loss: Mean training loss, NaN where the trainer reports none.
+    """
+
+    iteration: int
+    path: str
+    sha256: str
+    n_examples: int
+    n_left_out: int
+    n_steps: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One benchmark task, answered by one model.
+
+    Attributes:
+        benchmark: Its name.
+        model_index: 0 for M0, t + 1 for the model that iteration t trained.
+        task_id: The benchmark's own.
+        passed: The verdict; None where the sandbox failed: not run is not wrong.
+        detail: Why it did not pass.
+        completion: The model's text.
+        n_tokens: Sampled for it.
+    """
+
+    benchmark: str
+    model_index: int
+    task_id: str
+    passed: bool | None
+    detail: str
+    completion: str
+    n_tokens: int

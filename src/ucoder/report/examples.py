@@ -1,0 +1,228 @@
+"""A few problems with their clusters side by side: what consensus looks like, and how it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ucoder.analysis.ballots import Case, take_ballot, telling_inputs
+from ucoder.analysis.numbers import tally
+from ucoder.analysis.summary import Summary
+from ucoder.consensus.selection import Cluster
+from ucoder.execution.outcomes import Outcome, OutcomeKind
+from ucoder.records import Problem, Reason, Selection
+from ucoder.report.escape import middle_clip
+from ucoder.report.words import percent, plural, reason
+
+if TYPE_CHECKING:
+    from ucoder.config import SolutionsConfig
+    from ucoder.runs import Run
+
+MAX_CLUSTERS = 4
+MAX_INPUTS = 5
+MAX_OF_A_KIND = 2
+_MAX_VALUE_CHARS = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One output in the table: its text, and whether it is a value or a failure."""
+
+    text: str
+    returned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """One cluster: its letter, size s(r), distinct programs, and its best member."""
+
+    letter: str
+    size: int
+    n_programs: int
+    success: float
+    perplexity: float
+    program: str
+    winner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One problem as the page shows it.
+
+    Attributes:
+        kind: Why it was chosen.
+        selected: Whether it has an r*.
+        problem: The problem itself.
+        verdict: Who won and why, in words.
+        clusters: The largest, in order.
+        rows: An input, and each shown cluster's output on it.
+        n_candidates: Sampled.
+        dropped: Candidates in no cluster, by reason.
+        n_small: Candidates in clusters that are not shown.
+        failures: Where there is no cluster: what the calls came to instead.
+    """
+
+    kind: str
+    selected: bool
+    problem: Problem
+    verdict: str
+    clusters: tuple[ClusterView, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    n_candidates: int
+    dropped: Mapping[str, int]
+    n_small: int
+    failures: Mapping[str, int]
+
+
+def choose(selections: Sequence[Selection]) -> list[tuple[str, str]]:
+    """Problems worth a look, as (kind, problem id): large consensus, split clusters, none.
+
+    Many distinct programs in agreement say more than many copies of one, so they come first. A
+    split is a selected problem whose second cluster comes close.
+    """
+
+    def second(selection: Selection) -> int:
+        return selection.cluster_sizes[1] if len(selection.cluster_sizes) > 1 else 0
+
+    selected = [s for s in selections if s.candidate_id is not None]
+    splits = sorted(
+        (s for s in selected if second(s) > 0),
+        key=lambda s: (s.cluster_sizes[0] - second(s), -s.n_reliable, s.problem_id),
+    )[:MAX_OF_A_KIND]
+    large = sorted(
+        (s for s in selected if s not in splits),
+        key=lambda s: (-s.cluster_sizes[0], -s.n_programs, s.problem_id),
+    )[:MAX_OF_A_KIND]
+    none = sorted(
+        (s for s in selections if s.candidate_id is None and s.n_programs > 0),
+        key=lambda s: (-s.n_reliable, -s.n_programs, s.problem_id),
+    )[:MAX_OF_A_KIND]
+    return [
+        *(("Large consensus", s.problem_id) for s in large),
+        *(("Split clusters", s.problem_id) for s in splits),
+        *((_kind_of_none(s), s.problem_id) for s in none),
+    ]
+
+
+def _kind_of_none(selection: Selection) -> str:
+    return "No consensus" if selection.reason is Reason.NO_CONSENSUS else "Nothing reliable"
+
+
+def shown_iteration(summary: Summary) -> int | None:
+    """The iteration to take examples from: the one with most decisions, the latest of equals."""
+    decided = [(i.n_decided, i.iteration) for i in summary.iterations if i.n_decided]
+    return max(decided)[1] if decided else None
+
+
+def examples(run: Run, iteration: int) -> list[Example]:
+    """The chosen problems of one iteration, ready to show."""
+    problems = {a.problem.id: a.problem for a in run.attempts.rows() if a.problem is not None}
+    found = []
+    for kind, problem_id in choose(run.selections(iteration).rows()):
+        if problem_id in problems:
+            case = take_ballot(run, iteration, problems[problem_id])
+            if case is not None:
+                found.append(_example(kind, case, run.config.solutions))
+    return found
+
+
+def _example(kind: str, case: Case, config: SolutionsConfig) -> Example:
+    shown = case.ballot.clusters[:MAX_CLUSTERS]
+    outcomes = [case.outcomes(cluster) for cluster in shown]
+    rows = tuple(
+        (
+            middle_clip(_call(case.suite.inputs[at].arguments), _MAX_VALUE_CHARS),
+            tuple(_cell(of_cluster[at]) for of_cluster in outcomes),
+        )
+        for at in telling_inputs(case, shown, MAX_INPUTS)
+    ) if shown else ()  # fmt: skip
+    selection = case.ballot.selection
+    refused = [c.reason.value for c in case.candidates if c.reason is not None]
+    n_unreliable = len(case.ballot.successes) - selection.n_reliable
+    dropped = {
+        **tally(refused),
+        "sandbox_failed": selection.n_sandbox_failures,
+        "e(r) below ρ": n_unreliable,
+    }
+    return Example(
+        kind=kind,
+        selected=selection.candidate_id is not None,
+        problem=case.problem,
+        verdict=_verdict(case, config),
+        clusters=tuple(
+            _view(cluster, letter, cluster.members[0].id == selection.candidate_id)
+            for cluster, letter in zip(shown, "ABCDEFGH", strict=False)
+        ),
+        rows=rows,
+        n_candidates=selection.n_candidates,
+        dropped={why: count for why, count in dropped.items() if count},
+        n_small=sum(len(c.members) for c in case.ballot.clusters[MAX_CLUSTERS:]),
+        failures={} if shown else _failures(case),
+    )
+
+
+def _view(cluster: Cluster, letter: str, winner: bool) -> ClusterView:
+    best = cluster.members[0]
+    return ClusterView(
+        letter=letter,
+        size=len(cluster.members),
+        n_programs=len({member.program_id for member in cluster.members}),
+        success=cluster.success,
+        perplexity=best.perplexity,
+        program=best.program.rstrip(),
+        winner=winner,
+    )
+
+
+def _verdict(case: Case, config: SolutionsConfig) -> str:
+    selection, clusters, tau = case.ballot.selection, case.ballot.clusters, config.tau
+    on_inputs = f"on {plural(len(case.ballot.kept), 'input')}"
+    if selection.candidate_id is not None:
+        size = len(clusters[0].members)
+        rival = (
+            f", against {len(clusters[1].members)} in the next cluster" if len(clusters) > 1 else ""
+        )
+        return (
+            f"A wins: {size} of {plural(selection.n_candidates, 'candidate')} give the same "
+            f"outputs {on_inputs}{rival}; at least {tau} were needed. Within A the program with "
+            f"the highest e(r), then the lowest perplexity, was taken."
+        )
+    if selection.reason is Reason.NO_CONSENSUS:
+        return (
+            f"Nothing was selected: the largest cluster has "
+            f"{plural(len(clusters[0].members), 'candidate')} {on_inputs}, and at least {tau} "
+            f"must agree."
+        )
+    why = {
+        Reason.NO_CANDIDATE: "no candidate holds a program that could be judged",
+        Reason.NO_INFORMATIVE_INPUT: "no input could be run by enough candidates to count",
+        Reason.NO_RELIABLE_CANDIDATE: f"no candidate returned a value on at least "
+        f"{percent(config.rho)} of the inputs that count",
+    }.get(selection.reason or Reason.NO_CANDIDATE, "no reason was kept")
+    return f"Nothing was selected: {why}."
+
+
+def _failures(case: Case) -> Mapping[str, int]:
+    """What calls came to where hardly any returned: exception types, or the kind of failure."""
+    names = [
+        outcome.text.partition(":")[0][:40] or outcome.kind.value
+        if outcome.kind is OutcomeKind.RAISED
+        else outcome.kind.value
+        for execution in case.executions.values()
+        for outcome in execution.outcomes
+    ]
+    return dict(list(tally(names).items())[:5])
+
+
+def _call(arguments: str) -> str:
+    """An argument tuple's text as the arguments of a call: `(1,)` reads `(1)`."""
+    return f"{arguments[:-2]})" if arguments.endswith(",)") else arguments
+
+
+def _cell(outcome: Outcome) -> Cell:
+    if outcome.kind is OutcomeKind.RETURNED:
+        return Cell(middle_clip(outcome.text, _MAX_VALUE_CHARS), True)
+    if outcome.kind is OutcomeKind.RAISED:
+        return Cell(middle_clip(outcome.text or "raised", _MAX_VALUE_CHARS), False)
+    return Cell(reason(outcome.kind.value), False)

@@ -1,0 +1,95 @@
+"""What a reader must not conclude from a run, said by the run's own numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ucoder.analysis.solution_space import Iteration
+from ucoder.analysis.summary import Summary
+from ucoder.report.words import benchmark, plural
+
+if TYPE_CHECKING:
+    from ucoder.runs import Run
+
+_PAPER_PROBLEMS = 16_867
+_PAPER_CANDIDATES = 128
+_PAPER_ITERATIONS = 7
+_WIDE_HALF_WIDTH = 0.03
+"""Half an interval of this width hides the differences that papers report."""
+
+
+def limits(run: Run, summary: Summary, iteration: Iteration | None) -> list[str]:
+    """The limits that apply to this run, most important first."""
+    return [
+        *_of_scores(run, summary),
+        *_of_size(run, summary),
+        *_of_execution(run, iteration),
+        "One run with one seed: another seed would give other problems, other candidates and "
+        "another model.",
+        "Consensus is agreement, not proof. Programs of one model can share one mistake; theorem "
+        "2.4 of the paper assumes that they do not.",
+    ]
+
+
+def _of_scores(run: Run, summary: Summary) -> list[str]:
+    said = []
+    n_tasks = run.config.evaluation.n_tasks
+    if n_tasks is not None:
+        said.append(
+            f"Scores are on a fixed, evenly spread subset of {plural(n_tasks, 'task')} of each "
+            f"benchmark, not on all of it; do not compare them with published ones."
+        )
+    for score in summary.scores:
+        half = (score.high - score.low) / 2
+        if score.n_run and half > _WIDE_HALF_WIDTH and score.model_index == 0:
+            said.append(
+                f"{score.n_run} {benchmark(score.benchmark)} tasks leave about ±{100 * half:.0f} "
+                f"points around each score: a smaller difference shows only where nearly all the "
+                f"tasks that changed did so the same way."
+            )
+    not_run = sum(score.n_tasks - score.n_run for score in summary.scores)
+    if not_run:
+        said.append(
+            f"{plural(not_run, 'answer')} to benchmark tasks could not be run, because the sandbox "
+            f"failed; such answers count neither as right nor as wrong."
+        )
+    return said
+
+
+def _of_size(run: Run, summary: Summary) -> list[str]:
+    said = []
+    smaller = []
+    n_problems, n = summary.problem_space.n_accepted, run.config.solutions.n
+    if n_problems < _PAPER_PROBLEMS:
+        smaller.append(f"{plural(n_problems, 'problem')} instead of {_PAPER_PROBLEMS:,}")
+    if n < _PAPER_CANDIDATES:
+        smaller.append(f"{n} candidates a problem instead of {_PAPER_CANDIDATES}")
+    done = sum(i.checkpoint is not None for i in summary.iterations)
+    if done < _PAPER_ITERATIONS:
+        smaller.append(f"{plural(done, 'iteration')} instead of {_PAPER_ITERATIONS}")
+    if smaller:
+        said.append(f"Smaller than the paper's runs: {', '.join(smaller)}.")
+    if run.config.consolidation.lora is not None:
+        said.append("Fine-tuning moved a low-rank adapter only; the paper fine-tunes all weights.")
+    return said
+
+
+def _of_execution(run: Run, iteration: Iteration | None) -> list[str]:
+    said = []
+    if "unsafe" in f"{run.manifest.executor} {run.config.executor.provider}":
+        said.append("Programs ran without isolation, as the configuration asked by name.")
+    if iteration is not None:
+        dropped = iteration.n_inputs - iteration.n_kept_inputs
+        if dropped:
+            said.append(
+                f"{dropped:,} of {plural(iteration.n_inputs, 'test input')} did not count in e(r), "
+                f"because hardly any candidate could run them: a departure from the paper."
+            )
+        if iteration.n_sandbox_failures:
+            said.append(
+                f"The sandbox failed on {plural(iteration.n_sandbox_failures, 'candidate')}: they "
+                f"had no vote."
+            )
+    if run.manifest.engine.get("honours_seeds") is False:
+        said.append("The engine does not honour seeds: running this again gives other samples.")
+    return said

@@ -1,0 +1,173 @@
+"""The report: gathered from a run directory, rendered, written as one file.
+
+The page is opened by people who did not run it, and shows text that a model and untrusted
+programs wrote. So it holds no script and names no address; its policy forbids the browser to
+load anything; and every value passes `visible` and HTML escaping in one place, the template
+environment, where no single use can forget it.
+"""
+
+from __future__ import annotations
+
+import time
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ucoder.analysis.diversity import PAPER_COMPLEXITY, PAPER_LINES, lexical_entropy, shape
+from ucoder.analysis.numbers import describe
+from ucoder.analysis.quality import Quality, bins, qualities, rank_correlation
+from ucoder.analysis.summary import Summary, summarise
+from ucoder.errors import MissingDependency
+from ucoder.report import plots, words
+from ucoder.report.escape import clip, visible
+from ucoder.report.examples import examples, shown_iteration
+from ucoder.report.funnel import candidate_funnel, problem_funnel
+from ucoder.report.limits import limits
+from ucoder.runs.directory import write_atomically
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from ucoder.runs import Run
+
+_MAX_SHAPES = 2000
+
+
+def write_report(run: Run) -> Path:
+    """Write `RUN/report.html`, whole or not at all; a run at any point of its life will do.
+
+    Returns:
+        Its path.
+
+    Raises:
+        MissingDependency: jinja2 or matplotlib is not installed.
+        DamagedShard: A table's file cannot be read.
+    """
+    path = run.path / "report.html"
+    write_atomically(path, render(run))
+    return path
+
+
+def render(run: Run) -> str:
+    """The page's text."""
+    template = _environment().from_string(
+        (resources.files("ucoder.report") / "template.html").read_text("utf-8")
+    )
+    page: str = template.render(_gather(run))
+    return page
+
+
+def _gather(run: Run) -> dict[str, Any]:
+    """Everything that the template shows."""
+    from markupsafe import Markup
+
+    summary = summarise(run)
+    at = shown_iteration(summary)
+    if at is None and summary.iterations:
+        at = summary.iterations[-1].iteration
+    iteration = next((i for i in summary.iterations if i.iteration == at), None)
+    points, shapes = ([], []) if at is None else _candidates(run, at)
+    problems = [a.problem for a in run.attempts.rows() if a.problem is not None]
+    return {
+        "summary": summary,
+        "run": run,
+        "manifest": run.manifest,
+        "config": run.config,
+        "abstract": words.abstract(summary),
+        "iteration": iteration,
+        "problem_funnel": problem_funnel(summary, iteration),
+        "candidate_funnel": candidate_funnel(iteration) if iteration else [],
+        "examples": examples(run, at) if at is not None else [],
+        "thinned": len(points) > plots.MAX_POINTS,
+        "quartiles": bins(points),
+        "rank_correlation": rank_correlation(points),
+        "lines": describe(shape.lines for shape in shapes),
+        "complexity": describe(shape.complexity for shape in shapes),
+        "paper": {"lines": PAPER_LINES, "complexity": PAPER_COMPLEXITY},
+        "last_score": _last_score(summary),
+        "limits": limits(run, summary, iteration),
+        # Our own drawings are the only markup that the template does not escape.
+        "plots": {
+            "success": Markup(plots.success_by_perplexity(points)),
+            "entropy": Markup(
+                plots.entropy_histogram([lexical_entropy(p.statement) for p in problems])
+            ),
+            "clusters": Markup(
+                plots.largest_clusters(
+                    iteration.largest_clusters, summary.targets.tau, summary.targets.candidates
+                )
+                if iteration
+                else ""
+            ),
+            "scores": Markup(plots.score_intervals(summary.scores)),
+        },
+        "journey_timed_as_one": not any(time.stage == "ratings" for time in summary.times),
+        "max_seconds": max((c.seconds for c in summary.costs if c.seconds == c.seconds), default=0),
+        "max_tokens": max((c.tokens or 0 for c in summary.costs), default=0),
+    }
+
+
+def _candidates(run: Run, iteration: int) -> tuple[list[Quality], list[Any]]:
+    """f(r) and e(r) of every candidate, and the size of the first distinct programs."""
+    points: list[Quality] = []
+    shapes: list[Any] = []
+    table, executions = run.candidates(iteration), run.executions(iteration)
+    for key in sorted(table.keys()):
+        candidates = table.get(key)
+        min_support = run.config.solutions.min_input_support
+        points += qualities(candidates, executions.get(key), min_support)
+        distinct = {c.program_id: c.program for c in candidates if c.reason is None}
+        for program in distinct.values():
+            if len(shapes) < _MAX_SHAPES and (measured := shape(program)) is not None:
+                shapes.append(measured)
+    return points, shapes
+
+
+def _last_score(summary: Summary) -> Any:
+    """The headline: the last model on the first benchmark that has a score."""
+    names = [score.benchmark for score in summary.scores]
+    same = [score for score in summary.scores if score.benchmark == names[0]] if names else []
+    return {"first": same[0], "last": same[-1]} if same else None
+
+
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+    except ImportError as error:
+        raise MissingDependency(
+            'the report is a jinja2 template; pip install "ucoder[report]"'
+        ) from error
+
+    def seen(value: Any) -> Any:
+        if isinstance(value, Markup) or not isinstance(value, str):
+            return value
+        return visible(value)
+
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=seen,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=words.number,
+        percent=words.percent,
+        points=words.points,
+        duration=words.duration,
+        reason=words.reason,
+        benchmark=words.benchmark,
+        model=words.model,
+        interval=words.interval,
+        comparison=words.comparison,
+        short_comparison=words.short_comparison,
+        plural=words.plural,
+        clip=clip,
+        date=_date,
+    )
+    return environment
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))

@@ -1,0 +1,231 @@
+"""A run's folder: made once, locked while somebody writes, readable by anybody at any time."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from ucoder.config import RunConfig, parse_config
+from ucoder.errors import NotARun, RunExists, RunLocked
+from ucoder.records import (
+    Attempt,
+    Candidate,
+    Checkpoint,
+    Example,
+    Execution,
+    Score,
+    Selection,
+    TestSuite,
+)
+from ucoder.runs.journal import Journal
+from ucoder.runs.tables import Table
+
+MANIFEST_VERSION = 1
+_LIBRARIES = ("ucoder", "openvino-genai", "transformers", "torch", "trl", "peft", "pyarrow")
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What a run is and what made it.
+
+    Attributes:
+        config: The resolved configuration, as plain values.
+        created: Seconds since 1970.
+        versions: Of Python and of the libraries that matter.
+        commit: Of the working tree that ran it, "" outside one.
+        platform: The operating system and processor.
+        model: Identity of M0: name, source, sha256, licence, chat template or not.
+        engine: What sampled: provider, version, precision, whether seeds are honoured.
+        executor: Where programs ran.
+        version: Of this format.
+    """
+
+    config: dict[str, Any]
+    created: float
+    versions: dict[str, str]
+    commit: str
+    platform: str
+    model: dict[str, Any] = field(default_factory=dict)
+    engine: dict[str, Any] = field(default_factory=dict)
+    executor: str = ""
+    version: int = MANIFEST_VERSION
+
+
+class Run:
+    """One run directory.
+
+    Open one with `Run.open` to read it, `Run.create` to start it; hold `Run.writing()` while
+    adding to its tables.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.config: RunConfig = parse_config(manifest.config)
+        self.journal = Journal(path / "journal.jsonl")
+
+    @classmethod
+    def create(cls, path: Path, config: RunConfig) -> Run:
+        """Start a run in a folder that is not there or empty.
+
+        Raises:
+            RunExists: The folder holds something.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            hint = f"ucoder resume {path}" if (path / "manifest.json").exists() else "name another"
+            raise RunExists(f"{path} is not empty; {hint}")
+        path.mkdir(parents=True, exist_ok=True)
+        manifest = Manifest(
+            config=config.model_dump(mode="json"),
+            created=time.time(),
+            versions=_versions(),
+            commit=_commit(),
+            platform=f"{platform.platform()} {platform.machine()}",
+        )
+        run = cls(path, manifest)
+        run.save_manifest()
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> Run:
+        """Open an existing run.
+
+        Raises:
+            NotARun: There is none, or its manifest cannot be read.
+        """
+        try:
+            values = json.loads((path / "manifest.json").read_text("utf-8"))
+            return cls(path, Manifest(**values))
+        except FileNotFoundError:
+            raise NotARun(f"{path} holds no manifest.json; give a folder that ucoder run made") from None
+        except (OSError, ValueError, TypeError) as error:
+            raise NotARun(f"{path}/manifest.json cannot be read: {error}") from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Be the one process that writes to this run.
+
+        Raises:
+            RunLocked: Another process is.
+        """
+        lock = FileLock(self.path / "lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunLocked(
+                f"another process is writing to {self.path}; wait for it or stop it. "
+                f"`ucoder status {self.path}` shows how far it is"
+            ) from None
+        try:
+            for leftover in (self.path / "tables").rglob(".*.tmp"):
+                leftover.unlink(missing_ok=True)  # of a writer that was killed
+            yield
+        finally:
+            lock.release()
+
+    def save_manifest(self, **changes: Any) -> None:
+        """Change the manifest and write it whole."""
+        for name, value in changes.items():
+            setattr(self.manifest, name, value)
+        write_atomically(
+            self.path / "manifest.json", json.dumps(asdict(self.manifest), indent=2) + "\n"
+        )
+
+    # The tables, by stage.
+
+    @property
+    def attempts(self) -> Table[Attempt]:
+        """Stages 1-3; key: the attempt's index."""
+        return Table(self.path / "tables" / "attempts", Attempt)
+
+    @property
+    def suites(self) -> Table[TestSuite]:
+        """Stage 4; key: the problem."""
+        return Table(self.path / "tables" / "suites", TestSuite)
+
+    def candidates(self, iteration: int) -> Table[Candidate]:
+        """Stage 5; key: the problem."""
+        return Table(self._of("candidates", iteration), Candidate)
+
+    def executions(self, iteration: int) -> Table[Execution]:
+        """Stage 5; key: the problem."""
+        return Table(self._of("executions", iteration), Execution)
+
+    def selections(self, iteration: int) -> Table[Selection]:
+        """Stage 5, written last: a problem with a selection is finished; key: the problem."""
+        return Table(self._of("selections", iteration), Selection)
+
+    def examples(self, iteration: int) -> Table[Example]:
+        """Stage 6; one shard."""
+        return Table(self._of("examples", iteration), Example)
+
+    @property
+    def checkpoints(self) -> Table[Checkpoint]:
+        """Stage 6; key: the iteration."""
+        return Table(self.path / "tables" / "checkpoints", Checkpoint)
+
+    def scores(self, benchmark: str, model_index: int) -> Table[Score]:
+        """Evaluation; key: the task."""
+        return Table(self.path / "tables" / "scores" / f"{benchmark}-model-{model_index}", Score)
+
+    def iterations(self) -> list[int]:
+        """The iterations that have begun, as the folders of stage 5 show."""
+        folders = (self.path / "tables" / "candidates").glob("iteration-*")
+        return sorted(int(folder.name.removeprefix("iteration-")) for folder in folders)
+
+    def scored(self) -> list[tuple[str, int]]:
+        """(benchmark, model index) of every score table, in order."""
+        found = []
+        for folder in (self.path / "tables" / "scores").glob("*-model-*"):
+            benchmark, _, index = folder.name.rpartition("-model-")
+            found.append((benchmark, int(index)))
+        return sorted(found)
+
+    def _of(self, table: str, iteration: int) -> Path:
+        return self.path / "tables" / table / f"iteration-{iteration}"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a text file as a whole, durably."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed has no version to keep
+    return found
+
+
+def _commit() -> str:
+    """The commit of the source tree that ucoder runs from, "" for an installed package."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,108 @@
+"""From records to Arrow and back, driven by the records' own annotations.
+
+One rule a type, so that a new field of a record needs no second place to be written down:
+`str`, `int`, `float`, `bool`, `StrEnum` -> scalar; `tuple[X, ...]` -> list; a dataclass ->
+struct; `X | None` -> nullable X. Text that is not valid Unicode (lone surrogates, which a model
+can produce) is stored with its surrogates escaped as `\\udXXX`, because Parquet holds UTF-8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from enum import StrEnum
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+
+T = TypeVar("T")
+
+_SCALARS: dict[type, pa.DataType] = {
+    str: pa.string(),
+    bool: pa.bool_(),
+    int: pa.int64(),
+    float: pa.float64(),
+}
+
+
+@cache
+def schema_of(record: type) -> pa.Schema:
+    """The Arrow schema of a record class."""
+    return pa.schema(_fields(record))
+
+
+def to_table(record: type, rows: list[Any]) -> pa.Table:
+    """An Arrow table of records of one class."""
+    schema = schema_of(record)
+    columns = [
+        pa.array([_encode(getattr(row, field.name)) for row in rows], field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def from_table(record: type[T], table: pa.Table) -> list[T]:
+    """The records of an Arrow table.
+
+    Raises:
+        KeyError: The table lacks a column that the record needs.
+    """
+    return [_decode(record, row) for row in table.to_pylist()]
+
+
+@cache
+def _hints(record: type) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
+def _fields(record: type) -> list[pa.Field]:
+    hints = _hints(record)
+    return [
+        pa.field(field.name, _type(hints[field.name]), nullable=_optional(hints[field.name])[1])
+        for field in dataclasses.fields(record)
+    ]
+
+
+def _optional(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) in (Union, types.UnionType):
+        inner = [argument for argument in get_args(hint) if argument is not type(None)]
+        return inner[0], True
+    return hint, False
+
+
+def _type(hint: Any) -> pa.DataType:
+    hint, _ = _optional(hint)
+    if get_origin(hint) is tuple:
+        return pa.list_(_type(get_args(hint)[0]))
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return pa.struct(_fields(hint))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return pa.string()
+    return _SCALARS[hint]
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    if dataclasses.is_dataclass(value):
+        return {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value
+
+
+def _decode(hint: Any, value: Any) -> Any:
+    hint, _ = _optional(hint)
+    if value is None:
+        return None
+    if get_origin(hint) is tuple:
+        return tuple(_decode(get_args(hint)[0], item) for item in value)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        hints = _hints(hint)
+        return hint(**{f.name: _decode(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(value)
+    return value

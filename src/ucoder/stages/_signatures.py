@@ -1,0 +1,116 @@
+"""Reading a function signature that a model wrote."""
+
+from __future__ import annotations
+
+import ast
+import keyword
+
+from ucoder.records import Interface, Parameter, Reason
+from ucoder.stages._text import Refusal, parse_module, unparse
+
+_BUILTIN_TYPES = frozenset(
+    "int float complex str bytes bool list tuple dict set frozenset object None".split()
+)
+_TYPING_NAMES = frozenset(
+    "Any List Tuple Dict Set FrozenSet Optional Union Sequence Mapping Iterable Collection".split()
+)
+"""Annotations whose values can be written as literals. A `Callable`, an `Iterator` or a class of
+the problem's own could be neither given as an input nor compared as an output."""
+
+MAX_PARAMETERS = 8
+
+
+def read_signature(line: str, docstring: str | None = None) -> Interface | Refusal:
+    """Read `def name(param: type) -> return_type:` and normalise it.
+
+    Args:
+        line: The signature, with or without its colon.
+        docstring: The contract to put below it; none for stage 1, which has no contract yet.
+
+    Returns:
+        The interface, whose `source` starts with the imports that its annotations need, or why
+        there is none.
+    """
+    head = line.strip().strip("`").strip().rstrip(":").strip()
+    module = parse_module(f"{head}:\n    pass\n")
+    if module is None or len(module.body) != 1 or not isinstance(module.body[0], ast.FunctionDef):
+        return Refusal(Reason.BAD_SIGNATURE, f"not one function signature: {head[:120]!r}")
+    return read_function(module.body[0], docstring)
+
+
+def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | Refusal:
+    """The interface of a parsed function; its body is not looked at."""
+    arguments = node.args
+    if node.decorator_list or arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
+        return Refusal(Reason.BAD_SIGNATURE, "only ordinary positional parameters can be called")
+    positional = [*arguments.posonlyargs, *arguments.args]
+    if not positional:
+        return Refusal(Reason.NO_PARAMETERS, f"{node.name} takes no arguments")
+    if len(positional) > MAX_PARAMETERS:
+        return Refusal(Reason.BAD_SIGNATURE, f"{len(positional)} parameters")
+    if keyword.iskeyword(node.name) or node.name.startswith("__") or node.name == "function_name":
+        return Refusal(Reason.BAD_SIGNATURE, f"{node.name!r} names no function of its own")
+    if node.returns is None or unparse(node.returns) in ("None", "'None'"):
+        return Refusal(Reason.NO_RETURN_VALUE, f"{node.name} returns nothing to compare")
+    first_default = len(positional) - len(arguments.defaults)
+    parameters = []
+    needed: set[str] = set()
+    for index, argument in enumerate(positional):
+        if argument.annotation is None:
+            return Refusal(Reason.BAD_SIGNATURE, f"parameter {argument.arg!r} has no annotation")
+        text = _read_annotation(argument.annotation, needed)
+        if isinstance(text, Refusal):
+            return text
+        parameters.append(Parameter(argument.arg, text, index >= first_default))
+    returns = _read_annotation(node.returns, needed)
+    if isinstance(returns, Refusal):
+        return returns
+    defaults = [unparse(default) or "None" for default in arguments.defaults]
+    source = _skeleton(node.name, parameters, defaults, returns, docstring, needed)
+    if parse_module(source) is None:
+        return Refusal(Reason.BAD_SIGNATURE, "the signature cannot be written back")
+    return Interface(node.name, tuple(parameters), returns, source)
+
+
+def _read_annotation(node: ast.expr, needed: set[str]) -> str | Refusal:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        inner = parse_module(node.value)
+        if inner is None or len(inner.body) != 1 or not isinstance(inner.body[0], ast.Expr):
+            return Refusal(Reason.BAD_SIGNATURE, f"annotation {node.value[:60]!r}")
+        return _read_annotation(inner.body[0].value, needed)
+    for part in ast.walk(node):
+        if isinstance(part, ast.Attribute):
+            return Refusal(Reason.BAD_SIGNATURE, f"annotation with a dot: .{part.attr}")
+        if isinstance(part, ast.Name):
+            if part.id in _TYPING_NAMES:
+                needed.add(part.id)
+            elif part.id not in _BUILTIN_TYPES:
+                return Refusal(Reason.BAD_SIGNATURE, f"annotation {part.id!r} is no plain type")
+        elif not isinstance(part, ast.Subscript | ast.Tuple | ast.BinOp | ast.BitOr | ast.Load):
+            allowed = isinstance(part, ast.Constant) and part.value in (None, ...)
+            if not allowed and not isinstance(part, ast.List):
+                return Refusal(Reason.BAD_SIGNATURE, f"annotation {(unparse(node) or '')[:60]!r}")
+    return unparse(node) or "object"
+
+
+def _skeleton(
+    name: str,
+    parameters: list[Parameter],
+    defaults: list[str],
+    returns: str,
+    docstring: str | None,
+    needed: set[str],
+) -> str:
+    first_default = len(parameters) - len(defaults)
+    written = [
+        f"{p.name}: {p.annotation}"
+        + (f" = {defaults[i - first_default]}" if i >= first_default else "")
+        for i, p in enumerate(parameters)
+    ]
+    imports = f"from typing import {', '.join(sorted(needed))}\n\n\n" if needed else ""
+    head = f"{imports}def {name}({', '.join(written)}) -> {returns}:\n"
+    if docstring is None:
+        return head + "    pass\n"
+    lines = docstring.replace("\\", "\\\\").replace('"""', "'''").strip().split("\n")
+    body = "\n".join(f"    {line.strip()}" if i == 0 else line for i, line in enumerate(lines))
+    return f'{head}    """{body.strip()}\n    """\n'

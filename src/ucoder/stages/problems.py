@@ -1,0 +1,172 @@
+"""Stage 1: from a topic to a problem, in the format of figure 3.
+
+The assistant's turn is begun with `<PROBLEM_START>` and `Title:`, which makes a small model keep
+to the format far more often than asking alone. Non-problems are refused by what they ask for:
+input or output, randomness, the time, the network, no return value. The filter reads words, not
+meaning, so it refuses a few good problems too; every refusal is counted by its reason.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from ucoder.engines.protocol import Prompt
+from ucoder.errors import ConfigError
+from ucoder.records import Interface, Reason
+from ucoder.seeds import derive_seed
+from ucoder.stages._signatures import read_signature
+from ucoder.stages._text import Refusal, between, normalised, without_fences
+from ucoder.stages.prompts import fill
+
+BEGUN = "<PROBLEM_START>\nTitle:"
+STOP = ("<PROBLEM_END>", "<PROBLEM_START>", "<RATING_START>")
+
+_LABEL = re.compile(
+    r"^[ \t>#*_-]{0,8}(title|description|function signature|signature|examples?|input|output|hint)"
+    r"[ \t]{0,4}\d{0,2}[ \t]{0,4}[*_]{0,3}:[*_]{0,3}",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SIGNATURE = re.compile(r"def\s+[^\n]{1,400}")
+
+_NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
+    (
+        Reason.INPUT_OUTPUT,
+        re.compile(
+            r"\bprints?\b|\bprinting\b|\bprinted\b|\bstdin\b|\bstdout\b|\buser input\b|"
+            r"\binput from the user\b|\bthe user (?:to|enters?|inputs?|types?)\b|\bprompts? the\b|"
+            r"\bconsole\b|\bfile_?(?:name|path)s?\b|\bfile (?:name|path)s?\b|"
+            r"\b(?:reads?|writes?|opens?|saves?|loads?)\b.{0,20}\bfiles?\b|\bcsv file\b|\bdatabase\b"
+        ),
+    ),
+    (
+        Reason.NONDETERMINISTIC,
+        re.compile(r"\brandom(?:ly|ness|ize|ise)?\b|\bshuffl\w*|\broll(?:s|ing)? (?:a|the) di[ce]e?\b"),
+    ),
+    (
+        Reason.TIME,
+        re.compile(
+            r"\bcurrent (?:time|date|day|month|year)\b|\btoday(?:'s)?\b|\bsystem (?:time|clock)\b|"
+            r"\bdatetime\b"
+        ),
+    ),
+    (
+        Reason.NETWORK,
+        re.compile(
+            r"\bhttps?\b|\bapi\b|\bsockets?\b|\bdownloads?\b|\bweb ?(?:page|site|server)s?\b|"
+            r"\binternet\b|\burls? (?:request|content)\b"
+        ),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What a problem is asked about."""
+
+    area: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A problem as stage 1 leaves it.
+
+    Attributes:
+        title: Its title.
+        statement: Title, description, example and hint, written out evenly.
+        description: The description alone, for duplicates.
+        example: A call and its output as an `assert` line would have them, or "".
+        interface: The signature, still without a contract.
+    """
+
+    title: str
+    statement: str
+    description: str
+    example: str
+    interface: Interface
+
+
+def load_topics(path: Path | None) -> tuple[Topic, ...]:
+    """The user's topics, or the default list in the paper's five areas (figure 2).
+
+    Raises:
+        ConfigError: The file is missing or holds no topic.
+    """
+    if path is None:
+        text = (resources.files("ucoder.stages") / "topics.txt").read_text("utf-8")
+    else:
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"problems.topics={path}: {error}; give a text file, one topic a line"
+            ) from None
+    topics = []
+    for line in text.splitlines():
+        line = line.strip()
+        if line and not line.startswith("#"):
+            area, colon, topic = line.partition(":")
+            topics.append(Topic(area.strip(), topic.strip()) if colon else Topic("user", line))
+    if not topics:
+        raise ConfigError(f"problems.topics={path} holds no topic; write one a line")
+    return tuple(topics)
+
+
+def topic_of(index: int, topics: tuple[Topic, ...], run_seed: int) -> Topic:
+    """The topic of one attempt: a new shuffle of the list every time around."""
+    around, at = divmod(index, len(topics))
+    order = random.Random(derive_seed(run_seed, "topics", around)).sample(topics, len(topics))
+    return order[at]
+
+
+def problem_prompt(topic: Topic) -> Prompt:
+    """What stage 1 asks."""
+    return Prompt(fill("problem", topic=topic.text), BEGUN)
+
+
+def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
+    """Read a problem in figure 3's format, begun turn included; any text at all may come."""
+    body = between(text, "<PROBLEM_START>", "<PROBLEM_END>")
+    if body is None:
+        return Refusal(Reason.MALFORMED_PROBLEM, "no <PROBLEM_START>")
+    fields = _fields(without_fences(body))
+    missing = [name for name in ("title", "description", "signature") if not fields.get(name)]
+    if missing:
+        return Refusal(Reason.MALFORMED_PROBLEM, f"missing: {', '.join(missing)}")
+    title, description = fields["title"].split("\n")[0].strip(" *#`\""), fields["description"]
+    if len(normalised(description).split()) < min_description_words:
+        return Refusal(Reason.DESCRIPTION_TOO_SHORT, f"{description[:80]!r}")
+    signature = _SIGNATURE.search(fields["signature"])
+    if signature is None:
+        return Refusal(Reason.BAD_SIGNATURE, f"no def in {fields['signature'][:80]!r}")
+    interface = read_signature(signature.group())
+    if isinstance(interface, Refusal):
+        return interface
+    asked = f"{title}\n{description}\n{interface.name.replace('_', ' ')}".lower()
+    for reason, pattern in _NON_PROBLEMS:
+        if found := pattern.search(asked):
+            return Refusal(reason, f"mentions {found.group()!r}")
+    example = ""
+    parts = [f"Title: {title}", f"Description: {description}"]
+    if fields.get("input") and fields.get("output"):
+        call, output = (fields[name].strip().strip("`").strip() for name in ("input", "output"))
+        parts.append(f"Example:\nInput: {call}\nOutput: {output}")
+        example = f"{call} == {output}"
+    if fields.get("hint"):
+        parts.append(f"Hint: {fields['hint']}")
+    return Draft(title, "\n".join(parts), description, example, interface)
+
+
+def _fields(body: str) -> dict[str, str]:
+    """The labelled parts of a problem; the first of each label counts."""
+    found = list(_LABEL.finditer(body))
+    fields: dict[str, str] = {}
+    for label, after in zip(found, [*found[1:], None], strict=False):
+        name = label.group(1).lower().removeprefix("function ").rstrip("s")
+        value = body[label.end() : after.start() if after else len(body)].strip()
+        fields.setdefault(name, value)
+    return fields

@@ -1,0 +1,49 @@
+"""Stage 2: the same model rates each problem on clarity, completeness and quality (figure 3).
+
+The paper gives no threshold; ours is `ratings.threshold`. A small model's ratings carry little:
+the report shows their distribution so that nobody has to believe otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ucoder.engines.protocol import Prompt
+from ucoder.records import Reason
+from ucoder.stages._text import Refusal, between
+from ucoder.stages.prompts import fill
+
+BEGUN = "<RATING_START>\nProblem Quality Score:"
+STOP = ("<RATING_END>",)
+
+_SCORE = re.compile(r"Problem Quality Score:[\s*]{0,8}(\d{1,3}(?:\.\d{1,4})?)(?![\d.]*\d)")
+_SUMMARY = re.compile(r"Summary:\s{0,8}(.{1,400})")
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """A problem quality score from 0 to 10, with the rater's words."""
+
+    score: float
+    summary: str
+
+
+def rating_prompt(statement: str) -> Prompt:
+    """What stage 2 asks."""
+    return Prompt(fill("rating", statement=statement), BEGUN)
+
+
+def parse_rating(text: str) -> Rating | Refusal:
+    """Read a rating, begun turn included; any text at all may come."""
+    body = between(text, "<RATING_START>", "<RATING_END>")
+    if body is None:
+        return Refusal(Reason.MALFORMED_RATING, "no <RATING_START>")
+    score = _SCORE.search(body)
+    if score is None:
+        return Refusal(Reason.MALFORMED_RATING, f"no score in {body[:80]!r}")
+    value = float(score.group(1))
+    if value > 10:
+        return Refusal(Reason.MALFORMED_RATING, f"{value:g} is not from 0 to 10")
+    summary = _SUMMARY.search(body)
+    return Rating(value, summary.group(1).strip() if summary else "")

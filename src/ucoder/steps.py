@@ -1,0 +1,264 @@
+"""The steps of the pipeline against a run directory: do what is missing, write each unit whole.
+
+Stages know nothing of tables; tables know nothing of stages. This is where they meet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from ucoder.engines.protocol import Engine
+from ucoder.errors import NothingToDo
+from ucoder.evaluation import humaneval
+from ucoder.execution.protocol import Executor
+from ucoder.models import Checkpoint as Model
+from ucoder.models import Origin
+from ucoder.progress import Progress
+from ucoder.records import Attempt, Checkpoint, Problem, TestSuite
+from ucoder.runs import Run
+from ucoder.seeds import derive_seed
+from ucoder.stages.attempts import Accepted, attempt_problem
+from ucoder.stages.consolidation import make_examples
+from ucoder.stages.problems import load_topics
+from ucoder.stages.solutions import probe_solutions
+from ucoder.stages.test_inputs import probe_inputs
+from ucoder.training.protocol import TrainingJob
+from ucoder.workshop import Workshop
+
+T = TypeVar("T")
+
+
+class Steps:
+    """The pipeline's steps, bound to one run."""
+
+    def __init__(self, run: Run, workshop: Workshop, progress: Progress) -> None:
+        self.run = run
+        self.config = run.config
+        self.workshop = workshop
+        self.progress = progress
+
+    async def find_problems(self, engine: Engine) -> list[Problem]:
+        """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order."""
+        config = self.config
+        topics = load_topics(config.problems.topics)
+        attempts = self.run.attempts.rows()
+        accepted = Accepted(attempts)
+        wanted = config.problems.n
+        if len(accepted.problems) >= wanted or len(attempts) >= config.problems.max_attempts:
+            return accepted.problems
+        index = len(attempts)
+        self.progress.begin("problems", wanted, len(accepted.problems))
+        flying: dict[int, asyncio.Task[Attempt]] = {}
+        with self.run.journal.stage("problems", 0):
+            try:
+                while len(accepted.problems) < wanted and index < config.problems.max_attempts:
+                    # Look ahead only as far as attempts are likely to be needed: what is still
+                    # on its way when the last problem is accepted was sampled for nothing.
+                    share = (len(accepted.problems) + 2) / (index + 4)
+                    ahead = round((wanted - len(accepted.problems)) / share) + 1
+                    last = min(index + min(ahead, config.concurrency), config.problems.max_attempts)
+                    for i in range(index, last):
+                        if i not in flying:
+                            flying[i] = asyncio.create_task(
+                                attempt_problem(i, topics, engine, config)
+                            )
+                    attempt = accepted.judge(await flying.pop(index))
+                    self.run.attempts.put(f"{index:06d}", [attempt])
+                    index += 1
+                    self._advance("problems", 0, len(accepted.problems), attempts=index)
+            finally:
+                await _cancel(flying.values())
+        self.progress.end("problems")
+        return accepted.problems
+
+    async def write_inputs(
+        self, problems: Sequence[Problem], engine: Engine
+    ) -> dict[str, TestSuite]:
+        """Stage 4: a suite for every problem."""
+        table = self.run.suites
+
+        async def write(problem: Problem) -> None:
+            suite = await probe_inputs(problem, engine, self.config.test_inputs, self.config.seed)
+            table.put(problem.id, [suite])
+
+        done = table.keys()
+        await self._each("test_inputs", 0, problems, [p for p in problems if p.id not in done], write)
+        return {suite.problem_id: suite for suite in table.rows()}
+
+    async def solve(
+        self,
+        iteration: int,
+        problems: Sequence[Problem],
+        suites: dict[str, TestSuite],
+        engine: Engine,
+        executor: Executor,
+    ) -> None:
+        """Stage 5: candidates, executions and a selection for every problem with a suite."""
+        usable = [problem for problem in problems if suites[problem.id].reason is None]
+        config = self.config
+
+        async def solve(problem: Problem) -> None:
+            pool = await probe_solutions(
+                problem, suites[problem.id], engine, executor,
+                config.solutions, config.seed, iteration,
+            )  # fmt: skip
+            self.run.candidates(iteration).put(problem.id, pool.candidates)
+            self.run.executions(iteration).put(problem.id, pool.executions)
+            # Last: a problem with a selection is finished.
+            self.run.selections(iteration).put(problem.id, [pool.ballot.selection])
+
+        done = self.run.selections(iteration).keys()
+        missing = [problem for problem in usable if problem.id not in done]
+        await self._each("solutions", iteration, usable, missing, solve)
+
+    async def consolidate(self, iteration: int, problems: Sequence[Problem], model: Model) -> Model:
+        """Stage 6: M(t) fine-tuned on what was selected from its samples.
+
+        Raises:
+            NothingToDo: Nothing was selected.
+            TrainingError: Training failed.
+        """
+        output = self.run.path / "checkpoints" / f"iteration-{iteration}"
+        table = self.run.checkpoints
+        if not table.get(f"{iteration:03d}"):
+            examples = self._examples(iteration, problems)
+            job = TrainingJob(
+                model=model.path,
+                is_chat=model.is_chat,
+                examples=examples,
+                output=output,
+                config=self.config.consolidation,
+                seed=derive_seed(self.config.seed, "consolidation", iteration),
+            )
+            self.progress.begin(_label("consolidation", iteration), 1)
+            with self.run.journal.stage("consolidation", iteration):
+                result = await self.workshop.trainer().train(job, self._on_step(iteration))
+                trained = self._trained(iteration, model)
+                table.put(
+                    f"{iteration:03d}",
+                    [
+                        Checkpoint(
+                            iteration=iteration,
+                            path=str(output.relative_to(self.run.path)),
+                            sha256=trained.sha256,
+                            n_examples=result.n_examples,
+                            n_left_out=result.n_left_out,
+                            n_steps=result.n_steps,
+                            loss=result.loss,
+                        )
+                    ],
+                )
+            self.progress.end(_label("consolidation", iteration))
+        return self._trained(iteration, model)
+
+    async def evaluate(self, model_index: int, engine: Engine, executor: Executor) -> None:
+        """Benchmarks: the tasks that this model has not answered yet."""
+        config = self.config.evaluation
+        for name in config.benchmarks:
+            tasks = humaneval.load_tasks(config.n_tasks)
+            table = self.run.scores(name, model_index)
+
+            async def answer(task: humaneval.Task, table=table) -> None:  # type: ignore[no-untyped-def]
+                score = await humaneval.evaluate_task(
+                    task, model_index, engine, executor, config.max_tokens
+                )
+                table.put(_task_key(task), [score])
+
+            done = table.keys()
+            missing = [task for task in tasks if _task_key(task) not in done]
+            await self._each(f"{name} M{model_index}", model_index, tasks, missing, answer)
+
+    def _examples(self, iteration: int, problems: Sequence[Problem]) -> list:  # type: ignore[type-arg]
+        table = self.run.examples(iteration)
+        if not (examples := table.rows()):
+            selections = self.run.selections(iteration).rows()
+            chosen = {selection.candidate_id for selection in selections}
+            candidates = {c.id: c for c in self.run.candidates(iteration).rows() if c.id in chosen}
+            examples = make_examples({p.id: p for p in problems}, selections, candidates)
+            if not examples:
+                raise NothingToDo(
+                    f"iteration {iteration}: no problem reached a consensus, so there is nothing "
+                    f"to train on; `ucoder status {self.run.path}` counts the reasons. More "
+                    f"problems (problems.n), more candidates (solutions.n) or a lower "
+                    f"solutions.tau may help"
+                )
+            table.put("examples", examples)
+        return examples
+
+    def _trained(self, iteration: int, model: Model) -> Model:
+        output = self.run.path / "checkpoints" / f"iteration-{iteration}"
+        trained = self.workshop.model(str(output))
+        return replace(trained, origin=Origin.LOCAL, licence=model.licence)
+
+    def _on_step(self, iteration: int) -> Callable[[int, int], None]:
+        def on_step(done: int, total: int) -> None:
+            self.progress.begin(_label("consolidation", iteration), total, done)
+            self._advance("consolidation", iteration, done)
+
+        return on_step
+
+    async def _each(
+        self,
+        stage: str,
+        iteration: int,
+        units: Sequence[T],
+        missing: Sequence[T],
+        work: Callable[[T], Awaitable[None]],
+    ) -> None:
+        """Work on the missing units; the first failure ends the stage."""
+        if not missing:
+            return
+        done = len(units) - len(missing)
+        label = _label(stage, iteration)
+        self.progress.begin(label, len(units), done)
+
+        async def one(unit: T) -> None:
+            nonlocal done
+            await work(unit)
+            done += 1
+            self._advance(stage, iteration, done)
+
+        with self.run.journal.stage(stage, iteration):
+            await gather_bounded(one, missing, self.config.concurrency)
+        self.progress.end(label)
+
+    def _advance(self, stage: str, iteration: int, done: int, **facts: object) -> None:
+        self.run.journal.beat(stage, iteration)
+        self.progress.advance(_label(stage, iteration), done, **facts)
+
+
+async def gather_bounded(
+    work: Callable[[T], Awaitable[None]], units: Iterable[T], at_a_time: int
+) -> None:
+    """Work on units side by side, a bounded number at a time; the first failure ends all."""
+    slots = asyncio.Semaphore(at_a_time)
+
+    async def one(unit: T) -> None:
+        async with slots:
+            await work(unit)
+
+    tasks = [asyncio.create_task(one(unit)) for unit in units]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await _cancel(tasks)
+
+
+def _label(stage: str, iteration: int) -> str:
+    """What progress calls a stage: stages 5 and 6 come round again."""
+    return f"{stage} {iteration}" if stage in ("solutions", "consolidation") else stage
+
+
+def _task_key(task: humaneval.Task) -> str:
+    return task.task_id.replace("/", "-")
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[T]]) -> None:
+    """End tasks and wait until they have; what they raise on the way out is of no interest."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

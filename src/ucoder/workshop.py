@@ -1,0 +1,99 @@
+"""The edges that a configuration asks for: which model, engine, executor and trainer.
+
+The one place that knows the providers by name. Everything is opened lazily: building a workshop
+imports and starts nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ucoder.config import RunConfig
+from ucoder.engines.protocol import Engine
+from ucoder.execution.protocol import Executor, Limits
+from ucoder.execution.providers import open_executor
+from ucoder.models import Checkpoint, Origin, openvino_export, resolve
+from ucoder.progress import Progress, Silent
+from ucoder.records import digest
+from ucoder.training.protocol import Trainer
+
+
+class Workshop:
+    """Makes the parts of a run.
+
+    Args:
+        config: Which parts.
+        progress: Told about downloads and conversions.
+    """
+
+    def __init__(self, config: RunConfig, progress: Progress | None = None) -> None:
+        self.config = config
+        self._progress = progress or Silent()
+
+    def model(self, name_or_path: str) -> Checkpoint:
+        """The checkpoint that a name or path stands for.
+
+        Raises:
+            ModelError: It cannot be had; see `ucoder.models.resolve`.
+        """
+        if self.config.engine.provider == "scripted":
+            from ucoder.engines.scripted import load_script
+
+            identity = digest(load_script(self.config.engine.script).model_dump_json(), length=64)
+            return Checkpoint("scripted", Path("scripted"), identity, None, Origin.LOCAL, True)
+        return resolve(name_or_path, notify=self._progress.message)
+
+    def engine(self, checkpoint: Checkpoint, exports: Path | None = None) -> Engine:
+        """The engine for a checkpoint, not yet entered.
+
+        Args:
+            checkpoint: The model.
+            exports: Where a converted form is kept; the model cache where None.
+        """
+        config = self.config.engine
+        if config.provider == "scripted":
+            from ucoder.engines.scripted import ScriptedEngine, load_script
+
+            return ScriptedEngine(load_script(config.script))
+        if config.provider == "transformers":
+            from ucoder.engines.transformers import TransformersEngine
+
+            return TransformersEngine(
+                checkpoint.path,
+                is_chat=checkpoint.is_chat,
+                device=config.device,
+                precision=config.precision,
+                max_sequences=config.max_sequences,
+            )
+        from ucoder.engines.openvino import OpenVINOEngine
+
+        return OpenVINOEngine(
+            openvino_export(checkpoint, parent=exports, notify=self._progress.message),
+            is_chat=checkpoint.is_chat,
+            max_sequences=config.max_sequences,
+            cache_gib=config.cache_gib,
+        )
+
+    def executor(self) -> Executor:
+        """The executor, not yet entered.
+
+        Raises:
+            SandboxUnavailable: Isolation cannot start here.
+        """
+        config = self.config.executor
+        limits = Limits(
+            call_timeout_s=config.call_timeout_s,
+            program_timeout_s=config.program_timeout_s,
+            memory_limit_mib=config.memory_limit_mib,
+        )
+        return open_executor(config.provider, limits, config.n_workers)
+
+    def trainer(self) -> Trainer:
+        """The trainer."""
+        if self.config.consolidation.provider == "scripted":
+            from ucoder.training.scripted import ScriptedTrainer
+
+            return ScriptedTrainer()
+        from ucoder.training.sft import TRLTrainer
+
+        return TRLTrainer()

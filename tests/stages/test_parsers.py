@@ -1,0 +1,308 @@
+"""What a model may answer, from the right format to garbage: nothing raises, everything is said."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ucoder.config import TestInputsConfig
+from ucoder.execution.canonical import parse
+from ucoder.records import InputOrigin, Interface, Problem, Reason
+from ucoder.stages._signatures import read_signature
+from ucoder.stages._text import Refusal
+from ucoder.stages.interfaces import interface_prompt, parse_interface
+from ucoder.stages.mutation import mutations
+from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
+from ucoder.stages.ratings import Rating, parse_rating
+from ucoder.stages.solutions import extract_program
+from ucoder.stages.test_inputs import Call, build_suite, read_calls
+
+GOOD = """<PROBLEM_START>
+Title: Digit Sum
+Description: Return the sum of the decimal digits of a non-negative integer n, 0 for zero.
+Function Signature: def digit_sum(n: int, base: int = 10) -> int:
+Example:
+Input: digit_sum(123)
+Output: 6
+Hint: Convert to a string.
+<PROBLEM_END>"""
+
+
+def draft() -> Draft:
+    parsed = parse_problem(GOOD)
+    assert isinstance(parsed, Draft)
+    return parsed
+
+
+def test_figure_3_format_is_read() -> None:
+    problem = draft()
+    assert problem.title == "Digit Sum"
+    assert problem.example == "digit_sum(123) == 6"
+    assert [p.name for p in problem.interface.parameters] == ["n", "base"]
+    assert problem.interface.n_required == 1
+    assert problem.statement.endswith("Hint: Convert to a string.")
+
+
+def test_markdown_around_labels_is_tolerated() -> None:
+    text = GOOD.replace("Title:", "**Title:**").replace("Description:", "### Description:")
+    assert isinstance(parse_problem(text.replace("def digit", "`def digit")), Draft)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("<PROBLEM_START>", "", Reason.MALFORMED_PROBLEM),
+        ("Description:", "Story -", Reason.MALFORMED_PROBLEM),
+        ("Return the sum of the decimal", "Sum. Decimal", None),
+        ("of a non-negative integer n, 0 for zero.", "", Reason.DESCRIPTION_TOO_SHORT),
+        ("def digit_sum(n: int, base: int = 10) -> int:", "digit_sum(n)", Reason.BAD_SIGNATURE),
+        ("(n: int, base: int = 10)", "(n, base)", Reason.BAD_SIGNATURE),
+        ("(n: int, base: int = 10)", "(*n: int)", Reason.BAD_SIGNATURE),
+        ("(n: int, base: int = 10)", "(n: TreeNode)", Reason.BAD_SIGNATURE),
+        ("(n: int, base: int = 10)", "(n: np.array)", Reason.BAD_SIGNATURE),
+        ("(n: int, base: int = 10)", "()", Reason.NO_PARAMETERS),
+        (" -> int:", " -> None:", Reason.NO_RETURN_VALUE),
+        (" -> int:", ":", Reason.NO_RETURN_VALUE),
+        ("Return the sum", "Print the sum", Reason.INPUT_OUTPUT),
+        ("Return the sum", "Read a file and return the sum", Reason.INPUT_OUTPUT),
+        ("Return the sum", "Return a random sum", Reason.NONDETERMINISTIC),
+        ("Return the sum", "From the current date, return the sum", Reason.TIME),
+        ("Return the sum", "Download and return the sum", Reason.NETWORK),
+    ],
+)
+def test_non_problems_are_refused_with_their_reason(
+    old: str, new: str, reason: Reason | None
+) -> None:
+    assert old in GOOD
+    parsed = parse_problem(GOOD.replace(old, new))
+    assert (parsed.reason if isinstance(parsed, Refusal) else None) is reason
+
+
+def test_rating_is_read_and_bounded() -> None:
+    assert parse_rating("<RATING_START>\nProblem Quality Score: 7.5\nSummary: Good.") == Rating(
+        7.5, "Good."
+    )
+    for bad in ("", "<RATING_START> high", "<RATING_START>\nProblem Quality Score: 11"):
+        refusal = parse_rating(bad)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.MALFORMED_RATING
+
+
+def test_interface_is_normalised_and_a_written_body_is_cut() -> None:
+    text = (
+        "<SKELETON_START>\ndef digit_sum(n: int, base: int = 10) -> Optional[int]:\n"
+        '    """Sum the digits.\n\n    Args:\n        n: a number\n    """\n    return 7\n'
+    )
+    interface = parse_interface(text, draft())
+    assert isinstance(interface, Interface)
+    assert interface.source.startswith("from typing import Optional\n")
+    assert "return 7" not in interface.source
+    compile(interface.source, "skeleton", "exec")
+
+
+def test_interface_without_closing_quotes_is_completed() -> None:
+    prompt = interface_prompt(draft())
+    interface = parse_interface(prompt.begun + "Sum the digits.", draft())
+    assert isinstance(interface, Interface)
+    assert '"""Sum the digits.\n    """' in interface.source
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("def other(n: int, base: int) -> int:\n    '''Doc.'''", Reason.INTERFACE_MISMATCH),
+        ("def digit_sum(m: int) -> int:\n    '''Doc.'''", Reason.INTERFACE_MISMATCH),
+        ("def digit_sum(n: int, base: int) -> int:\n    pass", Reason.MALFORMED_INTERFACE),
+        ("def digit_sum(n: int", Reason.MALFORMED_INTERFACE),
+    ],
+)
+def test_interfaces_that_do_not_fit_are_refused(body: str, reason: Reason) -> None:
+    refusal = parse_interface(f"<SKELETON_START>\n{body}\n<SKELETON_END>", draft())
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
+
+
+def interface_of(signature: str) -> Interface:
+    read = read_signature(signature, "    Doc.")
+    assert isinstance(read, Interface)
+    return read
+
+
+@pytest.mark.parametrize(
+    ("line", "arguments", "predicted"),
+    [
+        ("assert f(1, [2]) == 3", "(1, [2])", "3"),
+        ("assert f(1, b=[2]) == 3  # comment", "(1, [2])", "3"),
+        ("assert f(-1, []) is None", "(-1, [])", "None"),
+        ("assert not f(1, [2])", "(1, [2])", "False"),
+        ("assert f(1, [0] * 3) == 'a', 'message'", "(1, [0, 0, 0])", "'a'"),
+        ("assert f(1, [2]) != 3", "(1, [2])", None),
+        ("assert f(1, [2]) == g(3)", "(1, [2])", None),
+        (">>> f(1, [2])", "(1, [2])", None),
+        ("f(1, [2])", "(1, [2])", None),
+    ],
+)
+def test_calls_are_read_and_bound(line: str, arguments: str, predicted: str | None) -> None:
+    calls = read_calls(line, interface_of("def f(a: int, b: list) -> int:"))
+    assert calls == [Call(arguments, predicted)]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("assert f(1) == 2", Reason.DOES_NOT_BIND),
+        ("assert f(1, [2], 3) == 2", Reason.DOES_NOT_BIND),
+        ("assert f(1, c=2) == 2", Reason.DOES_NOT_BIND),
+        ("assert f(1, open('x')) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, [0] * 10**9) == 2", Reason.NOT_LITERAL),
+        ("assert g(1, [2]) == 2", Reason.NOT_A_CALL),
+        ("assert f(1, [2", Reason.NOT_A_CALL),
+        ("", Reason.NOT_A_CALL),
+    ],
+)
+def test_calls_that_do_not_fit_are_refused(line: str, reason: Reason) -> None:
+    (refusal,) = read_calls(line, interface_of("def f(a: int, b: list) -> int:"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
+
+
+def problem_with(signature: str) -> Problem:
+    return Problem(
+        "p", "area", "topic", "Title", "", "", "f(1, [5]) == 6", 8.0, "", interface_of(signature)
+    )
+
+
+def test_a_suite_has_the_models_inputs_first_no_duplicates_and_is_topped_up() -> None:
+    text = "assert f(1, [5]) == 6\nassert f(2, []) == 2\nassert f(2, []) == 2\nassert f(3) == 1"
+    config = TestInputsConfig(n=100, min_from_model=2)
+    suite = build_suite(problem_with("def f(a: int, b: list) -> int:"), [text], config, 0, 0)
+    texts = [test_input.arguments for test_input in suite.inputs]
+    assert texts[:2] == ["(1, [5])", "(2, [])"]
+    assert len(texts) == len(set(texts)) == 100
+    assert suite.inputs[0].origin is InputOrigin.EXAMPLE
+    assert suite.inputs[-1].origin is InputOrigin.MUTATION
+    assert {count.reason: count.count for count in suite.refused} == {
+        Reason.DUPLICATE_INPUT: 2,
+        Reason.DOES_NOT_BIND: 1,
+    }
+
+
+def test_too_few_inputs_from_the_model_give_the_problem_up() -> None:
+    suite = build_suite(
+        problem_with("def f(a: int, b: list) -> int:"), [""], TestInputsConfig(), 0, 0
+    )
+    assert suite.reason is Reason.TOO_FEW_INPUTS
+    assert len(suite.inputs) == 1
+
+
+def test_mutants_keep_the_types_of_their_parents() -> None:
+    parents = ["(3, 'abc', [1, 2], {'k': 1.5}, True)"]
+    found = list(mutations(parents, 200, seed=1))
+    assert len(found) == 200
+    for text in found:
+        a, b, c, d, e = parse(text)
+        assert (type(a), type(b), type(c), type(d), type(e)) == (int, str, list, dict, bool)
+    assert found == list(mutations(parents, 200, seed=1))
+
+
+def test_mutation_stops_where_the_types_allow_no_more() -> None:
+    assert list(mutations(["(True,)"], 10, seed=0)) == ["(False,)"]
+    assert list(mutations(["()"], 10, seed=0)) == []
+    assert list(mutations(["(None,)"], 10, seed=0)) == []
+
+
+def test_a_program_is_the_definitions_of_the_answer() -> None:
+    answer = (
+        "Sure:\n```python\nimport math\nLIMIT = 3\n\ndef f(x):\n    # why\n    return x\n\n"
+        "print(f(2))\nassert f(1) == 1\nif __name__ == '__main__':\n    f(3)\n```\nDone."
+    )
+    program = extract_program(answer, "f")
+    assert program == "import math\nLIMIT = 3\n\ndef f(x):\n    # why\n    return x\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("", Reason.NO_CODE),
+        ("```python\n```", Reason.NO_CODE),
+        ("```python\ndef f(:\n```", Reason.DOES_NOT_PARSE),
+        ("```python\ndef g(x): return x\n```", Reason.MISSING_ENTRY_POINT),
+        ("```python\nclass A:\n    def f(self): pass\n```", Reason.MISSING_ENTRY_POINT),
+    ],
+)
+def test_answers_without_a_program_say_why(answer: str, reason: Reason) -> None:
+    refusal = extract_program(answer, "f")
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is reason
+
+
+def test_topics_come_round_in_a_new_order() -> None:
+    topics = load_topics(None)
+    assert len(topics) >= 50
+    assert {topic.area for topic in topics} == {
+        "basic algorithms", "natural instructions", "multi-domain algorithmic tasks",
+        "tool usage", "competitive programming",
+    }  # fmt: skip
+    first = [topic_of(i, topics, 0) for i in range(len(topics))]
+    second = [topic_of(len(topics) + i, topics, 0) for i in range(len(topics))]
+    assert set(first) == set(second) == set(topics)
+    assert first != second
+
+
+PIECES = st.sampled_from(
+    ["<PROBLEM_START>", "<PROBLEM_END>", "<RATING_START>", "<SKELETON_START>", "<SKELETON_END>",
+     "Title:", "Description:", "Function Signature:", "def digit_sum(n: int) -> int:", "Input:",
+     "Output:", "Problem Quality Score:", "```python\n", "```", "\n", '"""', "assert ", "f(", ")",
+     "==", "[", "{", "\\", "\x00", "\ud800", "9" * 400, "(" * 300, "assert f(1, [2]) == 3\n"]
+)  # fmt: skip
+GARBAGE = st.one_of(
+    st.text(max_size=300),
+    st.text(string.printable, max_size=300),
+    st.lists(st.one_of(PIECES, st.text(max_size=8)), max_size=40).map("".join),
+)
+
+
+@settings(deadline=None)
+@given(GARBAGE)
+@example("")
+@example("a" * 100_000)
+@example("(" * 100_000)
+@example("*" * 100_000)
+@example(" " * 100_000)
+@example("<PROBLEM_START>" + "Title:" * 20_000)
+@example("<PROBLEM_START>\nTitle: a\nDescription: " + "b " * 50_000)
+@example("<RATING_START>\nProblem Quality Score:" + " *" * 50_000)
+@example("<RATING_START>\nProblem Quality Score:" + "9" * 100_000)
+@example("```python\n```python\n```\n```\ndef f(")
+@example("<SKELETON_START>\n```python\n```python\ndef digit_sum(n: int")
+@example("assert f(" + "[" * 5_000 + "]" * 5_000 + ", []) == 1")
+@example("assert f(" + "-" * 5_000 + "1, []) == 1")
+@example("assert f(1" + "+1" * 9_000 + ", []) == 1")
+@example("\ud800\udfff\x00")
+@example("```python\n" + "x=" * 9_000 + "1\n```")
+def test_no_parser_ever_raises(text: str) -> None:
+    interface = interface_of("def f(a: int, b: list) -> int:")
+    for parsed in (parse_problem(text), parse_problem(f"<PROBLEM_START>{text}")):
+        assert isinstance(parsed, Draft | Refusal)
+    assert isinstance(parse_rating(text), Rating | Refusal)
+    assert isinstance(parse_interface(text, draft()), Interface | Refusal)
+    assert isinstance(extract_program(text, "f"), str | Refusal)
+    assert isinstance(read_signature(text), Interface | Refusal)
+    assert all(isinstance(call, Call | Refusal) for call in read_calls(text, interface))
+
+
+@given(st.recursive(
+    st.none() | st.booleans() | st.integers(-10**6, 10**6) | st.text(max_size=6) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+), st.integers(0, 2**31 - 1))  # fmt: skip
+def test_mutation_takes_any_literal(value: object, seed: int) -> None:
+    from ucoder.execution.canonical import write
+
+    parent = write((value,))
+    for text in mutations([parent], 5, seed):
+        assert text != parent
+        assert write(parse(text)) == text

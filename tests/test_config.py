@@ -1,0 +1,72 @@
+"""A configuration says everything that is wrong with it, at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ucoder.config import load_config, parse_config, preset_names
+from ucoder.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_are_valid(name: str) -> None:
+    assert load_config(name).solutions.n >= load_config(name).solutions.tau
+
+
+def test_the_papers_recipe_is_the_default() -> None:
+    training = parse_config({}).consolidation
+    assert (training.epochs, training.learning_rate, training.batch_size) == (3.0, 5e-6, 128)
+    assert (training.schedule, training.lora, training.iterations) == ("cosine", None, 7)
+    assert parse_config({}).solutions.n == 128
+    assert parse_config({}).solutions.rho == 0.8
+    assert load_config("paper-7b").consolidation == training
+
+
+def test_every_fault_is_reported_at_once_with_the_allowed_range() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(
+            {
+                "seed": -1,
+                "solutions": {"n": 2, "tau": 3, "roh": 0.8},
+                "problems": {"sampling": {"temperature": 9}},
+                "consolidation": {"batch_size": 10, "micro_batch_size": 4},
+                "evalution": {},
+            }
+        )
+    message = str(caught.value)
+    assert message.startswith("6 faults")
+    for part in (
+        "seed=-1: input should be greater than or equal to 0",
+        "solutions.roh: unknown key; did you mean rho?",
+        "problems.sampling.temperature=9: input should be less than or equal to 2",
+        "batch_size=10 is no multiple of micro_batch_size=4",
+        "tau=3 is more than n=2",
+        "evalution: unknown key; did you mean evaluation?",
+    ):
+        assert part in message
+
+
+def test_overrides_are_yaml_and_reach_into_sections() -> None:
+    config = load_config("demo", ["solutions.n=5", "engine={provider: transformers}", "seed=3"])
+    assert (config.solutions.n, config.engine.provider, config.seed) == (5, "transformers", 3)
+    assert load_config("demo", ["consolidation.lora=null"]).consolidation.lora is None
+
+
+@pytest.mark.parametrize("override", ["solutions.n", "=3", "solutions.n=[", "solutions=3"])
+def test_bad_overrides_are_refused(override: str) -> None:
+    with pytest.raises(ConfigError, match="solutions|key=value"):
+        load_config("demo", [override])
+
+
+def test_what_is_no_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="neither a preset"):
+        load_config("nowhere")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("- 1")
+    with pytest.raises(ConfigError, match="must be a mapping"):
+        load_config(str(bad))
+    bad.write_text("a: [")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_config(str(bad))
