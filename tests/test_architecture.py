@@ -16,7 +16,8 @@ HEAVY = ("torch", "transformers", "openvino", "openvino_genai", "optimum", "trl"
          "datasets", "ray", "vllm", "matplotlib", "pandas")  # fmt: skip
 LIGHT = ("ucoder", "ucoder.consensus", "ucoder.consensus.selection", "ucoder.execution",
          "ucoder.records", "ucoder.stages.solutions", "ucoder.pipeline", "ucoder.cli.app",
-         "ucoder.models", "ucoder.engines.protocol", "ucoder.analysis.summary", "ucoder.report")  # fmt: skip
+         "ucoder.models", "ucoder.engines.protocol", "ucoder.analysis.summary",
+         "ucoder.report")  # fmt: skip
 
 
 @pytest.mark.parametrize("module", LIGHT)
@@ -38,9 +39,11 @@ def imports_of(module: Path) -> set[str]:
 
 FORBIDDEN = {
     "records.py": ("ucoder.config", "ucoder.stages", "ucoder.runs", "ucoder.engines"),
-    "execution": ("ucoder.records", "ucoder.config", "ucoder.stages", "ucoder.engines", "ucoder.runs"),
+    "execution": ("ucoder.records", "ucoder.config", "ucoder.stages", "ucoder.engines",
+                  "ucoder.runs"),
     "consensus": ("ucoder.stages", "ucoder.runs", "ucoder.engines", "ucoder.analysis"),
-    "analysis": ("ucoder.stages", "ucoder.engines", "ucoder.report", "ucoder.cli", "ucoder.pipeline"),
+    "analysis": ("ucoder.stages", "ucoder.engines", "ucoder.report", "ucoder.cli",
+                 "ucoder.pipeline"),
     "stages": ("ucoder.runs", "ucoder.pipeline", "ucoder.steps", "ucoder.cli", "ucoder.models"),
     "engines": ("ucoder.stages", "ucoder.runs", "ucoder.config", "ucoder.cli"),
     "training": ("ucoder.stages", "ucoder.runs", "ucoder.cli", "ucoder.engines"),

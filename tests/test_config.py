@@ -56,7 +56,7 @@ def test_overrides_are_yaml_and_reach_into_sections() -> None:
 
 @pytest.mark.parametrize("override", ["solutions.n", "=3", "solutions.n=[", "solutions=3"])
 def test_bad_overrides_are_refused(override: str) -> None:
-    with pytest.raises(ConfigError, match="solutions|key=value"):
+    with pytest.raises(ConfigError, match=r"solutions|key=value"):
         load_config("demo", [override])
 
 

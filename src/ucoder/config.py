@@ -39,6 +39,9 @@ class SamplingConfig(Section):
     """Nucleus: the smallest set of tokens with this much probability is sampled from."""
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 384
     """Longest completion, in tokens."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """Draw from the k likeliest tokens only; 0: from all. On a CPU a small k saves the sorting of
+    the whole vocabulary at every token."""
 
 
 class EngineConfig(Section):

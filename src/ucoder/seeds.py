@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ucoder.records import digest
 
-SEED_BITS = 31
+N_SEEDS = 1 << 31
 """Engines take signed 32-bit seeds at the least; 31 bits suit them all."""
 
 
@@ -18,4 +18,4 @@ def derive_seed(run_seed: int, *purpose: object) -> int:
     Returns:
         An integer from 0 to 2**31 - 1.
     """
-    return int(digest("seed", run_seed, *purpose), 16) % 2**SEED_BITS
+    return int(digest("seed", run_seed, *purpose), 16) % N_SEEDS

@@ -85,7 +85,9 @@ class Steps:
             table.put(problem.id, [suite])
 
         done = table.keys()
-        await self._each("test_inputs", 0, problems, [p for p in problems if p.id not in done], write)
+        await self._each(
+            "test_inputs", 0, problems, [p for p in problems if p.id not in done], write
+        )
         return {suite.problem_id: suite for suite in table.rows()}
 
     async def solve(

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ucoder.analysis.ballots import rule_of
 from ucoder.config import RunConfig, parse_config
-from ucoder.consensus.selection import select
+from ucoder.consensus.selection import rule_of, select
 from ucoder.execution.canonical import write
 from ucoder.execution.outcomes import Outcome, OutcomeKind, ProgramStatus
 from ucoder.records import (

@@ -59,7 +59,9 @@ def test_show_explains_a_selection(run: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_export_writes_chat_examples_with_provenance(run: Path, tmp_path: Path, ending: str) -> None:
+def test_export_writes_chat_examples_with_provenance(
+    run: Path, tmp_path: Path, ending: str
+) -> None:
     output = tmp_path / f"data.{ending}"
     assert ucoder("export", str(run), str(output)).returncode == 0
     if ending == "jsonl":

@@ -73,7 +73,10 @@ def test_success_comes_before_perplexity() -> None:
 def test_tied_clusters_break_by_lowest_perplexity_then_by_index() -> None:
     executions = [execution("a", 1), execution("b", 2)]
     rule = Rule(tau=2)
-    first = [candidate(0, "a", 1.5), candidate(1, "a", 1.5), candidate(2, "b", 1.2), candidate(3, "b", 1.5)]  # fmt: skip
+    first = [
+        candidate(0, "a", 1.5), candidate(1, "a", 1.5),
+        candidate(2, "b", 1.2), candidate(3, "b", 1.5),
+    ]  # fmt: skip
     assert vote(first, executions, rule).selection.candidate_id == "c2"
     even = [candidate(0, "b"), candidate(1, "a"), candidate(2, "a"), candidate(3, "b")]
     assert vote(even, executions, rule).selection.candidate_id == "c0"
@@ -125,8 +128,9 @@ def test_an_input_that_hardly_any_candidate_can_run_is_dropped_before_e() -> Non
 
 def test_programs_that_do_not_load_count_neither_as_voters_nor_in_support() -> None:
     broken = execution("a", RAISED, status=ProgramStatus.DOES_NOT_COMPILE)
-    ballot = vote([candidate(i, "a") for i in range(50)] + [candidate(50 + i, "b") for i in range(3)],
-                  [broken, execution("b", 1)])  # fmt: skip
+    candidates = [candidate(i, "a") for i in range(50)]
+    candidates += [candidate(50 + i, "b") for i in range(3)]
+    ballot = vote(candidates, [broken, execution("b", 1)])
     assert ballot.kept == (0,)
     assert ballot.selection.candidate_id == "c50"
 

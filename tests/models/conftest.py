@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import random
-import subprocess
-import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,47 +93,6 @@ def entry(index: WheelIndex) -> CatalogEntry:
             ],
         }
     )
-
-
-MAKE_TINY = """
-import sys
-from pathlib import Path
-from ucoder.packages import hide_broken_torchvision
-hide_broken_torchvision()
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
-
-folder = Path(sys.argv[1])
-alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-words = {token: number for number, token in enumerate([*alphabet, "<|end|>"])}
-core = Tokenizer(models.BPE(words, []))
-core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-core.decoder = decoders.ByteLevel()
-tokenizer = PreTrainedTokenizerFast(
-    tokenizer_object=core, eos_token="<|end|>", pad_token="<|end|>",
-    chat_template="{% for m in messages %}{{ m['content'] }}{% endfor %}",
-)
-torch.manual_seed(0)
-config = Qwen2Config(
-    vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-    num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=256,
-    eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-)
-Qwen2ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-tokenizer.save_pretrained(folder)
-"""
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Qwen2 with two layers, made in its own process (torch is slow to import)."""
-    for module in ("torch", "transformers"):
-        if importlib.util.find_spec(module) is None:
-            pytest.skip(f"{module} is not installed")
-    folder = tmp_path_factory.mktemp("tiny") / "qwen2"
-    subprocess.run([sys.executable, "-c", MAKE_TINY, str(folder)], check=True)
-    return folder
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ def tables(path: Path) -> dict[str, list[Any]]:
     }
     for t in run.iterations():
         found[f"candidates {t}"] = run.candidates(t).rows()
-        found[f"executions {t}"] = [dataclasses.replace(e, **MEASURED) for e in run.executions(t).rows()]  # fmt: skip
+        executions = run.executions(t).rows()
+        found[f"executions {t}"] = [dataclasses.replace(e, **MEASURED) for e in executions]
         found[f"selections {t}"] = run.selections(t).rows()
         found[f"examples {t}"] = run.examples(t).rows()
     for key in run.scored():

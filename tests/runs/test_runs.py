@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import multiprocessing
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -137,7 +138,7 @@ def test_what_is_no_run_is_said_to_be_none(tmp_path: Path) -> None:
         Run.open(tmp_path)
 
 
-def _hold(path: Path, ready: multiprocessing.synchronize.Event, stop: multiprocessing.synchronize.Event) -> None:  # fmt: skip
+def _hold(path: Path, ready: Event, stop: Event) -> None:
     with Run.open(path).writing():
         ready.set()
         stop.wait(30)

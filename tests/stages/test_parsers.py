@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ucoder.config import TestInputsConfig
-from ucoder.execution.canonical import parse
+from ucoder.execution.canonical import parse, write
 from ucoder.records import InputOrigin, Interface, Problem, Reason
 from ucoder.stages._signatures import read_signature
 from ucoder.stages._text import Refusal
@@ -294,14 +294,21 @@ def test_no_parser_ever_raises(text: str) -> None:
     assert all(isinstance(call, Call | Refusal) for call in read_calls(text, interface))
 
 
-@given(st.recursive(
-    st.none() | st.booleans() | st.integers(-10**6, 10**6) | st.text(max_size=6) | st.floats(allow_nan=False),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**6), 10**6), st.text(max_size=6),
+    st.floats(allow_nan=False),
+)  # fmt: skip
+LITERALS = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=3)
+    ),
     max_leaves=8,
-), st.integers(0, 2**31 - 1))  # fmt: skip
-def test_mutation_takes_any_literal(value: object, seed: int) -> None:
-    from ucoder.execution.canonical import write
+)
 
+
+@given(LITERALS, st.integers(0, 2**31 - 1))
+def test_mutation_takes_any_literal(value: object, seed: int) -> None:
     parent = write((value,))
     for text in mutations([parent], 5, seed):
         assert text != parent

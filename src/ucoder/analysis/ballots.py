@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from ucoder.consensus.selection import Ballot, Cluster, Rule, select
+from ucoder.consensus.selection import Ballot, Cluster, rule_of, select
 from ucoder.execution.outcomes import Outcome
 from ucoder.records import Candidate, Execution, Problem, TestSuite
 
 if TYPE_CHECKING:
-    from ucoder.config import SolutionsConfig
     from ucoder.runs import Run
 
 
@@ -41,16 +40,6 @@ class Case:
     def outcomes(self, cluster: Cluster) -> tuple[Outcome, ...]:
         """What the cluster's best member made of every input of the suite."""
         return self.executions[cluster.members[0].program_id].outcomes
-
-
-def rule_of(config: SolutionsConfig) -> Rule:
-    """The thresholds that a run was configured with."""
-    return Rule(
-        rho=config.rho,
-        tau=config.tau,
-        min_input_support=config.min_input_support,
-        signature=config.signature,
-    )
 
 
 def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:

@@ -1,4 +1,4 @@
-"""The command line: `ucoder run`, `resume`, `status`, `show`, `eval`, `export`, `report`, `doctor`."""
+"""The `ucoder` command: run, resume, status, show, eval, export, report, doctor."""
 
 from ucoder.cli.app import main
 

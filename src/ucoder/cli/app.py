@@ -78,7 +78,6 @@ def run(
     """Start a run: from a model and nothing else to a fine-tuned model and a report.
 
     Examples:
-
         ucoder run demo
 
         ucoder run demo problems.n=100 solutions.n=64 -o runs/bigger

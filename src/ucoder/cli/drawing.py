@@ -108,4 +108,6 @@ class Bars:
     def _line(self, stage: str, text: str) -> None:
         self._last_line[stage] = time.monotonic()
         if not self._console.is_terminal:
-            self._console.print(f"{stage:<16} {text}", markup=False, highlight=False, soft_wrap=True)
+            self._console.print(
+                f"{stage:<16} {text}", markup=False, highlight=False, soft_wrap=True
+            )

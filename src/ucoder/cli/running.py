@@ -67,6 +67,7 @@ async def evaluate_model(
         scores: list[Score] = []
         bars.begin(humaneval.NAME, len(tasks))
         async with workshop.executor() as executor, workshop.engine(model) as engine:
+
             async def answer(task: humaneval.Task) -> None:
                 scores.append(
                     await humaneval.evaluate_task(

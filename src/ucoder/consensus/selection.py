@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ucoder.config import SolutionsConfig
 from ucoder.consensus.signatures import (
     Signature,
     is_runnable,
@@ -35,6 +36,11 @@ class Rule:
     tau: int = 3
     min_input_support: float = 0.2
     signature: str = "outputs"
+
+
+def rule_of(config: SolutionsConfig) -> Rule:
+    """The thresholds that a run was configured with."""
+    return Rule(config.rho, config.tau, config.min_input_support, config.signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +93,14 @@ def select(
     running = [c for c in candidates if c.reason is None]
     failed = [c for c in running if sandbox_failed(executions[c.program_id])]
     voters = [c for c in running if not sandbox_failed(executions[c.program_id])]
-    weights: dict[str, int] = {program_id: 0 for program_id in executions}
+    weights: dict[str, int] = dict.fromkeys(executions, 0)
     for candidate in voters:
         weights[candidate.program_id] += 1
     kept = kept_inputs(executions, weights, rule.min_input_support)
 
     successes = {c.id: success(executions[c.program_id], kept) for c in voters}
     reliable = [
-        c
-        for c in voters
-        if is_runnable(executions[c.program_id]) and successes[c.id] >= rule.rho
+        c for c in voters if is_runnable(executions[c.program_id]) and successes[c.id] >= rule.rho
     ]
     clusters = _cluster(reliable, successes, _signer(executions, kept, predicted, rule))
     winner = clusters[0] if clusters and len(clusters[0].members) >= rule.tau else None

@@ -100,6 +100,7 @@ class OpenVINOEngine:
             n=request.n,
             temperature=request.sampling.temperature,
             top_p=request.sampling.top_p,
+            top_k=request.sampling.top_k,
             max_tokens=request.sampling.max_tokens,
             stop=request.sampling.stop,
             seed=request.seed,

@@ -130,10 +130,14 @@ def _config(message: dict[str, Any]) -> Any:
     config.num_return_sequences = message["n"]
     config.rng_seed = message["seed"]
     config.apply_chat_template = False
-    config.do_sample = message["temperature"] > 0
-    if config.do_sample:
+    config.do_sample = True
+    if message["temperature"] > 0:
         config.temperature = message["temperature"]
         config.top_p = message["top_p"]
+        if message["top_k"]:
+            config.top_k = message["top_k"]
+    else:
+        config.top_k = 1  # greedy; OpenVINO's own greedy search takes a third longer
     if message["stop"]:
         config.stop_strings = set(message["stop"])
         config.include_stop_str_in_output = True

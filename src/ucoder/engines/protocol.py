@@ -43,6 +43,7 @@ class Sampling:
     Attributes:
         temperature: 0 (greedy) to 2.
         top_p: Nucleus, above 0 and up to 1.
+        top_k: Only the k likeliest tokens are drawn from; 0: all of them.
         max_tokens: Longest completion.
         stop: Strings that end a completion; they are cut off its text.
     """
@@ -51,6 +52,7 @@ class Sampling:
     top_p: float = 0.95
     max_tokens: int = 384
     stop: tuple[str, ...] = ()
+    top_k: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,11 @@ class TransformersEngine:
         greedy = sampling.temperature == 0
         end = self._model.generation_config.eos_token_id
         ends = set(end) if isinstance(end, list) else {end}
+        warm = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
+        }
         # A config of our own: a checkpoint's may bring top-k or a repetition penalty.
         config = GenerationConfig(
             max_new_tokens=sampling.max_tokens,
@@ -120,9 +125,8 @@ class TransformersEngine:
             eos_token_id=sorted(e for e in ends if e is not None) or None,
             pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
             stop_strings=list(sampling.stop) or None,
-            **({} if greedy else
-               {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}),
-        )  # fmt: skip
+            **({} if greedy else warm),
+        )
         recorder = _Recorder()
         prompt_length = inputs["input_ids"].shape[1]
         output = self._model.generate(

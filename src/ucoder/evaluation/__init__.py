@@ -1,0 +1,1 @@
+"""Scores: benchmarks run in the sandbox, and what may be said from their verdicts."""

@@ -33,7 +33,10 @@ _CHAT_BEGUN = (
     "corresponding tests:\n```python\n"
 )
 _CHAT_STOP = ("\n```\n",)
-_BASE_STOP = ("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\nif __name__", "\nprint(", "\n```", "\n#")  # fmt: skip
+_BASE_STOP = (
+    *("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\nif __name__"),
+    *("\nprint(", "\n```", "\n#"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,8 @@ async def evaluate_task(
         passed, detail = False, f"{program.reason}: {program.detail}"
     else:
         report = await executor.check(f"{program}\n{task.test}\ncheck({task.entry_point})\n")
-        passed = None if report.verdict is Verdict.SANDBOX_FAILED else (
-            report.verdict is Verdict.PASSED
+        passed = (
+            None if report.verdict is Verdict.SANDBOX_FAILED else (report.verdict is Verdict.PASSED)
         )
         detail = "" if passed else f"{report.verdict}: {report.detail}"
     return Score(

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ucoder.packages import hide_broken_torchvision
 from ucoder.models.gguf_tokenizer import build_tokenizer, end_tokens, gives_text_back
+from ucoder.packages import hide_broken_torchvision
 
 
 def gguf_to_checkpoint(source: Path, target: Path) -> None:

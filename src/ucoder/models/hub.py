@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 from ucoder.errors import NoSourceReachable, UnknownModel
-from ucoder.packages import require
 from ucoder.models.cache import Notify, silent
 from ucoder.models.wheels import SourceFailed
+from ucoder.packages import require
 
 PROBE_TIMEOUT_S = 5.0
 """How long the hub may take to answer at all, name resolution included."""

@@ -108,7 +108,9 @@ class Run:
             values = json.loads((path / "manifest.json").read_text("utf-8"))
             return cls(path, Manifest(**values))
         except FileNotFoundError:
-            raise NotARun(f"{path} holds no manifest.json; give a folder that ucoder run made") from None
+            raise NotARun(
+                f"{path} holds no manifest.json; give a folder that ucoder run made"
+            ) from None
         except (OSError, ValueError, TypeError) as error:
             raise NotARun(f"{path}/manifest.json cannot be read: {error}") from error
 

@@ -102,7 +102,9 @@ def _decode(hint: Any, value: Any) -> Any:
         return tuple(_decode(get_args(hint)[0], item) for item in value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         hints = _hints(hint)
-        return hint(**{f.name: _decode(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)})
+        return hint(
+            **{f.name: _decode(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)}
+        )
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint(value)
     return value

@@ -9,11 +9,13 @@ from ucoder.records import Interface, Parameter, Reason
 from ucoder.stages._text import Refusal, parse_module, unparse
 
 _BUILTIN_TYPES = frozenset(
-    "int float complex str bytes bool list tuple dict set frozenset object None".split()
-)
+    (*("int", "float", "complex", "str", "bytes", "bool", "None", "object"),
+     *("list", "tuple", "dict", "set", "frozenset"))
+)  # fmt: skip
 _TYPING_NAMES = frozenset(
-    "Any List Tuple Dict Set FrozenSet Optional Union Sequence Mapping Iterable Collection".split()
-)
+    (*("Any", "List", "Tuple", "Dict", "Set", "FrozenSet", "Optional", "Union"),
+     *("Sequence", "Mapping", "Iterable", "Collection"))
+)  # fmt: skip
 """Annotations whose values can be written as literals. A `Callable`, an `Iterator` or a class of
 the problem's own could be neither given as an input nor compared as an output."""
 

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ucoder.config import RunConfig, SamplingConfig
-from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
+from ucoder.engines.protocol import Engine, Prompt, Request
 from ucoder.records import Attempt, Problem, Reason, digest
 from ucoder.seeds import derive_seed
 from ucoder.stages import interfaces, problems, ratings
 from ucoder.stages._text import Refusal, normalised
 from ucoder.stages.problems import Topic
+from ucoder.stages.prompts import sampling_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,13 @@ async def attempt_problem(
     topic = problems.topic_of(index, topics, config.seed)
     seed = derive_seed(config.seed, "problems", index)
 
-    async def ask(prompt: Prompt, sampling: SamplingConfig, stop: tuple[str, ...], stage: str) -> _Answer:
+    async def ask(
+        prompt: Prompt, sampling: SamplingConfig, stop: tuple[str, ...], stage: str
+    ) -> _Answer:
         request = Request(
             prompt,
             1,
-            Sampling(sampling.temperature, sampling.top_p, sampling.max_tokens, stop),
+            sampling_of(sampling, stop),
             derive_seed(config.seed, stage, index),
         )
         (completion,) = await engine.sample(request)
@@ -137,8 +140,9 @@ class Accepted:
 
 def _keys(problem: Problem) -> tuple[str, str]:
     interface = problem.interface
-    types = ",".join(p.annotation.lower() for p in interface.parameters)
+    name = interface.name.replace("_", "")
+    types = ",".join(p.annotation for p in interface.parameters)
     return (
-        f"interface {interface.name.replace('_', '').lower()}({types})->{interface.returns.lower()}",
+        f"interface {name}({types})->{interface.returns}".lower(),
         f"text {normalised(problem.description)}",
     )

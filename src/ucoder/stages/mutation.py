@@ -106,9 +106,7 @@ def _mutate_text(value: str, donors: Sequence[Any], random_: random.Random) -> s
     return random_.choice(choices)
 
 
-def _mutate_sequence(
-    items: list[Any], donors: Sequence[Any], random_: random.Random
-) -> list[Any]:
+def _mutate_sequence(items: list[Any], donors: Sequence[Any], random_: random.Random) -> list[Any]:
     pool = [item for d in donors if type(d) in (list, tuple, set, frozenset) for item in d]
     if not items:
         return [random_.choice(pool)] if pool else items

@@ -39,12 +39,15 @@ _NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
             r"\bprints?\b|\bprinting\b|\bprinted\b|\bstdin\b|\bstdout\b|\buser input\b|"
             r"\binput from the user\b|\bthe user (?:to|enters?|inputs?|types?)\b|\bprompts? the\b|"
             r"\bconsole\b|\bfile_?(?:name|path)s?\b|\bfile (?:name|path)s?\b|"
-            r"\b(?:reads?|writes?|opens?|saves?|loads?)\b.{0,20}\bfiles?\b|\bcsv file\b|\bdatabase\b"
+            r"\b(?:reads?|writes?|opens?|saves?|loads?)\b.{0,20}\bfiles?\b|\bcsv file\b|"
+            r"\bdatabase\b"
         ),
     ),
     (
         Reason.NONDETERMINISTIC,
-        re.compile(r"\brandom(?:ly|ness|ize|ise)?\b|\bshuffl\w*|\broll(?:s|ing)? (?:a|the) di[ce]e?\b"),
+        re.compile(
+            r"\brandom(?:ly|ness|ize|ise)?\b|\bshuffl\w*|\broll(?:s|ing)? (?:a|the) di[ce]e?\b"
+        ),
     ),
     (
         Reason.TIME,
@@ -137,7 +140,7 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
     missing = [name for name in ("title", "description", "signature") if not fields.get(name)]
     if missing:
         return Refusal(Reason.MALFORMED_PROBLEM, f"missing: {', '.join(missing)}")
-    title, description = fields["title"].split("\n")[0].strip(" *#`\""), fields["description"]
+    title, description = fields["title"].split("\n")[0].strip(' *#`"'), fields["description"]
     if len(normalised(description).split()) < min_description_words:
         return Refusal(Reason.DESCRIPTION_TOO_SHORT, f"{description[:80]!r}")
     signature = _SIGNATURE.search(fields["signature"])

@@ -17,8 +17,8 @@ import re
 from dataclasses import dataclass
 
 from ucoder.config import SolutionsConfig
-from ucoder.consensus.selection import Ballot, Rule, select
-from ucoder.engines.protocol import Completion, Engine, Prompt, Request, Sampling
+from ucoder.consensus.selection import Ballot, rule_of, select
+from ucoder.engines.protocol import Completion, Engine, Prompt, Request
 from ucoder.execution.duplicates import program_key
 from ucoder.execution.protocol import Executor
 from ucoder.records import (
@@ -32,7 +32,7 @@ from ucoder.records import (
 )
 from ucoder.seeds import derive_seed
 from ucoder.stages._text import MAX_CHARS, Refusal, parse_module
-from ucoder.stages.prompts import fill
+from ucoder.stages.prompts import fill, sampling_of
 
 BEGUN = "```python\n"
 STOP = ("\n```",)
@@ -78,9 +78,8 @@ async def probe_solutions(
     finally:
         for task in running.values():
             task.cancel()  # no effect on those that are done
-    rule = Rule(config.rho, config.tau, config.min_input_support, config.signature)
     predicted = [test_input.predicted for test_input in suite.inputs]
-    ballot = select(problem.id, iteration, candidates, executions, predicted, rule)
+    ballot = select(problem.id, iteration, candidates, executions, predicted, rule_of(config))
     return Pool(tuple(candidates), tuple(executions.values()), ballot)
 
 
@@ -166,7 +165,7 @@ def _definitions_only(source: str, module: ast.Module) -> str:
 
 
 def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
@@ -184,12 +183,9 @@ def _shows_off(node: ast.stmt) -> bool:
 def _request(
     problem: Problem, config: SolutionsConfig, run_seed: int, iteration: int, round_: int
 ) -> Request:
-    sampling = Sampling(
-        config.sampling.temperature, config.sampling.top_p, config.sampling.max_tokens, STOP
-    )
     n = min(ROUND_SIZE, config.n - round_ * ROUND_SIZE)
     seed = derive_seed(run_seed, "solutions", iteration, problem.id, round_)
-    return Request(solution_prompt(problem), n, sampling, seed)
+    return Request(solution_prompt(problem), n, sampling_of(config.sampling, STOP), seed)
 
 
 async def _execute(

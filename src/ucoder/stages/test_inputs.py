@@ -16,13 +16,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ucoder.config import TestInputsConfig
-from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
+from ucoder.engines.protocol import Engine, Prompt, Request
 from ucoder.execution.canonical import CanonicalError, parse, write
 from ucoder.records import Count, InputOrigin, Interface, Problem, Reason, TestInput, TestSuite
 from ucoder.seeds import derive_seed
 from ucoder.stages._text import MAX_CHARS, Refusal, parse_module, unparse
 from ucoder.stages.mutation import mutations
-from ucoder.stages.prompts import fill
+from ucoder.stages.prompts import fill, sampling_of
 
 STOP = ("\n```", "\ndef ", "\nif __name__")
 N_ASKED = 20
@@ -46,9 +46,7 @@ async def probe_inputs(
     problem: Problem, engine: Engine, config: TestInputsConfig, run_seed: int
 ) -> TestSuite:
     """Ask the model for inputs and build the problem's suite."""
-    sampling = Sampling(
-        config.sampling.temperature, config.sampling.top_p, config.sampling.max_tokens, STOP
-    )
+    sampling = sampling_of(config.sampling, STOP)
     seed = derive_seed(run_seed, "test_inputs", problem.id)
     prompt = input_prompt(problem)
     completions = await engine.sample(Request(prompt, config.n_completions, sampling, seed))

@@ -58,9 +58,7 @@ class Trainer(Protocol):
     that is there, it says what it said then.
     """
 
-    async def train(
-        self, job: TrainingJob, on_step: Callable[[int, int], None]
-    ) -> TrainingResult:
+    async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
         """Train, and leave a whole checkpoint at `job.output`.
 
         Args:

@@ -18,9 +18,7 @@ from ucoder.training.protocol import (
 class ScriptedTrainer:
     """Writes down the examples' identities as the new checkpoint; see `Trainer`."""
 
-    async def train(
-        self, job: TrainingJob, on_step: Callable[[int, int], None]
-    ) -> TrainingResult:
+    async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
         """See `Trainer.train`."""
         if (result := published(job.output)) is not None:
             return result

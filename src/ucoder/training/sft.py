@@ -24,9 +24,7 @@ from ucoder.training.protocol import TrainingJob, TrainingResult, publish, publi
 class TRLTrainer:
     """Runs `ucoder.training.worker` and follows its progress; see `Trainer`."""
 
-    async def train(
-        self, job: TrainingJob, on_step: Callable[[int, int], None]
-    ) -> TrainingResult:
+    async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
         """See `Trainer.train`."""
         if (result := published(job.output)) is not None:
             return result

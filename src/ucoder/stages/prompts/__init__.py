@@ -1,9 +1,12 @@
-"""What the model is asked, as text files; one a stage."""
+"""What the model is asked, as text files, one a stage; and how its answer is drawn."""
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import resources
+
+from ucoder.config import SamplingConfig
+from ucoder.engines.protocol import Sampling
 
 
 @cache
@@ -14,3 +17,8 @@ def _template(name: str) -> str:
 def fill(name: str, **values: object) -> str:
     """The prompt `name` with its `{fields}` filled; values are never read as templates."""
     return _template(name).format(**values)
+
+
+def sampling_of(config: SamplingConfig, stop: tuple[str, ...]) -> Sampling:
+    """A stage's sampling settings, with the strings that end its answers."""
+    return Sampling(config.temperature, config.top_p, config.max_tokens, stop, config.top_k)

@@ -1,0 +1,150 @@
+"""What every engine promises, as checks that any engine can be put through.
+
+Each check takes an entered engine and raises AssertionError with what it saw. A provider of one's
+own is tested by
+
+    for check in CHECKS:
+        await check(engine)
+
+and, where a teacher-forced pass over the same weights is at hand, by `check_logprobs`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from ucoder.engines.protocol import Completion, Engine, Prompt, Request, Sampling
+from ucoder.records import FinishReason
+
+Check = Callable[[Engine], Awaitable[None]]
+Scorer = Callable[[Prompt, str], tuple[int, float]]
+"""(prompt, completion text) -> (tokens of the text, sum of their raw log-probabilities)."""
+
+PROMPT = Prompt("Write a Python function `add(a, b)` that adds two numbers.", "```python\ndef add(")
+WARM = Request(PROMPT, 4, Sampling(temperature=0.9, top_p=0.95, max_tokens=24), seed=7)
+GREEDY = Request(PROMPT, 1, Sampling(temperature=0.0, max_tokens=24), seed=0)
+
+
+async def check_returns_n_completions(engine: Engine) -> None:
+    """N asked, n given, each with tokens, a reason to end and a log-probability."""
+    completions = await engine.sample(WARM)
+    assert len(completions) == WARM.n
+    for completion in completions:
+        assert 0 < completion.n_tokens <= WARM.sampling.max_tokens, completion
+        assert math.isfinite(completion.sum_logprob), completion
+        assert completion.sum_logprob <= 0, completion
+
+
+async def check_length_limit(engine: Engine) -> None:
+    """A completion that reaches the limit says so, and has exactly so many tokens."""
+    (completion,) = await engine.sample(
+        replace(GREEDY, sampling=replace(GREEDY.sampling, max_tokens=3))
+    )
+    assert completion.finish_reason is FinishReason.LENGTH, completion
+    assert completion.n_tokens == 3, completion
+
+
+async def check_begun_turn_is_continued(engine: Engine) -> None:
+    """The begun turn is not repeated."""
+    (completion,) = await engine.sample(GREEDY)
+    assert not completion.text.startswith(PROMPT.begun), completion
+    assert completion.text, completion
+
+
+async def check_stop_strings_end_and_are_cut(engine: Engine) -> None:
+    """A stop string ends the completion and is not in its text."""
+    whole = (await engine.sample(GREEDY))[0].text
+    stop = whole[len(whole) // 2 :][:3]
+    (completion,) = await engine.sample(
+        replace(GREEDY, sampling=replace(GREEDY.sampling, stop=(stop,)))
+    )
+    assert completion.text == whole[: whole.find(stop)], (whole, stop, completion)
+    assert completion.finish_reason is FinishReason.STOP, completion
+
+
+async def check_greedy_is_deterministic(engine: Engine) -> None:
+    """Temperature 0: the same text again, for every completion and whatever the seed."""
+    several = await engine.sample(replace(GREEDY, n=3, seed=1))
+    again = await engine.sample(replace(GREEDY, seed=99))
+    assert len({completion.text for completion in [*several, *again]}) == 1, several
+
+
+async def check_seeds_matter(engine: Engine) -> None:
+    """Completions of a request differ, and another seed gives others."""
+    first = [completion.text for completion in await engine.sample(WARM)]
+    other = [completion.text for completion in await engine.sample(replace(WARM, seed=8))]
+    assert len(set(first)) > 1, first
+    assert first != other
+
+
+async def check_seeds_are_honoured(engine: Engine) -> None:
+    """The same request gives the same completions, alone or in company."""
+    if not engine.info.honours_seeds:
+        return
+    alone = await engine.sample(WARM)
+    company = [replace(WARM, seed=seed, n=2) for seed in (11, 12, 13)]
+    beside, *_ = await asyncio.gather(*map(engine.sample, [WARM, *company]))
+    assert _texts(beside) == _texts(alone)
+    *_, last = await asyncio.gather(*map(engine.sample, [*company, WARM]))
+    assert _texts(last) == _texts(alone)
+
+
+async def check_cancelling_leaves_the_engine_serving(engine: Engine) -> None:
+    """A request that nobody waits for any more does not disturb the next one."""
+    before = await engine.sample(GREEDY)
+    long = replace(WARM, n=8, sampling=replace(WARM.sampling, max_tokens=200))
+    task = asyncio.create_task(engine.sample(long))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert _texts(await engine.sample(GREEDY)) == _texts(before)
+
+
+CHECKS: tuple[Check, ...] = (
+    check_returns_n_completions,
+    check_length_limit,
+    check_begun_turn_is_continued,
+    check_stop_strings_end_and_are_cut,
+    check_greedy_is_deterministic,
+    check_seeds_matter,
+    check_seeds_are_honoured,
+    check_cancelling_leaves_the_engine_serving,
+)
+
+
+async def check_logprobs(engine: Engine, score: Scorer, tolerance: float) -> list[float]:
+    """`sum_logprob` is that of a teacher-forced pass: raw, whatever the sampling settings.
+
+    Drawn at a low temperature with a narrow nucleus and few candidates, where processed
+    log-probabilities would be close to 0 and raw ones are not.
+
+    Args:
+        engine: Entered.
+        score: The teacher-forced pass.
+        tolerance: Largest mean difference a token, in nats: engines round differently.
+
+    Returns:
+        The differences a token, for those completions whose text is cut into as many tokens as
+        were sampled; the others cannot be compared.
+    """
+    narrow = Sampling(temperature=0.6, top_p=0.7, max_tokens=32, top_k=8)
+    completions: list[Completion] = []
+    for seed in range(4):
+        completions += await engine.sample(Request(PROMPT, 4, narrow, seed))
+    completions += await engine.sample(GREEDY)
+    differences = []
+    for completion in completions:
+        n_tokens, expected = score(PROMPT, completion.text)
+        if n_tokens == completion.n_tokens:
+            differences.append(abs(completion.sum_logprob - expected) / n_tokens)
+    assert len(differences) >= len(completions) // 2, "too few completions can be compared"
+    mean = sum(differences) / len(differences)
+    assert mean <= tolerance, f"{mean:.3f} nats a token off, more than {tolerance}"
+    return differences
+
+
+def _texts(completions: list[Completion]) -> list[str]:
+    return [completion.text for completion in completions]

@@ -1,0 +1,157 @@
+"""Every engine keeps the same promises: the real ones on a real model."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ucoder.engines.conformance import CHECKS, Check, Scorer, check_logprobs
+from ucoder.engines.openvino import OpenVINOEngine
+from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
+from ucoder.engines.rendering import render, render_plain
+from ucoder.engines.scripted import Script, ScriptedEngine
+from ucoder.engines.transformers import TransformersEngine
+from ucoder.errors import ConfigError, EngineError, MissingDependency
+from ucoder.models import Checkpoint
+from ucoder.packages import hide_broken_torchvision
+
+WORDS = {
+    "rules": [
+        {"when": [], "answers": [f"{x} b) -> int: return {x} + b # twice {x}" for x in "aef"]}
+    ]
+}
+
+
+@pytest.fixture(params=["scripted", "openvino", "transformers"])
+def make_engine(request: pytest.FixtureRequest) -> Callable[[], Engine]:
+    if request.param == "scripted":
+        return lambda: ScriptedEngine(Script.model_validate(WORDS))
+    model: Checkpoint = request.getfixturevalue("small_model")
+    if request.param == "openvino":
+        export: Path = request.getfixturevalue("small_export")
+        return lambda: OpenVINOEngine(export, is_chat=True, max_sequences=32, cache_gib=1)
+    return lambda: TransformersEngine(model.path, is_chat=True, device="cpu")
+
+
+@pytest.mark.model
+async def test_engine_conforms(make_engine: Callable[[], Engine]) -> None:
+    async with make_engine() as engine:
+        failures = {}
+        for check in CHECKS:
+            failures[check.__name__] = await _failure(check, engine)
+    assert {name: why for name, why in failures.items() if why} == {}
+
+
+async def _failure(check: Check, engine: Engine) -> str:
+    try:
+        await check(engine)
+    except AssertionError as error:
+        return str(error) or "failed"
+    return ""
+
+
+@pytest.fixture(scope="module")
+def teacher(small_model: Checkpoint) -> Scorer:
+    """A teacher-forced pass in float32 over the same checkpoint."""
+    hide_broken_torchvision()
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(small_model.path)
+    model = AutoModelForCausalLM.from_pretrained(small_model.path, dtype=torch.float32).eval()
+
+    def score(prompt: Prompt, text: str) -> tuple[int, float]:
+        start = tokenizer(render(tokenizer, prompt), add_special_tokens=False)["input_ids"]
+        tail = tokenizer(text, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            logits = model(torch.tensor([start + tail])).logits[0]
+        logprobs = torch.log_softmax(logits[len(start) - 1 : -1].float(), dim=-1)
+        return len(tail), float(logprobs.gather(1, torch.tensor(tail)[:, None]).sum())
+
+    return score
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("provider", ["openvino", "transformers"])
+async def test_log_probabilities_equal_a_teacher_forced_pass(
+    provider: str, small_model: Checkpoint, small_export: Path, teacher: Scorer
+) -> None:
+    engine: Engine
+    if provider == "openvino":
+        engine = OpenVINOEngine(small_export, is_chat=True, max_sequences=32, cache_gib=1)
+    else:
+        engine = TransformersEngine(
+            small_model.path, is_chat=True, device="cpu", precision="float32"
+        )
+    async with engine:
+        # int8 weights differ from float32 ones; processed log-probabilities would be 0.4 off.
+        tolerance = 0.1 if provider == "openvino" else 0.002
+        differences = await check_logprobs(engine, teacher, tolerance)
+    assert differences
+
+
+@pytest.mark.model
+async def test_prompts_of_many_problems_share_the_batch(small_export: Path) -> None:
+    async with OpenVINOEngine(small_export, is_chat=True, max_sequences=32, cache_gib=1) as engine:
+        requests = [
+            Request(Prompt(f"Count to {i}."), 2, Sampling(max_tokens=8), seed=i) for i in range(40)
+        ]
+        answers = await asyncio.gather(*map(engine.sample, requests))
+    assert [len(answer) for answer in answers] == [2] * 40
+
+
+@pytest.mark.model
+async def test_a_dead_worker_is_an_error_not_a_hang(small_export: Path) -> None:
+    engine = OpenVINOEngine(small_export, is_chat=True, max_sequences=32, cache_gib=1)
+    async with engine:
+        waiting = asyncio.create_task(
+            engine.sample(Request(Prompt("Count."), 8, Sampling(max_tokens=2000), seed=1))
+        )
+        await asyncio.sleep(0.3)
+        assert engine._worker is not None
+        engine._worker.kill()
+        with pytest.raises(EngineError, match="OpenVINO broke"):
+            await waiting
+        with pytest.raises(EngineError, match="not running"):
+            await engine.sample(Request(Prompt("Again."), 1, Sampling(), seed=1))
+
+
+async def test_a_folder_that_is_no_export_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="could not load"):
+        async with OpenVINOEngine(tmp_path, is_chat=True):
+            pass
+    with pytest.raises(EngineError, match="could not load"):
+        async with TransformersEngine(tmp_path, is_chat=True):
+            pass
+
+
+async def test_a_missing_package_names_the_install_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=r"pip install \"ucoder\[cpu\]\""):
+        async with OpenVINOEngine(tmp_path, is_chat=True):
+            pass
+
+
+def test_base_models_get_plain_prompts() -> None:
+    class Tokenizer:
+        chat_template = None
+
+    assert render(Tokenizer(), Prompt("Do it.", "def ")) == "Do it.\n\ndef "
+    assert render_plain(Prompt("Do it.", "def ", plain="def f():")) == "def f():"
+
+
+def test_a_script_that_is_none_is_refused(tmp_path: Path) -> None:
+    from ucoder.engines.scripted import load_script
+
+    bad: Any = tmp_path / "script.yaml"
+    bad.write_text("rules: [{when: [a]}]")
+    with pytest.raises(ConfigError, match="is no script"):
+        load_script(bad)
