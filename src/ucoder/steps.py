@@ -6,7 +6,7 @@ Stages know nothing of tables; tables know nothing of stages. This is where they
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -42,37 +42,49 @@ class Steps:
 
     async def find_problems(self, engine: Engine) -> list[Problem]:
         """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order."""
+        stored = {attempt.index: attempt for attempt in self.run.attempts.rows()}
+        accepted = Accepted()
+        index = 0
+        while index in stored and self._wants_more(accepted, index):
+            accepted.judge(stored[index])
+            index += 1
+        if self._wants_more(accepted, index):
+            self.progress.begin("problems", self.config.problems.n, len(accepted.problems))
+            with self.run.journal.stage("problems", 0):
+                await self._attempt_from(index, stored, accepted, engine)
+            self.progress.end("problems")
+        return accepted.problems
+
+    async def _attempt_from(
+        self, index: int, stored: Mapping[int, Attempt], accepted: Accepted, engine: Engine
+    ) -> None:
+        """Make the attempts from `index` on; those behind a shard that was lost are there."""
         config = self.config
         topics = load_topics(config.problems.topics)
-        attempts = self.run.attempts.rows()
-        accepted = Accepted(attempts)
-        wanted = config.problems.n
-        if len(accepted.problems) >= wanted or len(attempts) >= config.problems.max_attempts:
-            return accepted.problems
-        index = len(attempts)
-        self.progress.begin("problems", wanted, len(accepted.problems))
         flying: dict[int, asyncio.Task[Attempt]] = {}
-        with self.run.journal.stage("problems", 0):
-            try:
-                while len(accepted.problems) < wanted and index < config.problems.max_attempts:
-                    # Look ahead only as far as attempts are likely to be needed: what is still
-                    # on its way when the last problem is accepted was sampled for nothing.
-                    share = (len(accepted.problems) + 2) / (index + 4)
-                    ahead = round((wanted - len(accepted.problems)) / share) + 1
-                    last = min(index + min(ahead, config.concurrency), config.problems.max_attempts)
-                    for i in range(index, last):
-                        if i not in flying:
-                            flying[i] = asyncio.create_task(
-                                attempt_problem(i, topics, engine, config)
-                            )
-                    attempt = accepted.judge(await flying.pop(index))
-                    self.run.attempts.put(f"{index:06d}", [attempt])
-                    index += 1
-                    self._advance("problems", 0, len(accepted.problems), attempts=index)
-            finally:
-                await _cancel(flying.values())
-        self.progress.end("problems")
-        return accepted.problems
+        try:
+            while self._wants_more(accepted, index):
+                # Look ahead only as far as attempts are likely to be needed: what is still on
+                # its way when the last problem is accepted was sampled for nothing.
+                share = (len(accepted.problems) + 8) / (index + 10)
+                ahead = round((config.problems.n - len(accepted.problems)) / share) + 1
+                for i in range(index, index + min(ahead, config.concurrency)):
+                    if i not in flying and i not in stored and i < config.problems.max_attempts:
+                        attempt = attempt_problem(i, topics, engine, config)
+                        flying[i] = asyncio.create_task(attempt)
+                if index in stored:
+                    accepted.judge(stored[index])
+                else:
+                    judged = accepted.judge(await flying.pop(index))
+                    self.run.attempts.put(f"{index:06d}", [judged])
+                index += 1
+                self._advance("problems", 0, len(accepted.problems), attempts=index)
+        finally:
+            await _cancel(flying.values())
+
+    def _wants_more(self, accepted: Accepted, index: int) -> bool:
+        wanted = self.config.problems
+        return len(accepted.problems) < wanted.n and index < wanted.max_attempts
 
     async def write_inputs(
         self, problems: Sequence[Problem], engine: Engine

@@ -65,7 +65,9 @@ def teacher(small_model: Checkpoint) -> Scorer:
     model = AutoModelForCausalLM.from_pretrained(small_model.path, dtype=torch.float32).eval()
 
     def score(prompt: Prompt, text: str) -> tuple[int, float]:
-        start = tokenizer(render(tokenizer, prompt), add_special_tokens=False)["input_ids"]
+        start = tokenizer(render(tokenizer, prompt, is_chat=True), add_special_tokens=False)[
+            "input_ids"
+        ]
         tail = tokenizer(text, add_special_tokens=False)["input_ids"]
         with torch.inference_mode():
             logits = model(torch.tensor([start + tail])).logits[0]
@@ -105,6 +107,19 @@ async def test_prompts_of_many_problems_share_the_batch(small_export: Path) -> N
 
 
 @pytest.mark.model
+async def test_a_base_model_continues_plain_text(
+    small_model: Checkpoint, small_export: Path
+) -> None:
+    prompt = Prompt("ignored", plain="1 2 3 4 5 6 7 8 9 10 11 12")
+    request = Request(prompt, 1, Sampling(temperature=0.0, max_tokens=6), seed=0)
+    async with OpenVINOEngine(small_export, is_chat=False, max_sequences=4, cache_gib=1) as ours:
+        (first,) = await ours.sample(request)
+    async with TransformersEngine(small_model.path, is_chat=False, device="cpu") as reference:
+        (second,) = await reference.sample(request)
+    assert first.text.split()[0] == second.text.split()[0] == "13"
+
+
+@pytest.mark.model
 async def test_a_dead_worker_is_an_error_not_a_hang(small_export: Path) -> None:
     engine = OpenVINOEngine(small_export, is_chat=True, max_sequences=32, cache_gib=1)
     async with engine:
@@ -141,10 +156,7 @@ async def test_a_missing_package_names_the_install_command(
 
 
 def test_base_models_get_plain_prompts() -> None:
-    class Tokenizer:
-        chat_template = None
-
-    assert render(Tokenizer(), Prompt("Do it.", "def ")) == "Do it.\n\ndef "
+    assert render(None, Prompt("Do it.", "def "), is_chat=False) == "Do it.\n\ndef "
     assert render_plain(Prompt("Do it.", "def ", plain="def f():")) == "def f():"
 
 

@@ -106,6 +106,14 @@ def test_resuming_a_finished_run_changes_no_record(undisturbed: Path) -> None:
     assert shards(undisturbed) == before
 
 
+def test_a_lost_attempt_is_made_again_in_its_place(undisturbed: Path, tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    subprocess.run(["cp", "-r", str(undisturbed), str(path)], check=True)
+    (path / "tables" / "attempts" / "000003.parquet").unlink()
+    subprocess.run(command("resume", str(path)), check=True, capture_output=True)
+    assert tables(path) == tables(undisturbed)
+
+
 def test_a_damaged_selection_is_done_again_after_it_is_moved_away(
     undisturbed: Path, tmp_path: Path
 ) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from ucoder.config import RunConfig
+from ucoder.engines.protocol import Prompt, Request, Sampling
 from ucoder.errors import UcoderError
 from ucoder.execution.outcomes import OutcomeKind
 from ucoder.execution.providers import open_executor
 from ucoder.models import default_cache_dir, load_catalog
+from ucoder.models.artifacts import checkpoint_folder
 from ucoder.packages import require
 from ucoder.workshop import Workshop
 
@@ -71,15 +76,38 @@ async def _sandbox() -> str:
 
 
 async def _engine() -> str:
-    require("sampling with OpenVINO", "openvino_genai")
-    import openvino_genai
+    require("sampling with OpenVINO", "openvino_genai", "optimum.intel", "openvino_tokenizers")
+    if not _is_cached():
+        import openvino_genai
 
-    return f"openvino-genai {openvino_genai.__version__} loads"
+        return f"openvino-genai {openvino_genai.__version__} loads; no model to try it with yet"
+    workshop = Workshop(RunConfig.model_validate({"engine": {"cache_gib": 1.0}}))
+    start = time.monotonic()
+    async with workshop.engine(workshop.model(load_catalog().default)) as engine:
+        loaded = time.monotonic()
+        request = Request(Prompt("Count to ten."), 16, Sampling(max_tokens=16, top_k=64), seed=0)
+        completions = await engine.sample(request)
+    rate = sum(c.n_tokens for c in completions) / (time.monotonic() - loaded)
+    return (
+        f"OpenVINO samples, {rate:.0f} tokens/s at a batch of 16, loads in {loaded - start:.0f} s"
+    )
 
 
 async def _trainer() -> str:
     require("training", "torch", "trl", "peft", "datasets", extra="train")
-    return "torch, trl, peft and datasets are installed"
+    code = (
+        "from ucoder.packages import hide_broken_torchvision; hide_broken_torchvision(); "
+        "import torch, datasets, peft; from trl import SFTTrainer; "
+        "print('GPU' if torch.cuda.is_available() else 'CPU')"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, errors = await process.communicate()
+    if process.returncode != 0:
+        raise UcoderError(f"the trainer does not load: {errors.decode().strip().splitlines()[-1]}")
+    return f"trl {version('trl')} loads, for a {said.decode().strip()}"
 
 
 async def _benchmark() -> str:
@@ -88,18 +116,17 @@ async def _benchmark() -> str:
     return f"HumanEval: {len(load_tasks())} tasks, checksum right"
 
 
+def _is_cached() -> bool:
+    entry = load_catalog().models[load_catalog().default]
+    return checkpoint_folder(entry.sha256, default_cache_dir()).is_dir()
+
+
 async def _model() -> str:
     name = load_catalog().default
-    config = RunConfig()
-    workshop = Workshop(config)
-    cache = default_cache_dir()
-    from ucoder.models.artifacts import checkpoint_folder
-
-    entry = load_catalog().models[name]
-    if not checkpoint_folder(entry.sha256, cache).is_dir():
-        return f"{name} is not in {cache} yet; the first run fetches {entry.bytes / 1e6:.0f} MB"
-    checkpoint = workshop.model(name)
-    return f"{name} is at {checkpoint.path}"
+    if not _is_cached():
+        size = load_catalog().models[name].bytes / 1e6
+        return f"{name} is not in {default_cache_dir()} yet; the first run fetches {size:.0f} MB"
+    return f"{name} is at {Workshop(RunConfig()).model(name).path}"
 
 
 async def _memory() -> str:

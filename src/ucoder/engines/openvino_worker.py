@@ -7,18 +7,22 @@ before top-p.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
-import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import openvino_genai as genai
 
-_PR_SET_PDEATHSIG = 1
+from ucoder.processes import die_with_parent
+
+_PREFIX_TOKENS = 64
+"""Requests that share so many first tokens share a stage's instructions."""
+
+_LEAD_STEPS = 3
+"""Steps after which a leader's prompt is computed: chunks of 512 tokens hold it in one or two."""
 
 
 class Worker:
@@ -37,19 +41,26 @@ class Worker:
         scheduler.dynamic_split_fuse = True
         # The instructions of a stage are the same for every problem: computed once.
         scheduler.enable_prefix_caching = True
-        self._pipeline = genai.ContinuousBatchingPipeline(settings["path"], scheduler, "CPU")
+        # The default 8-bit cache has to be unpacked for every token: slower here, and less exact.
+        properties = {"KV_CACHE_PRECISION": "bf16"}
+        self._pipeline = genai.ContinuousBatchingPipeline(
+            settings["path"], scheduler, "CPU", properties
+        )
         self._tokenizer = self._pipeline.get_tokenizer()
         self._running: dict[int, tuple[dict[str, Any], Any]] = {}
+        self._prefixes = _Prefixes()
 
     def serve(self) -> None:
         """Work until the other side closes its end."""
         _say({"ready": True})
         inbox = _Inbox()
         while True:
-            for message in inbox.take(wait=not self._running):
+            for message in inbox.take(wait=not self._running and not self._prefixes.held):
                 self._accept(message)
             if inbox.closed:
                 return
+            for message, ids in self._prefixes.ready():
+                self._add(message, ids)
             if self._running:
                 self._pipeline.step()
                 self._answer_finished()
@@ -58,10 +69,16 @@ class Worker:
         if "cancel" in message:
             if running := self._running.pop(message["cancel"], None):
                 running[1].cancel()
+            self._prefixes.drop(message["cancel"])
             return
+        ids = self._encode(message)
+        if not self._prefixes.hold(message, ids):
+            self._add(message, ids)
+
+    def _add(self, message: dict[str, Any], ids: Any) -> None:
         number = message["number"]
         try:
-            handle = self._pipeline.add_request(number, self._encode(message), _config(message))
+            handle = self._pipeline.add_request(number, ids, _config(message))
         except (RuntimeError, ValueError, TypeError) as error:
             _say({"number": number, "error": f"OpenVINO refused the request: {error}"})
         else:
@@ -103,6 +120,43 @@ class Worker:
             "finish": "stop" if stopped else "length",
             "sum_logprob": float(output.score),
         }
+
+
+class _Prefixes:
+    """Lets one request compute a new prefix before the others that share it join the batch.
+
+    The prefix cache knows finished blocks only: fifty prompts that arrive together would each
+    compute the same instructions.
+    """
+
+    def __init__(self) -> None:
+        self.held: list[tuple[dict[str, Any], Any]] = []
+        self._steps_left: dict[bytes, int] = {}
+
+    def hold(self, message: dict[str, Any], ids: Any) -> bool:
+        """Whether the request must wait for another one's prefix."""
+        prefix = ids.data[0, :_PREFIX_TOKENS].tobytes()
+        if prefix not in self._steps_left:
+            self._steps_left[prefix] = _LEAD_STEPS
+            return False
+        if self._steps_left[prefix] == 0:
+            return False
+        self.held.append((message, ids))
+        return True
+
+    def ready(self) -> list[tuple[dict[str, Any], Any]]:
+        """Those whose wait is over; called once a step."""
+        leading = [prefix for prefix, left in self._steps_left.items() if left]
+        for prefix in leading:
+            self._steps_left[prefix] -= 1
+        if not self.held or any(self._steps_left[prefix] for prefix in leading):
+            return []
+        released, self.held = self.held, []
+        return released
+
+    def drop(self, number: int) -> None:
+        """Forget a cancelled request."""
+        self.held = [held for held in self.held if held[0]["number"] != number]
 
 
 class _Inbox:
@@ -157,8 +211,7 @@ def _say(message: dict[str, Any]) -> None:
 
 def main() -> None:
     """Serve the model that the first argument describes."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody else would end us
+    die_with_parent()
     Worker(json.loads(sys.argv[1])).serve()
 
 

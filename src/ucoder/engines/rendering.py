@@ -14,9 +14,9 @@ def render_plain(prompt: Prompt) -> str:
     return f"{prompt.user}\n\n{prompt.begun}"
 
 
-def render(tokenizer: Any, prompt: Prompt) -> str:
-    """The text that a `transformers` tokenizer's model should continue."""
-    if not tokenizer.chat_template:
+def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
+    """The text that a model should continue, by its `transformers` tokenizer's template."""
+    if not is_chat:
         return render_plain(prompt)
     history = [{"role": "user", "content": prompt.user}]
     text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)

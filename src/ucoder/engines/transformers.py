@@ -92,7 +92,7 @@ class TransformersEngine:
     def _generate(self, request: Request) -> list[Completion]:
         import torch
 
-        text = render(self._tokenizer, request.prompt)
+        text = render(self._tokenizer, request.prompt, self._is_chat)
         inputs = self._tokenizer(
             text, return_tensors="pt", add_special_tokens=not self._is_chat
         ).to(self._model.device)

@@ -32,7 +32,8 @@ _CHAT_BEGUN = (
     "Below is a Python script with a self-contained function that solves the problem and passes "
     "corresponding tests:\n```python\n"
 )
-_CHAT_STOP = ("\n```\n",)
+_CHAT_STOP = ("\n```\n", "\nif __name__", "\ndef main(", "\nprint(", "\nassert ", "\n# Test")
+"""EvalPlus's, and two more that begin what is cut off anyway: tests that the model adds."""
 _BASE_STOP = (
     *("\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", "\nif __name__"),
     *("\nprint(", "\n```", "\n#"),

@@ -125,7 +125,8 @@ def extract_program(text: str, entry_point: str) -> str | Refusal:
     Returns:
         Imports, assignments and definitions, in the model's own formatting.
     """
-    text = text[:MAX_CHARS]
+    # As the parser counts lines: then its line numbers are those of split("\n").
+    text = text[:MAX_CHARS].replace("\r\n", "\n").replace("\r", "\n")
     blocks = [match.group(1) for match in _BLOCK.finditer(text)]
     if not blocks:
         blocks = [text.replace("```python", "").replace("```", "")]
@@ -147,20 +148,14 @@ def _defines(module: ast.Module, name: str) -> bool:
 
 def _definitions_only(source: str, module: ast.Module) -> str:
     """The source without the statements that only show a function off."""
-    lines = source.split("\n")
-    # ast counts \r, \f and the like as line ends where split does not; then lines cannot be told.
-    if len(lines) != len(source.splitlines()) and source.rstrip("\n") != "\n".join(
-        source.splitlines()
-    ):
-        return source.strip() + "\n"
     dropped: set[int] = set()
     kept: set[int] = set()
     for node in module.body:
         span = range(_first_line(node), (node.end_lineno or node.lineno) + 1)
         (dropped if _shows_off(node) else kept).update(span)
-    text = "\n".join(
-        line for number, line in enumerate(lines, 1) if number in kept or number not in dropped
-    )
+    lines = enumerate(source.split("\n"), 1)
+    # A line that holds both kinds, such as `x = 1; print(x)`, stays.
+    text = "\n".join(line for number, line in lines if number in kept or number not in dropped)
     return text.strip() + "\n"
 
 

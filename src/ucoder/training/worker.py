@@ -8,26 +8,24 @@ merged; without, the weights are trained in float32 under bfloat16 autocast, bec
 
 from __future__ import annotations
 
-import ctypes
 import json
 import math
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
 from ucoder.packages import hide_broken_torchvision
+from ucoder.processes import die_with_parent
 
 _TOKENIZER_FILES = ("tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json",
                     "vocab*", "merges.txt", "generation_config.json")  # fmt: skip
-_PR_SET_PDEATHSIG = 1
 
 
 def main(job_path: Path) -> None:
     """Train as the job says."""
-    _die_with_parent()
+    die_with_parent()
     job = json.loads(job_path.read_text("utf-8"))
     config = ConsolidationConfig.model_validate(job["config"])
     hide_broken_torchvision()
@@ -146,12 +144,6 @@ def _reporter() -> Any:
 
 def _say(**values: Any) -> None:
     print(json.dumps(values), flush=True)
-
-
-def _die_with_parent() -> None:
-    """Do not train on for a run that was killed; Linux only, elsewhere nothing happens."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":
