@@ -132,7 +132,9 @@ class SolutionsConfig(Section):
     """Consensus: least size of the winning cluster. The paper gives no value."""
     min_input_support: Share = 0.2
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
-    sampling: SamplingConfig = SamplingConfig(temperature=0.8, max_tokens=512)
+    sampling: SamplingConfig = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=512)
+    """The paper gives no temperature. At 1, without a nucleus, every engine knows the raw
+    log-probabilities that f(r) needs; elsewhere OpenVINO does not, and ties go unbroken by it."""
 
     @model_validator(mode="after")
     def _consensus_is_possible(self) -> Self:

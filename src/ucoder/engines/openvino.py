@@ -4,6 +4,9 @@ The pipeline lives in a process of its own (`openvino_worker`): its `step` holds
 lock for as long as a batch takes, which would stop everything else that this process does, and a
 process gives its memory back when it ends. Requests join the running batch at the next step and
 leave it when their last sequence ends, so prompts of many problems share every matrix product.
+
+Log-probabilities come with the samples at temperature 1, top-p 1 and no top-k; with other settings
+OpenVINO gives those of the narrowed distribution, which are none of ours: then they are NaN.
 """
 
 from __future__ import annotations
@@ -56,7 +59,12 @@ class OpenVINOEngine:
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
-        return EngineInfo("openvino", version("openvino-genai"), "int8", True, self._is_chat)
+        # Other requests in the batch change the rounding of its matrix products, and with it,
+        # now and then, a token: the same request gives the same answers only when it is alone.
+        honours_seeds = False
+        return EngineInfo(
+            "openvino", version("openvino-genai"), "int8", honours_seeds, self._is_chat
+        )
 
     async def __aenter__(self) -> Self:
         require("sampling with OpenVINO", "openvino_genai")

@@ -1,13 +1,17 @@
 """The process that owns an OpenVINO pipeline: requests in, completions out, a JSON object a line.
 
 Started by `OpenVINOEngine`, which see. One thread does everything: read what has arrived, step
-the batch, answer what is finished. Log-probabilities are the sampler's raw ones: temperature 1,
-before top-p.
+the batch, answer what is finished.
+
+OpenVINO's scores are log-probabilities in the distribution that was drawn from: after temperature,
+top-k and top-p. They are the raw ones only where none of the three changes anything; elsewhere the
+raw ones are not to be had without a second pass, and NaN is answered.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import sys
@@ -118,7 +122,7 @@ class Worker:
             "text": _cut(self._tokenizer.decode(ids), message["stop"]),
             "n_tokens": len(ids),
             "finish": "stop" if stopped else "length",
-            "sum_logprob": float(output.score),
+            "sum_logprob": float(output.score) if _draws_raw(message) else math.nan,
         }
 
 
@@ -196,6 +200,10 @@ def _config(message: dict[str, Any]) -> Any:
         config.stop_strings = set(message["stop"])
         config.include_stop_str_in_output = True
     return config
+
+
+def _draws_raw(message: dict[str, Any]) -> bool:
+    return message["temperature"] == 1 and message["top_p"] == 1 and not message["top_k"]
 
 
 def _cut(text: str, stop: list[str]) -> str:

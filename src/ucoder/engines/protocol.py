@@ -5,7 +5,9 @@ What every provider promises, and `ucoder.engines.conformance` checks:
 - `sample` returns exactly n completions, each without the prompt, the begun turn and the stop
   string that ended it.
 - `sum_logprob` is the sum of the sampled tokens' raw log-probabilities: temperature 1, before
-  top-p. Perplexity follows from it without a second pass.
+  top-p. Perplexity follows from it without a second pass. An engine that cannot tell them under
+  some sampling settings answers NaN there, never something else; at temperature 1, top-p 1 and
+  without top-k every engine can.
 - Temperature 0 is greedy: every completion of the request is the same.
 - With `honours_seeds`, a request's completions depend on the request alone: not on what else is
   in the batch, nor on order.
@@ -73,7 +75,8 @@ class Completion:
         text: What the model wrote after the begun turn, without the stop string.
         n_tokens: Tokens sampled, among them those of the stop.
         finish_reason: Why it ended.
-        sum_logprob: Sum of the raw log-probabilities of these tokens, in nats.
+        sum_logprob: Sum of the raw log-probabilities of these tokens, in nats; NaN where the
+            engine cannot tell them.
     """
 
     text: str

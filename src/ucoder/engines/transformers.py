@@ -86,7 +86,7 @@ class TransformersEngine:
                 self._path, dtype=getattr(torch, self._precision)
             )
             self._model = model.to(device).eval()
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
             raise EngineError(f"transformers could not load {self._path}: {error}") from error
 
     def _generate(self, request: Request) -> list[Completion]:
