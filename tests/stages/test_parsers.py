@@ -56,11 +56,13 @@ def test_markdown_around_labels_is_tolerated() -> None:
     [
         ("<PROBLEM_START>", "", Reason.MALFORMED_PROBLEM),
         ("Description:", "Story -", Reason.MALFORMED_PROBLEM),
+        ("Return the sum", "Two to five sentences on the sum", Reason.MALFORMED_PROBLEM),
         ("Return the sum of the decimal", "Sum. Decimal", None),
         ("of a non-negative integer n, 0 for zero.", "", Reason.DESCRIPTION_TOO_SHORT),
         ("def digit_sum(n: int, base: int = 10) -> int:", "digit_sum(n)", Reason.BAD_SIGNATURE),
         ("(n: int, base: int = 10)", "(n, base)", Reason.BAD_SIGNATURE),
         ("(n: int, base: int = 10)", "(*n: int)", Reason.BAD_SIGNATURE),
+        ("(n: int, base: int = 10)", "(n: str, base: int = len(n))", Reason.BAD_SIGNATURE),
         ("(n: int, base: int = 10)", "(n: TreeNode)", Reason.BAD_SIGNATURE),
         ("(n: int, base: int = 10)", "(n: np.array)", Reason.BAD_SIGNATURE),
         ("(n: int, base: int = 10)", "()", Reason.NO_PARAMETERS),
@@ -217,7 +219,7 @@ def test_mutation_stops_where_the_types_allow_no_more() -> None:
 def test_a_program_is_the_definitions_of_the_answer() -> None:
     answer = (
         "Sure:\n```python\nimport math\nLIMIT = 3\n\ndef f(x):\n    # why\n    return x\n\n"
-        "print(f(2))\nassert f(1) == 1\nif __name__ == '__main__':\n    f(3)\n```\nDone."
+        "# Example usage:\nprint(f(2))\nassert f(1) == 1\nif __name__ == '__main__':\n    f(3)\n```\nDone."
     )
     program = extract_program(answer, "f")
     assert program == "import math\nLIMIT = 3\n\ndef f(x):\n    # why\n    return x\n"

@@ -50,6 +50,8 @@ def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | R
         return Refusal(Reason.NO_PARAMETERS, f"{node.name} takes no arguments")
     if len(positional) > MAX_PARAMETERS:
         return Refusal(Reason.BAD_SIGNATURE, f"{len(positional)} parameters")
+    if not all(_is_literal(default) for default in arguments.defaults):
+        return Refusal(Reason.BAD_SIGNATURE, "a default value is no literal")
     if keyword.iskeyword(node.name) or node.name.startswith("__") or node.name == "function_name":
         return Refusal(Reason.BAD_SIGNATURE, f"{node.name!r} names no function of its own")
     if node.returns is None or unparse(node.returns) in ("None", "'None'"):
@@ -72,6 +74,14 @@ def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | R
     if parse_module(source) is None:
         return Refusal(Reason.BAD_SIGNATURE, "the signature cannot be written back")
     return Interface(node.name, tuple(parameters), returns, source)
+
+
+def _is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _read_annotation(node: ast.expr, needed: set[str]) -> str | Refusal:

@@ -32,6 +32,9 @@ _LABEL = re.compile(
 )
 _SIGNATURE = re.compile(r"def\s+[^\n]{1,400}")
 
+_TEMPLATE_WORDS = ("a short title", "two to five sentences")
+"""Words of the prompt's own format, which a small model sometimes hands back."""
+
 _NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     (
         Reason.INPUT_OUTPUT,
@@ -141,6 +144,8 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
     if missing:
         return Refusal(Reason.MALFORMED_PROBLEM, f"missing: {', '.join(missing)}")
     title, description = fields["title"].split("\n")[0].strip(' *#`"'), fields["description"]
+    if any(copied in f"{title}\n{description}".lower() for copied in _TEMPLATE_WORDS):
+        return Refusal(Reason.MALFORMED_PROBLEM, "copied from the format instead of filled in")
     if len(normalised(description).split()) < min_description_words:
         return Refusal(Reason.DESCRIPTION_TOO_SHORT, f"{description[:80]!r}")
     signature = _SIGNATURE.search(fields["signature"])

@@ -153,7 +153,8 @@ def _definitions_only(source: str, module: ast.Module) -> str:
     for node in module.body:
         span = range(_first_line(node), (node.end_lineno or node.lineno) + 1)
         (dropped if _shows_off(node) else kept).update(span)
-    lines = enumerate(source.split("\n"), 1)
+    # What comes after the last definition can only be a comment on what was dropped.
+    lines = enumerate(source.split("\n")[: max(kept)], 1)
     # A line that holds both kinds, such as `x = 1; print(x)`, stays.
     text = "\n".join(line for number, line in lines if number in kept or number not in dropped)
     return text.strip() + "\n"
