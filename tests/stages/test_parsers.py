@@ -219,7 +219,8 @@ def test_mutation_stops_where_the_types_allow_no_more() -> None:
 def test_a_program_is_the_definitions_of_the_answer() -> None:
     answer = (
         "Sure:\n```python\nimport math\nLIMIT = 3\n\ndef f(x):\n    # why\n    return x\n\n"
-        "# Example usage:\nprint(f(2))\nassert f(1) == 1\nif __name__ == '__main__':\n    f(3)\n```\nDone."
+        "# Example usage:\nprint(f(2))\nassert f(1) == 1\n"
+        "if __name__ == '__main__':\n    f(3)\n```\nDone."
     )
     program = extract_program(answer, "f")
     assert program == "import math\nLIMIT = 3\n\ndef f(x):\n    # why\n    return x\n"
