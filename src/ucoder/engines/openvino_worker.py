@@ -20,6 +20,7 @@ from typing import Any
 
 import openvino_genai as genai
 
+from ucoder.engines.rendering import before_stop
 from ucoder.processes import die_with_parent
 
 _PREFIX_TOKENS = 64
@@ -118,8 +119,10 @@ class Worker:
     def _completion(self, output: Any, message: dict[str, Any]) -> dict[str, Any]:
         ids = list(output.generated_ids)
         stopped = output.finish_reason == genai.GenerationFinishReason.STOP
+        text = self._tokenizer.decode(ids)
+        cut = before_stop(text, message["stop"])
         return {
-            "text": _cut(self._tokenizer.decode(ids), message["stop"]),
+            "text": text if cut is None else cut,
             "n_tokens": len(ids),
             "finish": "stop" if stopped else "length",
             "sum_logprob": float(output.score) if _draws_raw(message) else math.nan,
@@ -204,12 +207,6 @@ def _config(message: dict[str, Any]) -> Any:
 
 def _draws_raw(message: dict[str, Any]) -> bool:
     return message["temperature"] == 1 and message["top_p"] == 1 and not message["top_k"]
-
-
-def _cut(text: str, stop: list[str]) -> str:
-    """The text before its first stop string."""
-    ends = [at for at in (text.find(string) for string in stop) if at >= 0]
-    return text[: min(ends)] if ends else text
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
-"""How a prompt becomes text, for models with a chat template and for those without."""
+"""How a prompt becomes text, with a chat template and without, and where a completion ends."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ucoder.engines.protocol import Prompt
@@ -21,3 +22,9 @@ def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
     history = [{"role": "user", "content": prompt.user}]
     text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
     return f"{text}{prompt.begun}"
+
+
+def before_stop(text: str, stop: Iterable[str]) -> str | None:
+    """The text before its first stop string, None where it holds none."""
+    ends = [at for at in (text.find(string) for string in stop) if at >= 0]
+    return text[: min(ends)] if ends else None

@@ -21,7 +21,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import render_plain
+from ucoder.engines.rendering import before_stop, render_plain
 from ucoder.errors import ConfigError, EngineError
 from ucoder.records import FinishReason
 
@@ -96,8 +96,8 @@ def _complete(answer: str, position: int, request: Request) -> Completion:
     limit = request.sampling.max_tokens
     cut = len(words) > limit
     text = " ".join(words[:limit])
-    ends = [at for at in (text.find(stop) for stop in request.sampling.stop) if at >= 0]
-    text = text[: min(ends)] if ends else text
+    stopped = before_stop(text, request.sampling.stop)
+    text = text if stopped is None else stopped
     n_tokens = len(text.split(" "))
-    reason = FinishReason.LENGTH if cut and not ends else FinishReason.STOP
+    reason = FinishReason.LENGTH if cut and stopped is None else FinishReason.STOP
     return Completion(text, n_tokens, reason, -0.1 * (position + 1) * n_tokens)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import render
+from ucoder.engines.rendering import before_stop, render
 from ucoder.errors import EngineError
 from ucoder.packages import hide_broken_torchvision, require
 from ucoder.records import FinishReason
@@ -151,13 +151,13 @@ class TransformersEngine:
         text = self._tokenizer.decode(
             ids[:at], skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
-        cuts = [where for where in (text.find(string) for string in stop) if where >= 0]
-        ended = at < len(ids) and not cuts  # by an end token, which was sampled and counts
+        cut = before_stop(text, stop)
+        ended = at < len(ids) and cut is None  # by an end token, which was sampled and counts
         n_tokens = at + ended
         return Completion(
-            text=text[: min(cuts)] if cuts else text,
+            text=text if cut is None else cut,
             n_tokens=n_tokens,
-            finish_reason=FinishReason.STOP if cuts or ended else FinishReason.LENGTH,
+            finish_reason=FinishReason.STOP if cut is not None or ended else FinishReason.LENGTH,
             sum_logprob=float(sum(logprobs[:n_tokens])),
         )
 
