@@ -29,7 +29,7 @@ TASKS = (
     "whether the brackets of a text are balanced: `def is_balanced(text: str) -> bool`",
 )
 # As stage 5 draws by default: both engines give raw log-probabilities with it.
-SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=128, stop=STOP)
+SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=64, stop=STOP)
 
 
 def requests(turn: int) -> list[Request]:
