@@ -64,16 +64,21 @@ class EngineConfig(Section):
 class ExecutorConfig(Section):
     """Where untrusted programs run, and what each may use."""
 
-    provider: str = "bubblewrap"
-    """`bubblewrap`, or `unsafe-process`, which does not isolate and must be asked for by name."""
+    provider: Literal["auto", "bubblewrap", "landlock", "sandbox-fusion", "unsafe-process"] = "auto"
+    """`auto` takes bubblewrap, and landlock where that cannot start. `sandbox-fusion` needs `url`.
+    `unsafe-process` does not isolate and must be asked for by name."""
+    url: str | None = None
+    """Where a SandboxFusion server listens, such as http://localhost:8080."""
+    preload: Literal["standard", "numpy", "data"] = "standard"
+    """What programs find imported; `numpy` and `data` show them this environment's packages."""
     n_workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Programs at a time; one a core where null."""
     call_timeout_s: Seconds = 1.0
-    """Wall-clock limit of one call of a candidate."""
+    """Limit of one call of a candidate, in CPU time and by the wall clock."""
     program_timeout_s: Seconds = 10.0
-    """Wall-clock limit of one program, over all its calls."""
-    memory_limit_mib: Annotated[int, Field(ge=128)] = 1024
-    """Address space of one program."""
+    """Limit of one program, over all its calls."""
+    memory_limit_mib: Annotated[int, Field(ge=16)] = 1024
+    """Address space that one program may add to the interpreter's."""
 
 
 class ProblemsConfig(Section):

@@ -86,7 +86,9 @@ class Workshop:
             program_timeout_s=config.program_timeout_s,
             memory_limit_mib=config.memory_limit_mib,
         )
-        return open_executor(config.provider, limits, config.n_workers)
+        return open_executor(
+            config.provider, limits, config.n_workers, preload=config.preload, url=config.url
+        )
 
     def trainer(self) -> Trainer:
         """The trainer."""

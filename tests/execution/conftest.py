@@ -21,7 +21,7 @@ from ucoder.execution import (
 LIMITS = Limits(
     call_timeout_s=0.4,
     program_timeout_s=2.5,
-    memory_limit_mib=512,
+    memory_limit_mib=128,
     output_limit_bytes=20_000,
     n_processes=16,
     file_size_mib=4,
@@ -48,8 +48,10 @@ class Sandbox:
         assert outcome.kind is OutcomeKind.RETURNED, outcome
         return outcome.text
 
-    def check(self, source: str, timeout_s: float | None = None) -> CheckReport:
-        return self.runner.run(self.executor.check(source, timeout_s))
+    def check(
+        self, source: str, tests: str | None = None, timeout_s: float | None = None
+    ) -> CheckReport:
+        return self.runner.run(self.executor.check(source, tests, timeout_s))
 
     def assert_serves(self) -> None:
         """The next honest program is served as if nothing had been."""

@@ -34,6 +34,38 @@ def test_mutated_arguments_do_not_leak_into_the_next_call(sandbox: Sandbox) -> N
     assert {outcome.text for outcome in report.outcomes} == {"([0, 1], {1: 2})"}
 
 
+def test_a_change_of_the_arguments_is_reported(sandbox: Sandbox) -> None:
+    source = "def f(xs, how):\n    if how: xs.sort()\n    return how"
+    report = sandbox.call(source, "([2, 1], 0)", "([2, 1], 1)", "([1, 2], 1)", "([], {'a': {1}})")
+    assert [o.arguments for o in report.outcomes] == ["", "([1, 2], 1)", "", ""]
+
+
+def test_what_a_function_in_place_made_is_its_answer(sandbox: Sandbox) -> None:
+    right = "def f(xs): xs.sort()"
+    wrong = "def f(xs): pass"
+    answers = [sandbox.one(source, "([2, 1],)").answer for source in (right, wrong)]
+    assert answers == ["None; ([1, 2],)", "None"]
+
+
+def test_arguments_that_became_unwritable_are_marked(sandbox: Sandbox) -> None:
+    outcome = sandbox.one("def f(xs): xs.append(lambda: 1)", "([],)")
+    assert (outcome.text, outcome.arguments) == ("None", "?")
+
+
+def test_dates_and_decimals_cross_in_both_directions(sandbox: Sandbox) -> None:
+    text = "(datetime.date(2020, 2, 29), Decimal('1.10'), Fraction(1, 3))"
+    assert sandbox.one("def f(*a): return a", text).text == text
+
+
+def test_what_a_program_leaves_is_reported(isolated: Sandbox) -> None:
+    source = (
+        "import os\ndef f():\n    open('a', 'w').close()\n"
+        "    if os.fork() == 0:\n        os.setsid(); __import__('time').sleep(60)\n"
+    )
+    assert isolated.call(source).leftovers == "1 process, 1 file in its directory"
+    assert isolated.call("def f(): pass").leftovers == ""
+
+
 def test_exceptions_carry_type_and_message(sandbox: Sandbox) -> None:
     outcome = sandbox.one("def f(): raise KeyError('é')")
     assert outcome.kind is OutcomeKind.RAISED and outcome.text == "KeyError: '\\xe9'"
@@ -46,20 +78,6 @@ def test_leaving_the_interpreter_is_an_exception_of_that_call_only(
     report = sandbox.call(f"import sys\ndef f(x):\n    if x: {how}\n    return 1", "(1,)", "(0,)")
     assert kinds(report) == ["raised", "returned"]
     assert report.outcomes[0].text.startswith(("SystemExit", "KeyboardInterrupt"))
-
-
-def test_deep_recursion_raises(sandbox: Sandbox) -> None:
-    assert sandbox.one("def f(): return f()").text.startswith("RecursionError")
-
-
-def test_recursion_without_a_limit_ends_the_call_only(sandbox: Sandbox) -> None:
-    source = (
-        "import sys\nsys.setrecursionlimit(10**9)\n"
-        "class A:\n    def __repr__(self): return repr(self)\n"
-        "def f(x): return repr(A()) if x else 1"
-    )
-    report = sandbox.call(source, "(0,)", "(1,)", "(0,)")
-    assert [o.executed for o in report.outcomes] == [True, False, True], report
 
 
 @pytest.mark.parametrize(
@@ -81,45 +99,6 @@ def test_what_is_no_plain_data_is_named_by_its_type(
     assert (outcome.kind, outcome.text) == (OutcomeKind.NOT_REPRESENTABLE, name)
 
 
-def test_a_coroutine_is_not_representable(sandbox: Sandbox) -> None:
-    assert sandbox.one("async def f(): return 1").text == "coroutine"
-
-
-def test_a_list_that_contains_itself_is_not_representable(sandbox: Sandbox) -> None:
-    outcome = sandbox.one("def f():\n    x = []\n    x.append(x)\n    return x")
-    assert outcome.kind is OutcomeKind.NOT_REPRESENTABLE
-
-
-def test_hostile_methods_of_a_result_never_run(sandbox: Sandbox) -> None:
-    source = (
-        "ran = []\n"
-        "class M(type):\n"
-        "    def __hash__(c): ran.append(1); return 0\n"
-        "    def __eq__(c, o): ran.append(2); return True\n"
-        "class E(int, metaclass=M):\n"
-        "    __class__ = int\n"
-        "    def __eq__(s, o): ran.append(3); return True\n"
-        "    def __repr__(s): ran.append(4); return '42'\n"
-        "    def __hash__(s): ran.append(5); return 42\n"
-        "def f(x): return E() if x else list(ran)\n"
-    )
-    report = sandbox.call(source, "(1,)", "(0,)")
-    assert kinds(report) == ["not_representable", "returned"]
-    assert report.outcomes[1].text == "[]"
-
-
-def test_an_exception_with_a_hostile_message_keeps_its_type(sandbox: Sandbox) -> None:
-    source = "class E(Exception):\n    def __str__(self): raise SystemExit\ndef f(): raise E"
-    assert sandbox.one(source).text == "E:"
-
-
-def test_an_exception_whose_message_never_ends_times_out(sandbox: Sandbox) -> None:
-    source = (
-        "class E(Exception):\n    def __str__(self):\n        while True: pass\ndef f(): raise E"
-    )
-    assert sandbox.one(source).kind is OutcomeKind.TIMED_OUT
-
-
 @pytest.mark.parametrize("result", ["'x' * 10**6", "[0] * 10**7", "1 << 10**6", "b'0' * 10**8"])
 def test_a_huge_result_is_too_large(sandbox: Sandbox, result: str) -> None:
     assert sandbox.one(f"def f(): return {result}").kind is OutcomeKind.OUTPUT_TOO_LARGE
@@ -129,11 +108,6 @@ def test_a_memory_bomb_is_out_of_memory_in_its_call_only(sandbox: Sandbox) -> No
     source = "def f(x):\n    return len(bytearray(x))"
     report = sandbox.call(source, "(1_000_000_000,)", "(5,)")
     assert kinds(report) == ["out_of_memory", "returned"]
-
-
-def test_memory_taken_bit_by_bit_is_out_of_memory(sandbox: Sandbox) -> None:
-    source = "def f():\n    x = []\n    while True: x.append(bytearray(20_000_000))"
-    assert sandbox.one(source).kind is OutcomeKind.OUT_OF_MEMORY
 
 
 def test_an_unreadable_input_is_the_callers_fault(sandbox: Sandbox) -> None:
@@ -161,33 +135,6 @@ def test_hashing_randomness_and_time_zone_are_fixed(sandbox: Sandbox) -> None:
 # Time
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "while True: pass",
-        "__import__('time').sleep(100)",
-        "sum(range(10**12))",
-        "__import__('re').match('(a+)+$', 'a' * 64 + 'b')",
-        "pow(7, 10**9)",
-        "while True:\n            try:\n                while True: pass\n"
-        "            except BaseException: pass",
-    ],
-    ids=["loop", "sleep", "c-loop", "backtracking", "power", "catching"],
-)
-def test_a_call_that_does_not_end_times_out_and_the_others_answer(
-    sandbox: Sandbox, body: str
-) -> None:
-    source = f"def f(x):\n    if x:\n        {body}\n    return 7"
-    report = sandbox.call(source, "(0,)", "(1,)", "(0,)")
-    assert kinds(report) == ["returned", "timed_out", "returned"]
-    assert report.status is ProgramStatus.LOADED
-
-
-def test_a_swallowed_timeout_is_a_timeout(sandbox: Sandbox) -> None:
-    source = "def f():\n    try:\n        while True: pass\n    except BaseException: return 1"
-    assert sandbox.one(source).kind is OutcomeKind.TIMED_OUT
-
-
 def test_two_timeouts_in_a_row_end_the_program(sandbox: Sandbox) -> None:
     report = sandbox.call("def f(x):\n    while x: pass\n    return 1", *["(1,)"] * 50, "(0,)")
     assert kinds(report) == ["timed_out"] * 51
@@ -195,20 +142,48 @@ def test_two_timeouts_in_a_row_end_the_program(sandbox: Sandbox) -> None:
 
 
 def test_the_programs_time_bounds_all_its_calls(sandbox: Sandbox) -> None:
-    source = "import time\ndef f(x): time.sleep(0.3); return x"
+    source = (
+        "import time\ndef f(x):\n    end = time.process_time() + 0.25\n"
+        "    while time.process_time() < end: pass\n    return x"
+    )
     report = sandbox.call(source, *[f"({i},)" for i in range(50)])
     assert kinds(report)[:5] == ["returned"] * 5 and kinds(report)[-5:] == ["timed_out"] * 5
-    assert report.wall_s < 2 * LIMITS.program_timeout_s
 
 
-def test_ignoring_every_signal_does_not_help(sandbox: Sandbox) -> None:
+def test_a_call_that_waited_for_the_machine_is_tried_again_with_more_time(
+    sandbox: Sandbox,
+) -> None:
+    # Sleeping stands for a machine that gives the program no CPU time.
+    source = f"import time\ndef f(x): time.sleep({LIMITS.call_timeout_s} * x); return x"
+    report = sandbox.call(source, "(0,)", "(1.5,)", "(5,)", "(0.1,)")
+    assert kinds(report) == ["returned", "returned", "timed_out", "returned"]
+    assert report.retried
+
+
+def test_a_call_that_used_its_time_is_not_tried_again(sandbox: Sandbox) -> None:
+    source = "import time\ndef f():\n    while time.process_time() < 100: pass"
+    report = sandbox.call(source)
+    assert kinds(report) == ["timed_out"]
+    # A busy machine may have kept it waiting all the same, and then this proves nothing.
+    assert not report.retried or report.call_cpu_s[0] >= 0.8 * LIMITS.call_timeout_s
+
+
+def test_a_module_and_a_script_that_waited_are_tried_again(sandbox: Sandbox) -> None:
+    pause = f"import time\ntime.sleep({1.4 * LIMITS.program_timeout_s})\n"
+    report = sandbox.call(pause + "def f(): return 1")
+    assert kinds(report) == ["returned"] and report.retried
+    checked = sandbox.check(pause)
+    assert checked.verdict is Verdict.PASSED and checked.retried
+
+
+def test_each_call_says_how_long_it_took(sandbox: Sandbox) -> None:
     source = (
-        "import signal\n"
-        "for s in (signal.SIGALRM, signal.SIGTERM, signal.SIGXCPU, signal.SIGINT):\n"
-        "    signal.signal(s, signal.SIG_IGN)\n"
-        "def f(x):\n    while x: pass\n    return 1"
+        "import time\ndef f(x):\n    end = time.process_time() + x\n"
+        "    while time.process_time() < end: pass"
     )
-    assert kinds(sandbox.call(source, "(1,)", "(0,)")) == ["timed_out", "returned"]
+    report = sandbox.call(source, "(0.0,)", "(0.1,)")
+    assert report.call_cpu_s[0] < 0.1 <= report.call_cpu_s[1] <= report.call_wall_s[1] * 1.5
+    assert report.cpu_s >= report.call_cpu_s[1]
 
 
 # Whole programs
@@ -223,11 +198,6 @@ def test_source_that_is_no_python_does_not_compile(sandbox: Sandbox, source: str
     report = sandbox.call(source, "()", "()")
     assert report.status in (ProgramStatus.DOES_NOT_COMPILE, ProgramStatus.KILLED)
     assert kinds(report) == ["raised", "raised"] and report.detail
-
-
-def test_a_megabyte_of_source_runs(sandbox: Sandbox) -> None:
-    source = "# " + "x" * 10**6 + "\ndef f(): return 1"
-    assert sandbox.one(source).text == "1"
 
 
 def test_a_module_that_raises_fails_to_load_and_says_where(sandbox: Sandbox) -> None:
@@ -267,43 +237,6 @@ def test_leaving_through_os_exit_kills_one_call_and_marks_the_program(sandbox: S
     assert report.status is ProgramStatus.KILLED
     assert kinds(report) == ["returned", "raised", "returned"]
     assert report.outcomes[1].text == "killed: exit status 0"
-
-
-def test_a_segmentation_fault_is_contained(sandbox: Sandbox) -> None:
-    report = sandbox.call("import ctypes\ndef f(): return ctypes.string_at(0)")
-    assert report.status is ProgramStatus.KILLED and "SIGSEGV" in report.outcomes[0].text
-
-
-def test_endless_printing_is_not_heard(sandbox: Sandbox) -> None:
-    source = "import sys\ndef f():\n    for _ in range(200): print('x' * 10**5)\n    return 1"
-    assert sandbox.one(source).text == "1"
-
-
-def test_reading_stdin_gets_nothing(sandbox: Sandbox) -> None:
-    assert sandbox.one("def f(): return input()").text.startswith("EOFError")
-
-
-def test_closing_every_descriptor_harms_the_program_only(sandbox: Sandbox) -> None:
-    report = sandbox.call("import os\ndef f(): os.closerange(0, 1000); return 1")
-    assert report.status is ProgramStatus.KILLED
-
-
-def test_rubbish_on_the_result_channel_harms_the_program_only(sandbox: Sandbox) -> None:
-    source = (
-        "import os\ndef f():\n    for fd in range(3, 64):\n        try:\n"
-        "            while True: os.write(fd, b'\\xff' * 5000)\n        except OSError: pass\n"
-    )
-    report = sandbox.call(source, "()", "()")
-    assert report.status is ProgramStatus.KILLED and "result channel" in report.detail
-
-
-def test_replaced_builtins_are_gone_in_the_next_program(sandbox: Sandbox) -> None:
-    sandbox.call(
-        "import builtins, json, os, time\n"
-        "builtins.len = json.dumps = os.write = os._exit = time.monotonic = lambda *a: 0\n"
-        "def f(): return 1"
-    )
-    sandbox.assert_serves()
 
 
 # Scripts

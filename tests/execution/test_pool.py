@@ -5,22 +5,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
-from ucoder.execution import Limits, OutcomeKind, bubblewrap, open_executor, pool, replies
+from ucoder.execution import (
+    Limits,
+    Outcome,
+    OutcomeKind,
+    bubblewrap,
+    open_executor,
+    pool,
+    replies,
+)
+from ucoder.execution.child import records
+from ucoder.execution.replay import REPLAY_HASH_SEED, call_twice
 from ucoder.execution.replies import MalformedReply
 
 from .conftest import LIMITS
 
-PROVIDERS = pytest.mark.parametrize("provider", ["bubblewrap", "unsafe-process"])
+PROVIDERS = pytest.mark.parametrize("provider", ["bubblewrap", "landlock", "unsafe-process"])
 HONEST = "def f(x): return x + 1"
 
 
@@ -109,6 +120,83 @@ async def test_a_closed_executor_refuses() -> None:
         assert (await executor.check("")).verdict.value == "passed"
 
 
+def test_ctrl_c_ends_every_process_within_a_moment(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys\nfrom ucoder.execution import open_executor\n"
+        "async def main():\n"
+        "    async with open_executor(sys.argv[1], n_workers=2) as executor:\n"
+        "        print('open', flush=True)\n"
+        "        await asyncio.gather(*(executor.check('while True: pass') for _ in range(9)))\n"
+        "asyncio.run(main())\n"
+    )
+    for provider in ("bubblewrap", "landlock", "unsafe-process"):
+        before = descendants()
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, provider], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        with process:
+            assert process.stdout and process.stdout.readline() == b"open\n"
+            time.sleep(0.3)
+            below = descendants() - before
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        assert b"KeyboardInterrupt" in errors
+        assert len(below) > 2 and not descendants() & below
+
+
+async def test_auto_takes_bubblewrap_where_it_starts() -> None:
+    async with open_executor("auto", LIMITS, n_workers=1) as executor:
+        assert executor.name == "bubblewrap"
+        assert (await executor.call(HONEST, "f", ["(1,)"])).outcomes[0].text == "2"
+
+
+async def test_auto_takes_landlock_where_bubblewrap_cannot_start_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: iter([]))
+    async with open_executor("auto", LIMITS, n_workers=1) as executor:
+        assert executor.name == "landlock"
+        assert (await executor.call(HONEST, "f", ["(1,)"])).outcomes[0].text == "2"
+    assert "bubblewrap sandbox cannot start here" in caplog.text
+    assert "no `bwrap` was found" in caplog.text
+
+
+async def test_preloaded_libraries_are_there_and_everything_else_installed_with_them() -> None:
+    source = "def f():\n    import numpy as np\n    return np.arange(3).sum().item()"
+    async with open_executor("bubblewrap", LIMITS, n_workers=1) as bare:
+        outcome = (await bare.call(source, "f", ["()"])).outcomes[0]
+        assert outcome.text == "ModuleNotFoundError: No module named 'numpy'"
+    pytest.importorskip("numpy")
+    async with open_executor("bubblewrap", LIMITS, n_workers=1, preload="numpy") as executor:
+        assert (await executor.call(source, "f", ["()"])).outcomes[0].text == "3"
+        # BLAS works within the limits: threads of its own would need gigabytes.
+        product = (
+            "import numpy as np\ndef f(): return float((np.ones((300, 300)) @ np.ones(300))[0])"
+        )
+        assert (await executor.call(product, "f", ["()"])).outcomes[0].text == "300.0"
+        drawn = "import numpy, random\ndef f(): return random.random(), float(numpy.random.rand())"
+        assert len({(await executor.call(drawn, "f", ["()"])).outcomes for _ in range(3)}) == 1
+
+
+async def test_a_replay_under_another_hash_seed_marks_what_changes() -> None:
+    source = (
+        "import random, time\n"
+        "def f(how):\n"
+        "    if how == 'set': return list({'a', 'b', 'c', 'd', 'e', 'f'})\n"
+        "    if how == 'draw': return random.random()\n"
+        "    if how == 'slow': time.sleep(60)\n"
+        "    if how == 'raise': raise ValueError(str({'a', 'b', 'c', 'd', 'e', 'f'}))\n"
+        "    return {'b': 1, 'a': 2}\n"
+    )
+    inputs = [f"({how!r},)" for how in ("set", "draw", "slow", "raise", "steady")]
+    async with (
+        open_executor("bubblewrap", LIMITS, n_workers=1) as executor,
+        open_executor("bubblewrap", LIMITS, 1, hash_seed=REPLAY_HASH_SEED) as replaying,
+    ):
+        report = await call_twice(executor, replaying, source, "f", inputs)
+    assert report.unstable == (0, 1)
+
+
 async def test_without_bwrap_the_message_says_how_to_get_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -134,39 +222,53 @@ async def test_a_bwrap_that_fails_is_quoted(
 
 
 def test_unknown_providers_and_impossible_limits_are_refused() -> None:
-    with pytest.raises(ConfigError, match="allowed: bubblewrap, unsafe-process"):
+    with pytest.raises(ConfigError, match="allowed: auto, bubblewrap, landlock"):
         open_executor("docker")
     with pytest.raises(ConfigError, match=r"(?s)call_timeout_s=0.*n_workers=0.*memory_limit_mib=1"):
         open_executor("bubblewrap", Limits(call_timeout_s=0, memory_limit_mib=1), n_workers=0)
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+KINDS = [bytes([code]) for code in b"RETMONBLCFWPKVXz"]
+RECORDS = st.builds(
+    lambda kind, text, changed, wall, cpu: (
+        records.HEADER.pack(kind, len(text), len(changed), wall, cpu) + text + changed
+    ),
+    st.sampled_from(KINDS),
+    st.binary(max_size=150),
+    st.binary(max_size=20),
+    st.integers(0, records.UNKNOWN),
+    st.integers(0, records.UNKNOWN),
 )
-FIELDS = st.fixed_dictionaries(
-    {},
-    optional={
-        "status": JSON | st.just("loaded"),
-        "verdict": JSON | st.just("passed"),
-        "detail": JSON,
-        "outcomes": JSON | st.lists(st.tuples(st.just("returned"), JSON).map(list)),
-        "cpu_s": JSON,
-        "wall_s": JSON,
-    },
+FRAMES = st.builds(
+    lambda kind, retire, cpu, wall, detail, left, n, body: b"".join(
+        [records.REPLY.pack(kind, retire, cpu, wall, len(detail), len(left), n), detail, left, body]
+    ),
+    st.sampled_from(KINDS),
+    st.booleans(),
+    st.floats(),
+    st.floats(),
+    st.binary(max_size=10),
+    st.binary(max_size=10),
+    st.integers(0, 3),
+    st.lists(RECORDS, max_size=3).map(b"".join) | st.binary(),
 )
 
 
-@given(FIELDS)
-def test_forged_replies_are_refused_or_well_formed(reply: dict[str, Any]) -> None:
+@given(FRAMES | st.binary())
+def test_forged_replies_are_refused_or_well_formed(frame: bytes) -> None:
     with contextlib.suppress(MalformedReply):
-        report = replies.call_report(reply, 1, 100)
-        assert len(report.outcomes) == 1 and type(report.outcomes[0].kind) is OutcomeKind
+        report = replies.call_report(replies.decode(frame), 1, 100)
+        assert len(report.outcomes) == len(report.call_cpu_s) == 1
+        assert type(report.outcomes[0].kind) is OutcomeKind and report.cpu_s >= 0
+        assert len(report.outcomes[0].text) <= records.MAX_DETAIL
     with contextlib.suppress(MalformedReply):
-        replies.check_report(reply)
+        replies.check_report(replies.decode(frame))
 
 
-@given(st.binary() | st.just(b"[" * 100_000))
-def test_any_bytes_decode_or_are_refused(frame: bytes) -> None:
-    with contextlib.suppress(MalformedReply):
-        assert type(replies.decode(frame)) is dict
+def test_an_honest_frame_is_read() -> None:
+    record = records.pack(records.RETURNED, "3", "([],)", 1_500_000, 20)
+    header = records.REPLY.pack(records.LOADED, False, 0.5, 2.0, 0, 4, 1)
+    report = replies.call_report(replies.decode(header + b"left" + record), 1, 100)
+    assert report.outcomes == (Outcome(OutcomeKind.RETURNED, "3", "([],)"),)
+    assert (report.call_wall_s, report.call_cpu_s) == ((1.5,), (2e-05,))
+    assert (report.cpu_s, report.wall_s, report.leftovers) == (0.5, 2.0, "left")

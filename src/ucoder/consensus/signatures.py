@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ucoder.execution.canonical import key
 from ucoder.execution.outcomes import OutcomeKind, ProgramStatus
 from ucoder.records import NAN, Execution
 
@@ -65,9 +66,12 @@ def success(execution: Execution, kept: Sequence[int]) -> float:
 
 
 def output_signature(execution: Execution, kept: Sequence[int]) -> Signature:
-    """Our reading of definition 2.1: the outputs themselves."""
+    """Our reading of definition 2.1: the outputs themselves.
+
+    Where a function returns None and changes its arguments, they are its output.
+    """
     return tuple(
-        execution.outcomes[at].text if execution.outcomes[at].executed else None for at in kept
+        execution.outcomes[at].answer if execution.outcomes[at].executed else None for at in kept
     )
 
 
@@ -82,8 +86,8 @@ def pass_fail_signature(
         predicted: One an input of the suite, None where the model predicted nothing.
     """
     return tuple(
-        "pass" if execution.outcomes[at].executed and execution.outcomes[at].text == predicted[at]
+        "pass" if execution.outcomes[at].executed and key(execution.outcomes[at].text) == key(text)
         else "fail"
         for at in kept
-        if predicted[at] is not None
+        if (text := predicted[at]) is not None
     )  # fmt: skip

@@ -112,7 +112,7 @@ async def evaluate_task(
     if isinstance(program, Refusal):
         passed, detail = False, f"{program.reason}: {program.detail}"
     else:
-        report = await executor.check(f"{program}\n{task.test}\ncheck({task.entry_point})\n")
+        report = await executor.check(program, f"{task.test}\ncheck({task.entry_point})\n")
         passed = (
             None if report.verdict is Verdict.SANDBOX_FAILED else (report.verdict is Verdict.PASSED)
         )

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from ucoder.errors import SandboxUnavailable
-from ucoder.execution.payload import ENVIRONMENT, FILES, interpreter, worker_command
+from ucoder.execution.payload import FILES, Setting, interpreter_folders, worker_command
 from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
-from ucoder.execution.protocol import Limits
 from ucoder.execution.remedies import remedies
 
 _ROOT: Final = "/sandbox"
@@ -33,10 +32,7 @@ class BubblewrapExecutor(PooledExecutor):
 
     name = "bubblewrap"
 
-    def __init__(self, limits: Limits | None = None, n_workers: int | None = None) -> None:
-        """See `PooledExecutor`."""
-        super().__init__(limits, n_workers)
-        self._launcher: Launch | None = None
+    _launcher: Launch | None = None
 
     async def _prepare(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -45,7 +41,7 @@ class BubblewrapExecutor(PooledExecutor):
             )
         tried = []
         for bwrap in find_bwrap():
-            launch = Launch(sandbox_command(str(bwrap), self.limits))
+            launch = Launch(sandbox_command(str(bwrap), self.setting))
             try:
                 worker = await WorkerProcess.start(launch)
             except WorkerLost as lost:
@@ -78,14 +74,16 @@ def find_bwrap() -> Iterator[Path]:
         yield Path(found)
 
 
-def sandbox_command(bwrap: str, limits: Limits) -> tuple[str, ...]:
+def sandbox_command(bwrap: str, setting: Setting) -> tuple[str, ...]:
     """Build the command line of one sandboxed worker."""
     arguments = [
+        # The worker is process 1 of its namespace: no program in there can kill or stop it.
+        "--as-pid-1",
         *("--unshare-user", "--unshare-all", "--disable-userns"),
         *("--uid", _USER, "--gid", _USER, "--hostname", "sandbox"),
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
     ]
-    for name, value in {**ENVIRONMENT, "HOME": "/tmp", "TMPDIR": "/tmp"}.items():
+    for name, value in setting.environment("/tmp").items():
         arguments += ["--setenv", name, value]
     for path in map(Path, _SYSTEM):
         if path.is_symlink():  # /bin -> usr/bin on merged systems
@@ -94,9 +92,16 @@ def sandbox_command(bwrap: str, limits: Limits) -> tuple[str, ...]:
             arguments += ["--ro-bind", str(path), str(path)]
     arguments += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
-    arguments += ["--size", str(limits.file_size_mib << 20), "--perms", "1777", "--tmpfs", "/tmp"]
+    arguments += [
+        "--size",
+        str(setting.limits.file_size_mib << 20),
+        "--perms",
+        "1777",
+        "--tmpfs",
+        "/tmp",
+    ]
     # After /tmp, which would hide an interpreter that lives below it.
-    for prefix in _interpreter_folders():
+    for prefix in (*interpreter_folders(), *setting.libraries):
         arguments += ["--ro-bind", str(prefix), str(prefix)]
     for name, source in FILES.items():
         arguments += ["--ro-bind", str(source), f"{_ROOT}/{name}"]
@@ -105,16 +110,5 @@ def sandbox_command(bwrap: str, limits: Limits) -> tuple[str, ...]:
     for folder in ("/proc", "/dev", "/"):
         arguments += ["--remount-ro", folder]
     arguments += ["--chdir", "/tmp"]
-    return (bwrap, *arguments, "--", *worker_command(_ROOT, "contained"))
-
-
-def _interpreter_folders() -> list[Path]:
-    """The folders that the interpreter needs beyond the system's, none below another."""
-    wanted = {Path(sys.base_prefix), Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix)}
-    wanted.add(Path(interpreter()).parent.parent)
-    folders: list[Path] = []
-    for folder in sorted(wanted):
-        covered = [Path("/usr"), *folders]
-        if not any(folder.is_relative_to(other) for other in covered) and folder != Path("/"):
-            folders.append(folder)
-    return folders
+    command = worker_command(_ROOT, setting, contained=True)
+    return (bwrap, *arguments, "--", *command)

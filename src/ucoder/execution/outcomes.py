@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ucoder.execution.canonical import key
+
 
 class OutcomeKind(StrEnum):
     """What one call of the entry point came to."""
@@ -57,15 +59,30 @@ class Outcome:
         text: For RETURNED the canonical text of the value (see `ucoder.execution.canonical`);
             for RAISED the exception's type name, a colon and the start of its message;
             for NOT_REPRESENTABLE the offending type's name; otherwise a short detail or "".
+        arguments: The canonical text of the argument tuple after the call, where the call
+            changed its arguments; "" where it did not, and "?" where it put something into them
+            that has no canonical text.
     """
 
     kind: OutcomeKind
     text: str = ""
+    arguments: str = ""
 
     @property
     def executed(self) -> bool:
         """Whether the call returned a value: Exec(r, t) is not bottom (definition 2.3)."""
         return self.kind is OutcomeKind.RETURNED
+
+    @property
+    def answer(self) -> str:
+        """What two returned results are compared by: equal answers mean equal values.
+
+        The order of a dict's keys does not count. A function that returns None and changes its
+        arguments works in place, so what it made of them is its answer.
+        """
+        if self.text == "None" and self.arguments:
+            return f"None; {key(self.arguments)}"
+        return key(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +95,16 @@ class CallReport:
         outcomes: One outcome an input, in the order of the inputs, always of their length. Where
             the program could not be called at all, each of them says why. An input that is no
             canonical tuple is SANDBOX_FAILED by itself: the caller's fault, not the program's.
-        cpu_s: CPU seconds that the program's process used, NaN where unknown.
+        cpu_s: CPU seconds that the program used, NaN where unknown.
         wall_s: Seconds from the program's start to its end, NaN where unknown.
+        call_wall_s: Seconds of each call, NaN for a call that did not end by itself.
+        call_cpu_s: CPU seconds of each call, NaN likewise.
+        leftovers: What the program left behind and the executor removed, such as
+            "2 files in /tmp, 1 process"; "" where it left nothing.
+        retried: Whether a timeout by the wall clock, without the CPU time to show for it, was
+            tried again with more wall-clock time; the outcomes are then the second try's.
+        unstable: Indices of inputs whose outcome changed when the program was run again under
+            another hash seed; None where it was not (see `ucoder.execution.replay`).
     """
 
     status: ProgramStatus
@@ -87,6 +112,11 @@ class CallReport:
     detail: str = ""
     cpu_s: float = float("nan")
     wall_s: float = float("nan")
+    call_wall_s: tuple[float, ...] = ()
+    call_cpu_s: tuple[float, ...] = ()
+    leftovers: str = ""
+    retried: bool = False
+    unstable: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +124,17 @@ class CheckReport:
     """One program run against a test script.
 
     Attributes:
-        verdict: Whether the script ended normally.
-        detail: Why not, where it did not: a message for people.
+        verdict: Whether the tests ended normally.
+        detail: Why not, where they did not: a message for people.
         cpu_s: CPU seconds used, NaN where unknown.
         wall_s: Seconds from start to end, NaN where unknown.
+        leftovers: As in `CallReport`.
+        retried: As in `CallReport`.
     """
 
     verdict: Verdict
     detail: str = ""
     cpu_s: float = float("nan")
     wall_s: float = float("nan")
+    leftovers: str = ""
+    retried: bool = False

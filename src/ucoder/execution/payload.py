@@ -7,35 +7,67 @@ nothing else of this project exists.
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from ucoder.execution.preloads import environment_of, library_folders, modules_of
+from ucoder.execution.protocol import Limits
 
 _HERE: Final = Path(__file__).resolve().parent
+_CHILD: Final = sorted((_HERE / "child").glob("*.py"))
+_CANONICAL: Final = sorted((_HERE / "canonical").glob("[!_]*.py"))
 
 FILES: Final = {
-    f"ucoder/execution/{name}": _HERE / name
-    for name in (
-        "canonical.py",
-        "outcomes.py",
-        "child/__init__.py",
-        "child/runner.py",
-        "child/watch.py",
-        "child/worker.py",
-    )
+    **{f"ucoder/execution/child/{path.name}": path for path in _CHILD},
+    **{f"ucoder/execution/canonical/{path.name}": path for path in _CANONICAL},
+    # The packages' own files import what no worker needs; these hold nothing.
+    "ucoder/__init__.py": _HERE / "child" / "__init__.py",
+    "ucoder/execution/__init__.py": _HERE / "child" / "__init__.py",
+    "ucoder/execution/canonical/__init__.py": _HERE / "child" / "__init__.py",
 }
 """Where each file stands below the root of the payload, and where it comes from."""
-
-ENVIRONMENT: Final = {
-    "PATH": "/usr/bin:/bin",
-    "LANG": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
-}
-"""The environment of a worker, and so of every program; HOME and TMPDIR come on top."""
 
 # -I would shut out the user's site-packages and environment in one word, but it makes Python
 # ignore PYTHONHASHSEED as well, and sets would then print in another order each time.
 _FLAGS: Final = ("-s", "-S", "-P", "-B", "-X", "utf8")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a worker is started with.
+
+    Attributes:
+        limits: What one program may use.
+        preload: A name out of `PRELOADS`.
+        hash_seed: PYTHONHASHSEED of the worker, and so of every program; `random` starts from it
+            as well.
+    """
+
+    limits: Limits
+    preload: str = "standard"
+    hash_seed: int = 0
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Folders of installed packages that programs may see."""
+        return library_folders(self.preload)
+
+    def environment(self, home: str) -> dict[str, str]:
+        """The environment of a worker, and so of every program.
+
+        Args:
+            home: The one folder that programs may write.
+        """
+        return {
+            "PATH": "/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "PYTHONHASHSEED": str(self.hash_seed),
+            "HOME": home,
+            "TMPDIR": home,
+            **environment_of(self.preload),
+        }
 
 
 def interpreter() -> str:
@@ -43,16 +75,41 @@ def interpreter() -> str:
     return str(Path(getattr(sys, "_base_executable", None) or sys.executable).resolve())
 
 
-def worker_command(root: str, mode: str) -> tuple[str, ...]:
+def interpreter_folders() -> list[Path]:
+    """The folders that the interpreter needs beyond the system's, none below another."""
+    wanted = {Path(sys.base_prefix), Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix)}
+    wanted.add(Path(interpreter()).parent.parent)
+    folders: list[Path] = []
+    for folder in sorted(wanted):
+        covered = [Path("/usr"), *folders]
+        if not any(folder.is_relative_to(other) for other in covered) and folder != Path("/"):
+            folders.append(folder)
+    return folders
+
+
+def worker_command(
+    root: str, setting: Setting, contained: bool, landlock: dict[str, Any] | None = None
+) -> tuple[str, ...]:
     """Build the command that starts a worker.
 
     Args:
         root: Where the payload's files stand, as the worker sees it.
-        mode: `contained` in a PID namespace of its own, `bare` otherwise.
+        setting: What it is started with.
+        contained: Whether the worker is process 1 of a namespace of its own.
+        landlock: The files that programs may use where it is not: `read`, `write`, `devices`.
     """
+    told = {
+        "root": root,
+        "limits": asdict(setting.limits),
+        "preload": modules_of(setting.preload),
+        "path": setting.libraries,
+        "random_seed": setting.hash_seed,
+        "contained": contained,
+        "landlock": landlock,
+    }
     code = (
         f"import sys; sys.path.insert(0, {root!r}); "
         "from ucoder.execution.child.worker import main; "
-        f"del sys.path[0]; main({mode!r})"
+        f"del sys.path[0]; main({told!r})"
     )
     return (interpreter(), *_FLAGS, "-c", code)

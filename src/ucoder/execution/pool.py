@@ -9,15 +9,16 @@ says that it could not clean up.
 from __future__ import annotations
 
 import asyncio
-import json
+import marshal
 import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any, Final, Self, TypeVar
+from dataclasses import asdict, replace
+from typing import Final, NamedTuple, Self, TypeVar
 
 from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
+from ucoder.execution.inputs import BATCHES_KEPT, Batch, batch_of
 from ucoder.execution.outcomes import (
     CallReport,
     CheckReport,
@@ -26,21 +27,67 @@ from ucoder.execution.outcomes import (
     ProgramStatus,
     Verdict,
 )
+from ucoder.execution.payload import Setting
+from ucoder.execution.preloads import modules_of
 from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
 from ucoder.execution.protocol import Limits
-from ucoder.execution.replies import MalformedReply, call_report, check_report, longest_reply
+from ucoder.execution.replies import (
+    MalformedReply,
+    Reply,
+    call_report,
+    check_report,
+    decode,
+    longest_reply,
+)
 
-PROGRAMS_PER_WORKER: Final = 2000
+PROGRAMS_PER_WORKER: Final = 20_000
 """A worker is replaced after so many programs, in case something builds up in it."""
 
 ANSWER_MARGIN_S: Final = 5.0
 """How much longer than its program a worker may take before it counts as stuck."""
 
-_ATTEMPTS: Final = 2
-_LEAST_MEMORY_MIB: Final = 128
+RETRY_FACTOR: Final = 3.0
+"""How much more wall-clock time a timeout gets that had no CPU time to show for it."""
 
+_CPU_SHARE: Final = 0.8
+"""A call that used this share of its time on a CPU was slow itself; below it, it waited."""
+
+_ATTEMPTS: Final = 2
+_LEAST_MEMORY_MIB: Final = 16
+_NO_BATCH: Final = Batch(0, (), b"")
 
 _Report = TypeVar("_Report", CallReport, CheckReport)
+
+
+class _Request(NamedTuple):
+    """One program for a worker; see `Worker.answer` for the frame's parts."""
+
+    source: str
+    entry_point: str | None
+    batch: Batch
+    timeout_s: float
+    patience: float
+    tests: str | None = None
+
+    def frames(self, worker: WorkerProcess) -> bytes:
+        """What this worker is sent: a batch that it holds already is not sent again."""
+        batch, held = self.batch, worker.batches
+        forget: tuple[int, ...] = ()
+        content = None
+        if batch.number not in held:
+            content = (batch.arguments, batch.flags)
+            if batch.number:
+                held.append(batch.number)
+                if len(held) > BATCHES_KEPT:
+                    forget = (held.pop(0),)
+        tests = None if self.tests is None else self.tests.encode("utf-8", "surrogatepass")
+        n_tests = None if tests is None else len(tests)
+        frame = marshal.dumps(
+            (self.source, self.entry_point, self.timeout_s, self.patience, forget, batch.number,
+             content, n_tests)
+        )  # fmt: skip
+        # The tests are no part of the frame: the worker leaves them in the pipe for the judge.
+        return len(frame).to_bytes(4, "big") + frame + (tests or b"")
 
 
 class _Slot:
@@ -54,20 +101,30 @@ class PooledExecutor(ABC):
 
     name: str
 
-    def __init__(self, limits: Limits | None = None, n_workers: int | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        n_workers: int | None = None,
+        preload: str = "standard",
+        hash_seed: int = 0,
+    ) -> None:
         """Prepare an executor; nothing starts before it is entered.
 
         Args:
             limits: What one program may use; the defaults of `Limits` where None.
             n_workers: Programs that run at a time; as many as this process may use cores
                 where None.
+            preload: Modules that workers have ready: a name out of `PRELOADS`.
+            hash_seed: PYTHONHASHSEED of every program.
 
         Raises:
-            ConfigError: A limit or the number of workers is out of range.
+            ConfigError: A limit, the number of workers or the preload set is out of range.
         """
         self.limits = limits or Limits()
+        self.setting = Setting(self.limits, preload, hash_seed)
         self.n_workers = _n_cores() if n_workers is None else n_workers
-        _refuse_nonsense(self.limits, self.n_workers)
+        refuse_nonsense(self.limits, self.n_workers)
+        modules_of(preload)
         self._is_open = False
         # None in the queue wakes those who wait for a worker that will never come free.
         self._free: asyncio.Queue[_Slot | None] = asyncio.Queue()
@@ -127,52 +184,68 @@ class PooledExecutor(ABC):
 
     async def call(self, source: str, entry_point: str, inputs: Sequence[str]) -> CallReport:
         """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
-        n_inputs, limit = len(inputs), self.limits.output_limit_bytes
-        timeout_s = self.limits.program_timeout_s
+        batch = batch_of(tuple(inputs))
+        report = await self._call(source, entry_point, batch, 1.0)
+        timed_out = OutcomeKind.TIMED_OUT
+        waited = [at for at, outcome in enumerate(report.outcomes) if outcome.kind is timed_out]
+        if not waited or not self._was_kept_waiting(report):
+            return report
+        # One more chance for all of them: those after a timeout may never have been tried.
+        again = await self._call(source, entry_point, batch.part(waited), RETRY_FACTOR)
+        return _merged(report, again, waited)
+
+    async def check(
+        self, source: str, tests: str | None = None, timeout_s: float | None = None
+    ) -> CheckReport:
+        """Run a program against a test script; see `Executor.check`."""
+        timeout_s = self.limits.program_timeout_s if timeout_s is None else timeout_s
+        report = await self._check(source, tests, timeout_s, 1.0)
+        if report.verdict is Verdict.TIMED_OUT and report.cpu_s < _CPU_SHARE * timeout_s:
+            again = await self._check(source, tests, timeout_s, RETRY_FACTOR)
+            return replace(again, retried=True)
+        return report
+
+    async def _call(
+        self, source: str, entry_point: str, batch: Batch, patience: float
+    ) -> CallReport:
+        n_inputs, limit = len(batch.arguments), self.limits.output_limit_bytes
+        request = _Request(source, entry_point, batch, self.limits.program_timeout_s, patience)
         try:
             return await self._submit(
-                self._request(source, entry_point, inputs, timeout_s),
-                timeout_s,
-                longest_reply(n_inputs, limit),
-                lambda reply: call_report(reply, n_inputs, limit),
+                request, longest_reply(n_inputs, limit), lambda r: call_report(r, n_inputs, limit)
             )
         except WorkerLost as lost:
             outcome = Outcome(OutcomeKind.SANDBOX_FAILED, str(lost))
             status = ProgramStatus.SANDBOX_FAILED
             return CallReport(status, (outcome,) * n_inputs, detail=str(lost))
 
-    async def check(self, source: str, timeout_s: float | None = None) -> CheckReport:
-        """Run `source` as a script and say how it ended; see `Executor.check`."""
-        timeout_s = self.limits.program_timeout_s if timeout_s is None else timeout_s
-        request = self._request(source, None, (), timeout_s)
+    async def _check(
+        self, source: str, tests: str | None, timeout_s: float, patience: float
+    ) -> CheckReport:
+        request = _Request(source, None, _NO_BATCH, timeout_s, patience, tests)
         try:
-            return await self._submit(request, timeout_s, longest_reply(1, 0), check_report)
+            return await self._submit(request, longest_reply(1, 0), check_report)
         except WorkerLost as lost:
             return CheckReport(Verdict.SANDBOX_FAILED, detail=str(lost))
 
-    def _request(
-        self, source: str, entry_point: str | None, inputs: Sequence[str], timeout_s: float
-    ) -> bytes:
-        limits = self.limits
-        request = {
-            "source": source,
-            "entry_point": entry_point,
-            "inputs": list(inputs),
-            "timeout_s": timeout_s,
-            "call_timeout_s": limits.call_timeout_s,
-            "memory_limit_mib": limits.memory_limit_mib,
-            "output_limit_bytes": limits.output_limit_bytes,
-            "n_processes": limits.n_processes,
-            "file_size_mib": limits.file_size_mib,
-        }
-        return json.dumps(request).encode()
+    def _was_kept_waiting(self, report: CallReport) -> bool:
+        """Whether a timeout fired by the wall clock, without the CPU time to show for it."""
+        if report.status is ProgramStatus.FAILED_TO_LOAD:
+            return report.cpu_s < _CPU_SHARE * self.limits.program_timeout_s
+        measured = [
+            (wall_s, cpu_s)
+            for outcome, wall_s, cpu_s in zip(
+                report.outcomes, report.call_wall_s, report.call_cpu_s, strict=True
+            )
+            if outcome.kind is OutcomeKind.TIMED_OUT and not math.isnan(wall_s)
+        ]
+        if not measured:  # the program's time was over between two calls
+            return report.cpu_s < _CPU_SHARE * self.limits.program_timeout_s
+        limit_s = self.limits.call_timeout_s
+        return any(cpu_s < _CPU_SHARE * min(limit_s, wall_s) for wall_s, cpu_s in measured)
 
     async def _submit(
-        self,
-        request: bytes,
-        timeout_s: float,
-        max_reply: int,
-        read: Callable[[dict[str, Any]], _Report],
+        self, request: _Request, max_reply: int, read: Callable[[Reply], _Report]
     ) -> _Report:
         """Run one program on a free worker, and once more if that worker is lost.
 
@@ -188,19 +261,21 @@ class PooledExecutor(ABC):
         self._busy.add(slot)
         self._quiet.clear()
         lost: Exception | None = None
+        timeout_s = request.timeout_s * request.patience + ANSWER_MARGIN_S
         try:
             for _ in range(_ATTEMPTS):
                 self._refuse_if_closed()
                 try:
                     worker = slot.worker or await self._fill(slot)
                     self._refuse_if_closed()
-                    reply = await worker.exchange(request, timeout_s + ANSWER_MARGIN_S, max_reply)
+                    frames = request.frames(worker)
+                    reply = decode(await worker.exchange(frames, timeout_s, max_reply))
                     report = read(reply)
                 except (WorkerLost, MalformedReply) as error:
                     lost = error
                     self._discard(slot)
                     continue
-                if reply.get("retire") is not False or worker.n_programs >= PROGRAMS_PER_WORKER:
+                if reply.retire or worker.n_programs >= PROGRAMS_PER_WORKER:
                     self._discard(slot)
                 return report
             self._refuse_if_closed()
@@ -232,13 +307,40 @@ class PooledExecutor(ABC):
             ending.add_done_callback(self._ending.discard)
 
 
+def _merged(first: CallReport, again: CallReport, at: Sequence[int]) -> CallReport:
+    """The first report with the second's outcomes at these places."""
+    if again.status is ProgramStatus.SANDBOX_FAILED or len(at) == len(first.outcomes):
+        return replace(again if len(at) == len(first.outcomes) else first, retried=True)
+    outcomes, walls = list(first.outcomes), list(first.call_wall_s)
+    cpus = list(first.call_cpu_s)
+    for place, index in enumerate(at):
+        outcomes[index] = again.outcomes[place]
+        walls[index], cpus[index] = again.call_wall_s[place], again.call_cpu_s[place]
+    return replace(
+        first,
+        status=first.status if again.status is ProgramStatus.LOADED else again.status,
+        detail=first.detail or again.detail,
+        outcomes=tuple(outcomes),
+        call_wall_s=tuple(walls),
+        call_cpu_s=tuple(cpus),
+        cpu_s=first.cpu_s + again.cpu_s,
+        wall_s=first.wall_s + again.wall_s,
+        retried=True,
+    )
+
+
 def _n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # fewer than the machine has, in many containers
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _refuse_nonsense(limits: Limits, n_workers: int) -> None:
+def refuse_nonsense(limits: Limits, n_workers: int) -> None:
+    """Refuse limits that mean nothing, all of them at once.
+
+    Raises:
+        ConfigError: A limit or the number of workers is out of range.
+    """
     faults = [
         f"{name}={value!r}: must be a finite number above 0"
         for name, value in [*asdict(limits).items(), ("n_workers", n_workers)]

@@ -1,6 +1,8 @@
 """One worker as a subprocess: start it, exchange frames with it, end it.
 
-Every failure of a worker becomes `WorkerLost` with the reason; the pool decides what to do.
+Every failure of a worker becomes `WorkerLost` with the reason; the pool decides what to do. The
+pipes are served by a protocol of our own instead of asyncio's streams: those take several turns
+of the event loop for a frame, and the parent's time is time that programs do not get.
 """
 
 from __future__ import annotations
@@ -10,15 +12,15 @@ import contextlib
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
-from ucoder.execution.replies import MalformedReply, decode
-
-START_TIMEOUT_S: Final = 30.0
-"""How long a worker may take to report ready; it takes a fraction of a second."""
+START_TIMEOUT_S: Final = 60.0
+"""How long a worker may take to report ready: a fraction of a second, more with preloads."""
 
 _STOP_TIMEOUT_S: Final = 0.5
+_GUARD_TIMEOUT_S: Final = 5.0
 _STDERR_TAIL: Final = 4096
+_STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
 class WorkerLost(Exception):
@@ -34,23 +36,91 @@ class Launch:
         environment: The whole environment; nothing is inherited.
         directory: A private working directory, removed when the worker has ended; None where
             the worker sees a file system of its own.
+        guarded: Whether the process that is started guards the worker and has to be asked to end
+            it: SIGKILL would leave it no time to (see `child.guard`).
     """
 
     command: tuple[str, ...]
     environment: dict[str, str] = field(default_factory=dict)
     directory: Path | None = None
+    guarded: bool = False
+
+
+class _Pipes(asyncio.SubprocessProtocol):
+    """What arrives from a worker, put together to frames."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+        self.answer: asyncio.Future[bytes] | None = None
+        self.max_bytes = 0
+        self.printed = b""
+        self._buffer = bytearray()
+        self._n_open = 3
+
+    def expect(self, max_bytes: int) -> asyncio.Future[bytes]:
+        """A future for the next frame; it fails with WorkerLost."""
+        self.answer = asyncio.get_running_loop().create_future()
+        self.max_bytes = max_bytes
+        if self._n_open < 3:
+            self._fail("the worker ended")
+        return self.answer
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if fd == _STDERR:
+            self.printed = (self.printed + data)[-_STDERR_TAIL:]
+            return
+        buffer = self._buffer
+        buffer += data
+        if len(buffer) < 4:
+            return
+        length = int.from_bytes(buffer[:4], "big")
+        if self.answer is None or self.answer.done() or length > self.max_bytes:
+            self._fail(f"an unexpected frame of {length} bytes")
+            buffer.clear()
+        elif len(buffer) >= 4 + length:
+            frame = bytes(buffer[4 : 4 + length])
+            if len(buffer) > 4 + length:
+                self._fail("more than one frame in answer to one")
+            else:
+                self.answer.set_result(frame)
+            buffer.clear()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._n_open -= 1
+        if fd != _STDERR:
+            # What it printed at the end may still be on its way.
+            asyncio.get_running_loop().call_later(0.05, self._fail, "the worker ended")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail("the worker ended")
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _fail(self, why: str) -> None:
+        if self.answer is not None and not self.answer.done():
+            said = self.printed.decode("utf-8", "replace").strip()[-500:]
+            self.answer.set_exception(WorkerLost(f"{why}: {said}" if said else why))
 
 
 class WorkerProcess:
-    """A running worker."""
+    """A running worker.
 
-    def __init__(self, process: asyncio.subprocess.Process, launch: Launch) -> None:
-        assert process.stdin and process.stdout and process.stderr
-        self._process = process
-        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+    Attributes:
+        n_programs: How many programs it was given.
+        modules: What it has loaded before the first one.
+        batches: Numbers of the batches of inputs that it holds, the latest last.
+    """
+
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, pipes: _Pipes, launch: Launch
+    ) -> None:
+        self._transport = transport
+        self._pipes = pipes
         self._launch = launch
-        self._errors = asyncio.ensure_future(self._keep_errors())
+        self._stdin = cast(asyncio.WriteTransport, transport.get_pipe_transport(_STDIN))
         self.n_programs = 0
+        self.modules: tuple[str, ...] = ()
+        self.batches: list[int] = []
 
     @classmethod
     async def start(cls, launch: Launch) -> Self:
@@ -59,26 +129,24 @@ class WorkerProcess:
         Raises:
             WorkerLost: It did not come up; the message holds what it printed.
         """
+        pipe = asyncio.subprocess.PIPE
+        options: dict[str, Any] = {"stdin": pipe, "stdout": pipe, "stderr": pipe}
         try:
-            process = await asyncio.create_subprocess_exec(
-                *launch.command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=launch.environment,
-                cwd=launch.directory,
+            transport, pipes = await asyncio.get_running_loop().subprocess_exec(
+                _Pipes, *launch.command, env=launch.environment, cwd=launch.directory,
                 start_new_session=True,  # Ctrl-C is the parent's business
-                limit=1 << 20,
-            )
+                **options,
+            )  # fmt: skip
         except OSError as error:
             _remove(launch.directory)
             raise WorkerLost(f"cannot start {launch.command[0]}: {error}") from error
-        worker = cls(process, launch)
+        worker = cls(transport, pipes, launch)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                reply = await worker._receive(_STDERR_TAIL)
-            if reply.get("ready") is not True:
+                ready = (await pipes.expect(_STDERR_TAIL)).split(b" ")
+            if ready[0] != b"ready":
                 raise WorkerLost("its first frame does not say that it is ready")
+            worker.modules = tuple(name.decode("ascii", "replace") for name in ready[1:])
         except TimeoutError:
             await worker.end()
             raise WorkerLost(f"no sign of life within {START_TIMEOUT_S:g} s") from None
@@ -90,61 +158,46 @@ class WorkerProcess:
             raise
         return worker
 
-    async def exchange(self, request: bytes, timeout_s: float, max_reply: int) -> dict[str, Any]:
-        """Send a frame and wait for the answer.
+    @property
+    def pid(self) -> int:
+        """The process that was started: the worker, or the sandbox around it."""
+        return self._transport.get_pid()
+
+    async def exchange(self, request: bytes, timeout_s: float, max_reply: int) -> bytes:
+        """Send a request and wait for the answer.
+
+        Args:
+            request: Whole frames, with their lengths.
+            timeout_s: When to give the worker up.
+            max_reply: The longest answer that is possible, in bytes.
 
         Raises:
             WorkerLost: The worker died, sent nonsense, or did not answer in time.
         """
         self.n_programs += 1
+        answer = self._pipes.expect(max_reply)
+        self._stdin.write(request)
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(timeout_s, self._pipes._fail, f"no answer within {timeout_s:g} s")
         try:
-            async with asyncio.timeout(timeout_s):
-                self._stdin.write(len(request).to_bytes(4))
-                self._stdin.write(request)
-                await self._stdin.drain()
-                return await self._receive(max_reply)
-        except TimeoutError:
-            raise WorkerLost(f"no answer within {timeout_s:g} s") from None
-        except OSError as error:
-            raise WorkerLost(f"the pipe to the worker broke: {error}") from None
-
-    async def _receive(self, max_bytes: int) -> dict[str, Any]:
-        try:
-            length = int.from_bytes(await self._stdout.readexactly(4))
-            if length > max_bytes:
-                raise WorkerLost(f"a frame of {length} bytes, more than the {max_bytes} possible")
-            return decode(await self._stdout.readexactly(length))
-        except asyncio.IncompleteReadError:
-            raise WorkerLost(await self._last_words()) from None
-        except MalformedReply as error:
-            raise WorkerLost(str(error)) from None
-
-    async def _last_words(self) -> str:
-        """Say that the worker ended, with what it printed at the end where it had the time."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                printed = (await asyncio.shield(self._errors)).decode("utf-8", "replace").strip()
-                return f"the worker ended: {printed[-500:]}" if printed else "the worker ended"
-        return "the worker ended"
-
-    async def _keep_errors(self) -> bytes:
-        """Read stderr to its end, so that its pipe never fills, and keep the last of it."""
-        tail = b""
-        while data := await self._stderr.read(_STDERR_TAIL):
-            tail = (tail + data)[-_STDERR_TAIL:]
-        return tail
+            return await answer
+        finally:
+            late.cancel()
 
     def kill(self) -> None:
         """Kill the worker at once; `end` still has to be awaited."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+            if self._launch.guarded:
+                self._transport.terminate()
+            else:
+                self._transport.kill()
 
     async def stop(self) -> None:
         """End an idle worker: close its pipe, and kill it if it does not take the hint."""
         self._stdin.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await self._process.wait()
+                await asyncio.shield(self._pipes.ended)
         await self.end()
 
     async def end(self) -> str:
@@ -155,16 +208,33 @@ class WorkerProcess:
         """
         self.kill()
         self._stdin.close()
-        # Reading to the end waits for every holder of the pipe, so for the inner processes of
-        # a sandbox as well; it also is what lets the transport close its descriptor.
-        while await self._stdout.read(1 << 16):
-            pass
-        errors = await self._errors
-        await self._process.wait()
+        if self._launch.guarded:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GUARD_TIMEOUT_S):
+                    await asyncio.shield(self._pipes.ended)
+            with contextlib.suppress(ProcessLookupError):
+                self._transport.kill()  # a guard that does not do its duty
+        # The transport says that it has ended when every holder of its pipes is gone, so after
+        # the inner processes of a sandbox as well.
+        await self._pipes.ended
+        self._transport.close()
         _remove(self._launch.directory)
-        return errors.decode("utf-8", "replace").strip()
+        return self._pipes.printed.decode("utf-8", "replace").strip()
 
 
 def _remove(directory: Path | None) -> None:
-    if directory is not None:
-        shutil.rmtree(directory, ignore_errors=True)
+    """Remove a directory and all that programs left in it, whatever modes they gave it."""
+    if directory is None:
+        return
+
+    def open_up(function: Any, path: str, error: object) -> None:
+        with contextlib.suppress(OSError):
+            for locked in (Path(path).parent, Path(path)):
+                if locked.is_relative_to(directory) and not locked.is_symlink():
+                    locked.chmod(0o700)
+            if Path(path).is_dir() and not Path(path).is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                Path(path).unlink()
+
+    shutil.rmtree(directory, onerror=open_up)

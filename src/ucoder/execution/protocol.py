@@ -14,9 +14,12 @@ class Limits:
     """What one untrusted program may use.
 
     Attributes:
-        call_timeout_s: Wall-clock seconds for one call of the entry point.
-        program_timeout_s: Wall-clock seconds for the whole program: loading and every call.
-        memory_limit_mib: Address space of the program's process, in MiB.
+        call_timeout_s: Seconds for one call of the entry point, CPU time or wall clock.
+        program_timeout_s: Seconds for the whole program: loading and every call. Where one of
+            the two fires by the wall clock without the CPU time to show for it, the calls that
+            it cost are tried once more with `RETRY_FACTOR` times the wall-clock time.
+        memory_limit_mib: Address space that the program's process may add to the interpreter's
+            own, in MiB; so a preloaded numpy does not eat it up.
         output_limit_bytes: Longest canonical text of one returned value.
         n_processes: Processes and threads that the program may have at a time.
         file_size_mib: Largest file that it may write, in MiB; /tmp itself is as large.
@@ -63,12 +66,26 @@ class Executor(Protocol):
         """
         ...
 
-    async def check(self, source: str, timeout_s: float | None = None) -> CheckReport:
-        """Run `source`, a program with its test script behind it, and say how it ended.
+    async def check(
+        self, source: str, tests: str | None = None, timeout_s: float | None = None
+    ) -> CheckReport:
+        """Run a program against a test script, and say how that ended.
+
+        With `tests`, the program and its tests live in two processes. The test script finds the
+        program's functions under their names; a call of one crosses to the program's process as
+        canonical text and its result comes back in the same way. So the program never shares
+        memory with expected answers, cannot answer with objects that claim to be equal to
+        everything, and has no say in the verdict. What cannot cross (generators, functions,
+        objects of the program's own classes but dataclasses and enums) fails the test with a
+        message that says so.
+
+        Without `tests`, `source` is one script that holds its own tests, as BigCodeBench's do.
+        Then everything shares one process, and a program written for that can forge its verdict.
 
         Args:
-            source: The text to run as `__main__`.
-            timeout_s: Wall-clock seconds; the limits' program timeout where None.
+            source: The program's text, run as module `__main__` without `tests`.
+            tests: The test script; a verdict is PASSED where it runs to its last statement.
+            timeout_s: Seconds for all of it; the limits' program timeout where None.
 
         Raises:
             SandboxClosed: The executor was not entered, or was left.

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
 
-from ucoder.errors import ConfigError
+from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
 from ucoder.execution.bubblewrap import BubblewrapExecutor
+from ucoder.execution.landlock import LandlockExecutor
+from ucoder.execution.outcomes import CallReport, CheckReport
+from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.protocol import Executor, Limits
+from ucoder.execution.sandbox_fusion import SandboxFusionExecutor
 from ucoder.execution.unsafe import UnsafeProcessExecutor
 
-PROVIDERS: Final[dict[str, Callable[[Limits | None, int | None], Executor]]] = {
+_LOCAL: Final[dict[str, type[PooledExecutor]]] = {
     "bubblewrap": BubblewrapExecutor,
+    "landlock": LandlockExecutor,
     "unsafe-process": UnsafeProcessExecutor,
 }
-"""Every provider by name; the first is the default and isolates, `unsafe-process` does not."""
+_ISOLATING: Final = ("bubblewrap", "landlock")
+_FUSION: Final = "sandbox-fusion"
+
+PROVIDERS: Final = ("auto", *_LOCAL, _FUSION)
+"""Every provider by name. `auto`, the default, takes the first of bubblewrap and landlock that
+starts on this machine; `unsafe-process` isolates nothing and is never taken by itself."""
+
+_log = logging.getLogger(__name__)
 
 
 def open_executor(
-    provider: str = "bubblewrap", limits: Limits | None = None, n_workers: int | None = None
+    provider: str = "auto",
+    limits: Limits | None = None,
+    n_workers: int | None = None,
+    *,
+    preload: str = "standard",
+    hash_seed: int = 0,
+    url: str | None = None,
 ) -> Executor:
     """Make the executor that a provider's name stands for; enter it with `async with`.
 
@@ -26,12 +46,98 @@ def open_executor(
         provider: A name out of `PROVIDERS`.
         limits: What one program may use; the defaults of `Limits` where None.
         n_workers: Programs that run at a time; one for each available core where None.
+        preload: Modules that workers have ready, a name out of `PRELOADS`: `standard`, or
+            `numpy` and `data`, which show programs the installed packages.
+        hash_seed: PYTHONHASHSEED of every program.
+        url: Where a SandboxFusion server listens; for `sandbox-fusion` alone.
 
     Raises:
-        ConfigError: There is no such provider, or a limit is out of range.
+        ConfigError: There is no such provider, or an argument is out of range.
     """
-    make = PROVIDERS.get(provider)
-    if make is None:
+    if (url is not None) is not (provider == _FUSION):
+        raise ConfigError(
+            f"execution provider {provider!r} with url={url!r}: "
+            f"{_FUSION} needs the server's URL, and no other provider takes one"
+        )
+    if provider == _FUSION and url is not None:
+        return SandboxFusionExecutor(url, limits, n_workers)
+    if provider == "auto":
+        return AutomaticExecutor(_Options(limits, n_workers, preload, hash_seed))
+    if provider not in _LOCAL:
         allowed = ", ".join(PROVIDERS)
         raise ConfigError(f"execution provider {provider!r} is unknown; allowed: {allowed}")
-    return make(limits, n_workers)
+    return _LOCAL[provider](limits, n_workers, preload, hash_seed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    limits: Limits | None
+    n_workers: int | None
+    preload: str
+    hash_seed: int
+
+    def executor(self, make: Callable[..., PooledExecutor]) -> PooledExecutor:
+        return make(self.limits, self.n_workers, self.preload, self.hash_seed)
+
+
+class AutomaticExecutor:
+    """Takes the best isolating provider that starts here, and says so where it is not the best."""
+
+    def __init__(self, options: _Options) -> None:
+        """Prepare; which provider it is comes out when it is entered.
+
+        Raises:
+            ConfigError: An option is out of range.
+        """
+        self._options = options
+        self._taken: PooledExecutor | None = None
+        options.executor(_LOCAL[_ISOLATING[0]])  # refuses nonsense now and not later
+
+    @property
+    def name(self) -> str:
+        """The name of the provider that was taken; `auto` before that."""
+        return self._taken.name if self._taken else "auto"
+
+    async def __aenter__(self) -> Self:
+        """Start the first provider that can.
+
+        Raises:
+            SandboxUnavailable: None can; the message holds the reason of each.
+        """
+        reasons: list[str] = []
+        for name in _ISOLATING:
+            executor = self._options.executor(_LOCAL[name])
+            try:
+                self._taken = await executor.__aenter__()
+            except SandboxUnavailable as error:
+                reasons.append(str(error))
+                continue
+            if reasons:
+                _log.warning(
+                    "The %s sandbox cannot start here, so programs run in the %s sandbox, which "
+                    "holds less (see docs/execution.md).\n%s", _ISOLATING[0], name, reasons[0],
+                )  # fmt: skip
+            return self
+        raise SandboxUnavailable("\n\n".join(reasons))
+
+    async def __aexit__(self, *exc: object) -> None:
+        """End the provider that was taken."""
+        if self._taken is not None:
+            taken, self._taken = self._taken, None
+            await taken.__aexit__(*exc)
+
+    async def call(self, source: str, entry_point: str, inputs: Sequence[str]) -> CallReport:
+        """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
+        return await self._executor.call(source, entry_point, inputs)
+
+    async def check(
+        self, source: str, tests: str | None = None, timeout_s: float | None = None
+    ) -> CheckReport:
+        """Run a program against a test script; see `Executor.check`."""
+        return await self._executor.check(source, tests, timeout_s)
+
+    @property
+    def _executor(self) -> PooledExecutor:
+        if self._taken is None:
+            raise SandboxClosed("the executor is not open; use it in `async with`")
+        return self._taken

@@ -7,10 +7,13 @@ numbers, and exactly one outcome an input.
 
 from __future__ import annotations
 
-import json
 import math
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from struct import error as _StructError
+from typing import Final
 
+from ucoder.execution.child import records
+from ucoder.execution.child.records import HEADER, REPLY
 from ucoder.execution.outcomes import (
     CallReport,
     CheckReport,
@@ -20,91 +23,138 @@ from ucoder.execution.outcomes import (
     Verdict,
 )
 
-_MAX_DETAIL: Final = 4096
-_E = TypeVar("_E", OutcomeKind, ProgramStatus, Verdict)
+_KINDS: Final = {
+    records.RETURNED: OutcomeKind.RETURNED,
+    records.RAISED: OutcomeKind.RAISED,
+    records.TIMED_OUT: OutcomeKind.TIMED_OUT,
+    records.OUT_OF_MEMORY: OutcomeKind.OUT_OF_MEMORY,
+    records.OUTPUT_TOO_LARGE: OutcomeKind.OUTPUT_TOO_LARGE,
+    records.NOT_REPRESENTABLE: OutcomeKind.NOT_REPRESENTABLE,
+    records.BAD_INPUT: OutcomeKind.SANDBOX_FAILED,
+}
+_STATUSES: Final = {
+    records.LOADED: ProgramStatus.LOADED,
+    records.DOES_NOT_COMPILE: ProgramStatus.DOES_NOT_COMPILE,
+    records.FAILED_TO_LOAD: ProgramStatus.FAILED_TO_LOAD,
+    records.OVERTIME: ProgramStatus.FAILED_TO_LOAD,
+    records.NO_ENTRY_POINT: ProgramStatus.NO_ENTRY_POINT,
+    records.KILLED: ProgramStatus.KILLED,
+}
+_VERDICTS: Final = {
+    records.REACHED_END: Verdict.PASSED,
+    records.OVERTIME: Verdict.TIMED_OUT,
+    records.STOPPED_EARLY: Verdict.FAILED,
+    records.DOES_NOT_COMPILE: Verdict.FAILED,
+    records.KILLED: Verdict.FAILED,
+}
+NAN: Final = math.nan
 
 
 class MalformedReply(Exception):
     """A worker sent what no honest worker sends; it is replaced."""
 
 
-def longest_reply(n_inputs: int, output_limit_bytes: int) -> int:
-    """The length in bytes beyond which a frame cannot be honest.
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A frame, taken apart; the records of calls are still bytes.
 
-    Texts are ASCII, of which JSON escapes quotes and backslashes to two characters each.
+    Attributes:
+        status: A kind of record.
+        retire: Whether the worker asks to be replaced.
+        cpu_s: CPU seconds of the program.
+        wall_s: Seconds from its start to its end.
+        detail: Why, for people.
+        leftovers: What it left behind, for people.
+        n_records: How many records the frame says that it holds.
+        body: The records.
     """
-    return 65_536 + n_inputs * (2 * max(output_limit_bytes, _MAX_DETAIL) + 64)
+
+    status: bytes
+    retire: bool
+    cpu_s: float
+    wall_s: float
+    detail: str
+    leftovers: str
+    n_records: int
+    body: bytes
 
 
-def decode(frame: bytes) -> dict[str, Any]:
-    """Read a frame's JSON object.
+def longest_reply(n_inputs: int, output_limit_bytes: int) -> int:
+    """The length in bytes beyond which a frame cannot be honest."""
+    longest = max(output_limit_bytes, records.MAX_DETAIL)
+    return 65_536 + n_inputs * (2 * longest + HEADER.size)
+
+
+def decode(frame: bytes) -> Reply:
+    """Take a frame apart.
 
     Raises:
         MalformedReply: It is none.
     """
-    try:
-        reply = json.loads(frame)
-    except (ValueError, RecursionError) as error:
-        raise MalformedReply(f"the frame is no JSON: {error}") from None
-    if type(reply) is not dict:
-        raise MalformedReply("the frame is no JSON object")
-    return reply
+    if len(frame) < REPLY.size:
+        raise MalformedReply("the frame is too short")
+    status, retire, cpu_s, wall_s, n_detail, n_left, n_records = REPLY.unpack_from(frame)
+    if max(n_detail, n_left) > records.MAX_DETAIL:
+        raise MalformedReply("a text is too long")
+    if not (0 <= cpu_s < math.inf and 0 <= wall_s < math.inf):
+        raise MalformedReply("expected a number of seconds")
+    middle, end = REPLY.size + n_detail, REPLY.size + n_detail + n_left
+    if len(frame) < end:
+        raise MalformedReply("the frame is too short")
+    detail, leftovers = _text(frame[REPLY.size : middle]), _text(frame[middle:end])
+    return Reply(status, retire, cpu_s, wall_s, detail, leftovers, n_records, frame[end:])
 
 
-def call_report(reply: dict[str, Any], n_inputs: int, output_limit_bytes: int) -> CallReport:
+def call_report(reply: Reply, n_inputs: int, output_limit_bytes: int) -> CallReport:
     """Build the report on a program that was called.
 
     Raises:
         MalformedReply: A part is missing, of the wrong type, or out of bounds.
     """
-    outcomes = reply.get("outcomes")
-    if type(outcomes) is not list or len(outcomes) != n_inputs:
-        raise MalformedReply(f"expected {n_inputs} outcomes")
+    status = _STATUSES.get(reply.status)
+    if status is None or reply.n_records != n_inputs:
+        raise MalformedReply(f"expected a status and {n_inputs} records")
+    body, at, unknown = reply.body, 0, records.UNKNOWN
+    size, unpack, longest = HEADER.size, HEADER.unpack_from, records.MAX_DETAIL
+    outcomes, walls, cpus = [], [], []
+    try:
+        for _ in range(n_inputs):
+            code, n_text, n_changed, wall, cpu = unpack(body, at)
+            kind = _KINDS[code]
+            start = at + size
+            at = start + n_text + n_changed
+            limit = output_limit_bytes if kind is OutcomeKind.RETURNED else longest
+            if n_text > limit or n_changed > output_limit_bytes or at > len(body):
+                raise MalformedReply("a record is too long")
+            text = body[start : start + n_text].decode("ascii")
+            changed = body[start + n_text : at].decode("ascii") if n_changed else ""
+            outcomes.append(Outcome(kind, text, changed))
+            walls.append(wall / 1e6 if wall != unknown else NAN)
+            cpus.append(cpu / 1e6 if cpu != unknown else NAN)
+    except (KeyError, ValueError, _StructError) as error:
+        raise MalformedReply(f"a record is damaged: {error}") from None
+    if at != len(body):
+        raise MalformedReply("bytes follow the last record")
     return CallReport(
-        status=_member(ProgramStatus, reply.get("status")),
-        outcomes=tuple([_outcome(pair, output_limit_bytes) for pair in outcomes]),
-        detail=_text(reply.get("detail"), _MAX_DETAIL),
-        cpu_s=_seconds(reply.get("cpu_s")),
-        wall_s=_seconds(reply.get("wall_s")),
-    )
+        status, tuple(outcomes), reply.detail, reply.cpu_s, reply.wall_s, tuple(walls), tuple(cpus),
+        reply.leftovers,
+    )  # fmt: skip
 
 
-def check_report(reply: dict[str, Any]) -> CheckReport:
+def check_report(reply: Reply) -> CheckReport:
     """Build the report on a script.
 
     Raises:
         MalformedReply: A part is missing, of the wrong type, or out of bounds.
     """
-    return CheckReport(
-        verdict=_member(Verdict, reply.get("verdict")),
-        detail=_text(reply.get("detail"), _MAX_DETAIL),
-        cpu_s=_seconds(reply.get("cpu_s")),
-        wall_s=_seconds(reply.get("wall_s")),
-    )
+    verdict = _VERDICTS.get(reply.status)
+    if verdict is None or reply.n_records or reply.body:
+        raise MalformedReply("expected a verdict and no records")
+    return CheckReport(verdict, reply.detail, reply.cpu_s, reply.wall_s, reply.leftovers)
 
 
-def _outcome(pair: object, output_limit_bytes: int) -> Outcome:
-    if type(pair) is not list or len(pair) != 2:
-        raise MalformedReply("an outcome is no pair")
-    kind = _member(OutcomeKind, pair[0])
-    limit = output_limit_bytes if kind is OutcomeKind.RETURNED else _MAX_DETAIL
-    return Outcome(kind, _text(pair[1], limit))
-
-
-def _member(kind: type[_E], value: object) -> _E:
+def _text(data: bytes) -> str:
     try:
-        return kind(str(value))
-    except ValueError:
-        raise MalformedReply(f"expected a {kind.__name__}") from None
-
-
-def _text(value: object, limit: int) -> str:
-    if type(value) is not str or len(value) > limit or not value.isascii():
-        raise MalformedReply(f"expected ASCII text of at most {limit} characters")
-    return value
-
-
-def _seconds(value: object) -> float:
-    if type(value) is not float or not math.isfinite(value) or value < 0:
-        raise MalformedReply("expected a number of seconds")
-    return value
+        return data.decode("ascii")
+    except UnicodeDecodeError:
+        raise MalformedReply("expected ASCII text") from None

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from ucoder.errors import SandboxUnavailable
-from ucoder.execution.payload import ENVIRONMENT, FILES, worker_command
+from ucoder.execution.payload import FILES, worker_command
 from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.process import Launch
 
@@ -36,5 +36,5 @@ class UnsafeProcessExecutor(PooledExecutor):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
         work = str(directory)
-        environment = {**ENVIRONMENT, "HOME": work, "TMPDIR": work}
-        return Launch(worker_command(str(root), "bare"), environment, directory)
+        command = worker_command(str(root), self.setting, contained=False)
+        return Launch(command, self.setting.environment(work), directory)

@@ -173,7 +173,7 @@ def _canonical(node: ast.expr) -> str | None:
     if source is None:
         return None
     try:
-        return write(parse(source))
+        return write(parse(source, records=False))
     except CanonicalError:
         return None
 

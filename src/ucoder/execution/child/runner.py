@@ -6,94 +6,69 @@ its own answers only; whatever it sends is bounded and checked by the reader (`w
 parent once more. Functions of the standard library are bound by name at import, so that a
 program that replaces `time.monotonic` or `os.write` for its own ends breaks nothing here.
 
-A record is one byte of kind, a length of four bytes, and ASCII text. Each is written to the pipe
-as soon as it exists, so that the answers given before a kill are kept.
+Each record is written to the pipe as soon as it exists, so that the answers given before a kill
+are kept.
 """
 
 from __future__ import annotations
 
-import ctypes
 import sys
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from marshal import loads
+from marshal import dumps, loads
 from os import setsid
 from os import write as write_bytes
-from random import seed
 from resource import setrlimit
-from signal import ITIMER_REAL, SIGKILL, setitimer
-from struct import Struct
-from time import monotonic
-from typing import Any, Final
+from signal import ITIMER_REAL, setitimer
+from time import monotonic, process_time
+from typing import Any, Final, NamedTuple
 
-from ucoder.execution.canonical import NotRepresentable, TooLarge, type_name, write
+from ucoder.execution.canonical.writer import NotRepresentable, TooLarge, type_name, write
+from ucoder.execution.child import records
+from ucoder.execution.child.records import HEADER, pack
 
-HEADER: Final = Struct("!cI")
-"""What stands before a record's text: its kind and the text's length."""
+MARSHAL_VERSION: Final = 2
+"""The last version that writes a value alike however often parts of it are referred to."""
 
-SEED: Final = 0
-"""Every program starts from the same state of `random`."""
-
-REFIRE_S: Final = 0.1
-"""A program that swallows the timeout's exception is interrupted again after this time."""
-
-MAX_DETAIL: Final = 300
+MAX_MESSAGE: Final = 300
 """Longest message about an exception, in characters."""
-
-LOAD_TIMED_OUT: Final = "timed out while the module was running"
-LOAD_OUT_OF_MEMORY: Final = "MemoryError while the module was running"
 
 MAX_TIMEOUTS_IN_A_ROW: Final = 2
 """A program that times out on this many calls in a row is not called again."""
 
+MUTABLE: Final = 1
+"""The flag of an input that a call could change."""
 
-_PR_SET_PDEATHSIG: Final = 1
-_PR_SET_DUMPABLE: Final = 4
-_prctl = ctypes.CDLL(None).prctl
+PICKLED: Final = 2
+"""The flag of an input that holds more than marshal can carry: dates, Decimals, Fractions."""
 
-
-class Record(bytes, Enum):
-    """The kinds of records that a fork sends."""
-
-    LOADED = b"L"
-    DOES_NOT_COMPILE = b"C"
-    FAILED_TO_LOAD = b"F"
-    NO_ENTRY_POINT = b"P"
-    RETURNED = b"R"
-    RAISED = b"E"
-    TIMED_OUT = b"T"
-    OUT_OF_MEMORY = b"M"
-    OUTPUT_TOO_LARGE = b"O"
-    NOT_REPRESENTABLE = b"N"
-    BAD_INPUT = b"B"
-    REACHED_END = b"V"
-    STOPPED_EARLY = b"X"
-    OVERTIME = b"W"
+_TICKS_PER_CALL: Final = 8
+_SHORTEST_TICK_S: Final = 0.01
+_LONGEST_TICK_S: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One program, ready to be forked for.
 
     Attributes:
         source: The program's text.
         entry_point: The function to call; None runs the text as a script.
         arguments: One entry an input: the marshalled argument tuple, or why there is none.
-        token: What a script's fork must send to prove that it came to the end.
-        call_timeout_s: Wall-clock seconds for one call.
+        flags: One byte an input: 0, MUTABLE or PICKLED.
+        call_timeout_s: CPU seconds for one call, and wall-clock seconds times `patience`.
         deadline: When the whole program has to be done, on the monotonic clock.
-        output_limit: Longest canonical text of a result.
+        patience: How much more wall-clock than CPU time a call may take; 1 on a first try.
+        output_limit: Longest canonical text of a result, and of changed arguments.
         rlimits: Resource limits as pairs of a resource and its value.
     """
 
     source: str
     entry_point: str | None
     arguments: tuple[bytes | str, ...]
-    token: str
+    flags: bytes
     call_timeout_s: float
     deadline: float
+    patience: float
     output_limit: int
     rlimits: tuple[tuple[int, int], ...]
 
@@ -103,16 +78,17 @@ class CallTimeout(BaseException):
 
 
 class _Alarm:
-    """Whether a timeout may be raised now, and whether one was since `start`."""
+    """When the running call is over, and whether it was told so.
+
+    One timer ticks through the whole program and the handler looks at the clock: setting a timer
+    anew for every call costs more than most calls. It keeps ticking, so a program that catches
+    the first exception meets the next.
+    """
 
     armed = False
     fired = False
-
-    def start(self, seconds: float) -> None:
-        self.fired = False
-        self.armed = True
-        # The timer keeps firing: a program that catches the first exception meets the next.
-        setitimer(ITIMER_REAL, max(seconds, 1e-3), REFIRE_S)
+    deadline = 0.0
+    cpu_deadline = 0.0
 
 
 _alarm = _Alarm()
@@ -120,19 +96,17 @@ _alarm = _Alarm()
 
 def on_alarm(signum: int, frame: types.FrameType | None) -> None:
     """Handle SIGALRM. The worker installs it once, and every fork inherits it."""
-    if _alarm.armed:
+    if _alarm.armed and (
+        monotonic() >= _alarm.deadline or (process_time() >= _alarm.cpu_deadline > 0)
+    ):
         _alarm.fired = True
         raise CallTimeout
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends; a fork does not inherit this."""
-    _prctl(_PR_SET_PDEATHSIG, int(SIGKILL), 0, 0, 0)
-
-
-def protect_memory() -> None:
-    """Keep other processes of this user from this one's memory (/proc/PID/mem, ptrace)."""
-    _prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+def start_clock(job: Job) -> None:
+    """Start the ticking; nothing is armed yet."""
+    tick = min(max(job.call_timeout_s / _TICKS_PER_CALL, _SHORTEST_TICK_S), _LONGEST_TICK_S)
+    setitimer(ITIMER_REAL, tick, tick)
 
 
 def run(job: Job, first: int, pipe: int) -> None:
@@ -141,25 +115,30 @@ def run(job: Job, first: int, pipe: int) -> None:
     The caller leaves with `os._exit` afterwards, so neither `atexit` nor threads of the program
     delay the end.
     """
-    setsid()
-    die_with_parent()
-    for name, value in job.rlimits:
-        setrlimit(name, (value, value))
-    seed(SEED)  # here, because Python seeds `random` anew after every fork
+    confine(job)
+    start_clock(job)
     if job.entry_point is None:
-        _run_script(job, pipe)
+        if load(job, "__main__", pipe, records.STOPPED_EARLY) is not None:
+            send(pipe, pack(records.REACHED_END))
     else:
         _run_calls(job, job.entry_point, first, pipe)
 
 
-def _send(pipe: int, kind: Record, text: str = "") -> None:
-    data = text.encode("ascii", "backslashreplace")
-    data = HEADER.pack(kind.value, len(data)) + data
-    while data:
-        data = data[write_bytes(pipe, data) :]
+def confine(job: Job) -> None:
+    """Put this process under the job's limits, in a session of its own."""
+    setsid()
+    for name, value in job.rlimits:
+        setrlimit(name, (value, value))
 
 
-def _describe(error: BaseException) -> str:
+def send(pipe: int, record: bytes) -> None:
+    """Write one record; the reader may be slow, and then this waits."""
+    sent = write_bytes(pipe, record)
+    while sent < len(record):
+        sent += write_bytes(pipe, record[sent:])
+
+
+def describe(error: BaseException) -> str:
     """Say an exception's type and the start of its message; its `__str__` may be hostile."""
     name = type_name(error)
     try:
@@ -168,7 +147,7 @@ def _describe(error: BaseException) -> str:
         raise
     except BaseException:  # any failure in hostile code: the type alone remains
         message = ""
-    return f"{name}: {message[:MAX_DETAIL]}".rstrip()
+    return f"{name}: {message[:MAX_MESSAGE]}".rstrip()
 
 
 def _with_line(error: BaseException, description: str) -> str:
@@ -181,109 +160,134 @@ def _with_line(error: BaseException, description: str) -> str:
     return f"{description} (line {line})" if line else description
 
 
-def _compile(job: Job, pipe: int) -> types.CodeType | None:
-    try:
-        return compile(job.source, "<program>", "exec", dont_inherit=True)
-    except CallTimeout:
-        raise
-    # SyntaxError, ValueError (null bytes, surrogates), RecursionError, MemoryError (nesting)
-    except BaseException as error:
-        _send(pipe, Record.DOES_NOT_COMPILE, _describe(error))
-        return None
+def load(job: Job, name: str, pipe: int, failure: bytes) -> types.ModuleType | None:
+    """Run the program's text as a module; on failure send why, and return None.
 
-
-def _load(job: Job, module: types.ModuleType, pipe: int, failure: Record) -> bool:
-    """Run the program's module; on failure send why, and return False."""
+    Args:
+        job: The program.
+        name: The module's name, as the program sees it.
+        pipe: Where a failure is sent.
+        failure: The kind of record for a module that raised.
+    """
+    module = types.ModuleType(name)
+    module.__dict__["__builtins__"] = __builtins__
+    sys.modules[name] = module  # dataclasses and pickle look it up by name
     kind, text = failure, ""
-    _alarm.start(job.deadline - monotonic())
+    _alarm.deadline, _alarm.cpu_deadline = job.deadline, 0.0
+    _alarm.fired, _alarm.armed = False, True
     try:
         try:
-            code = _compile(job, pipe)
-            if code is None:
-                _alarm.armed = False
-                return False
+            kind = records.DOES_NOT_COMPILE
+            code = compile(job.source, "<program>", "exec", dont_inherit=True)
+            kind = failure
             exec(code, module.__dict__)
             _alarm.armed = False
             if not _alarm.fired:
-                return True
+                return module
         except MemoryError:
-            text = LOAD_OUT_OF_MEMORY
+            # Of the compiler it is a verdict on the text: nested too deeply.
+            text = "MemoryError" if kind != failure else records.LOAD_OUT_OF_MEMORY
         except BaseException as error:  # whatever a program can raise
-            text = _with_line(error, _describe(error))
+            text = describe(error) if kind != failure else _with_line(error, describe(error))
     except BaseException as error:  # the alarm again, while describing the error
         text = type_name(error)
     _alarm.armed = False
     if _alarm.fired:
-        kind, text = Record.OVERTIME, LOAD_TIMED_OUT
-    _send(pipe, kind, text)
-    return False
-
-
-def _new_module(name: str) -> types.ModuleType:
-    """Make the namespace that the program runs in; dataclasses and pickle look it up by name."""
-    module = types.ModuleType(name)
-    module.__dict__["__builtins__"] = __builtins__
-    sys.modules[name] = module
-    return module
-
-
-def _run_script(job: Job, pipe: int) -> None:
-    token = job.token
-    if _load(job, _new_module("__main__"), pipe, Record.STOPPED_EARLY):
-        _send(pipe, Record.REACHED_END, token)
+        kind, text = records.OVERTIME, records.LOAD_TIMED_OUT
+    send(pipe, pack(kind, text))
+    return None
 
 
 def _run_calls(job: Job, entry_point: str, first: int, pipe: int) -> None:
     # Not "__main__": what stands under `if __name__ == "__main__"` is no part of the function.
-    module = _new_module("solution")
-    if not _load(job, module, pipe, Record.FAILED_TO_LOAD):
+    module = load(job, "solution", pipe, records.FAILED_TO_LOAD)
+    if module is None:
         return
     function = module.__dict__.get(entry_point)
     if not callable(function):
         found = "is not defined" if function is None else f"is no function ({type_name(function)})"
-        _send(pipe, Record.NO_ENTRY_POINT, f"{entry_point} {found}")
+        send(pipe, pack(records.NO_ENTRY_POINT, f"{entry_point} {found}"))
         return
-    _send(pipe, Record.LOADED)
+    send(pipe, pack(records.LOADED))
     n_timeouts = 0
-    for arguments in job.arguments[first:]:
-        left = job.deadline - monotonic()
-        if left <= 0 or n_timeouts == MAX_TIMEOUTS_IN_A_ROW:
+    ended, cpu_ended = monotonic(), process_time()
+    for arguments, flag in zip(job.arguments[first:], job.flags[first:], strict=True):
+        started, cpu_started = ended, cpu_ended
+        if started >= job.deadline or n_timeouts == MAX_TIMEOUTS_IN_A_ROW:
             return
         if isinstance(arguments, str):
-            kind, text = Record.BAD_INPUT, arguments
-        else:
-            kind, text = _call(function, arguments, min(left, job.call_timeout_s), job.output_limit)
-        n_timeouts = n_timeouts + 1 if kind is Record.TIMED_OUT else 0
-        _send(pipe, kind, text)
+            send(pipe, pack(records.BAD_INPUT, arguments))
+            continue
+        _alarm.deadline = min(job.deadline, started + job.call_timeout_s * job.patience)
+        _alarm.cpu_deadline = cpu_started + job.call_timeout_s
+        kind, text, changed = call(function, arguments, flag, job.output_limit)
+        n_timeouts = n_timeouts + 1 if kind == records.TIMED_OUT else 0
+        ended, cpu_ended = monotonic(), process_time()
+        wall, cpu = int((ended - started) * 1e6), int((cpu_ended - cpu_started) * 1e6)
+        if changed:
+            record = pack(kind, text, changed, wall, cpu)
+        else:  # `pack`, without its calls
+            record = HEADER.pack(kind, len(text), 0, wall, cpu) + text.encode()
+        send(pipe, record)
 
 
-def _call(
-    function: Callable[..., Any], arguments: bytes, timeout_s: float, output_limit: int
-) -> tuple[Record, str]:
+def call(
+    function: Callable[..., Any], blob: bytes, flag: int, output_limit: int
+) -> tuple[bytes, str, str]:
     """Call the function on fresh copies of its arguments.
 
     The alarm stays armed until the result is written and dropped, because describing an
     exception and freeing a result run the program's code as well.
+
+    Returns:
+        The record's kind, its text, which is ASCII, and the text of the arguments where the call
+        changed them.
     """
-    kind, text = Record.RAISED, ""
-    _alarm.start(timeout_s)
+    kind, text, changed = records.RAISED, "", ""
+    _alarm.fired, _alarm.armed = False, True
     try:
         try:
-            value = function(*loads(arguments))
-            kind, text = Record.RETURNED, write(value, output_limit)
+            arguments = loads(blob) if flag != PICKLED else _unpickled(blob)
+            value = function(*arguments)
+            kind, text = records.RETURNED, write(value, output_limit)
+            if flag:
+                changed = _changes(arguments, blob, flag, output_limit)
         except MemoryError:
-            kind = Record.OUT_OF_MEMORY
+            kind = records.OUT_OF_MEMORY
         except TooLarge as error:
-            kind, text = Record.OUTPUT_TOO_LARGE, str(error)
+            kind, text = records.OUTPUT_TOO_LARGE, str(error)
         except NotRepresentable as error:
-            kind, text = Record.NOT_REPRESENTABLE, str(error)
+            kind, text = records.NOT_REPRESENTABLE, str(error)
         except BaseException as error:  # whatever a program can raise
-            text = _describe(error)
+            text = ascii(describe(error))[1:-1]
         value = None
     except BaseException as error:  # the alarm again, while describing the error
-        kind = Record.OUT_OF_MEMORY if type(error) is MemoryError else Record.RAISED
+        kind = records.OUT_OF_MEMORY if type(error) is MemoryError else records.RAISED
         text = type_name(error)
     # No call may stand between the handlers above and this line: the interpreter looks for
     # signals at calls, and a late alarm would escape from here.
     _alarm.armed = False
-    return (Record.TIMED_OUT, "") if _alarm.fired else (kind, text)
+    return (records.TIMED_OUT, "", "") if _alarm.fired else (kind, text, changed)
+
+
+def _unpickled(blob: bytes) -> tuple[Any, ...]:
+    from pickle import loads as unpickle  # the parent made it out of plain data
+
+    arguments: tuple[Any, ...] = unpickle(blob)
+    return arguments
+
+
+def _changes(arguments: tuple[Any, ...], blob: bytes, flag: int, output_limit: int) -> str:
+    """The arguments' text where it is not what it was, "" where it is, "?" where it has none."""
+    try:
+        if flag == MUTABLE and dumps(arguments, MARSHAL_VERSION) == blob:
+            return ""
+    except ValueError:  # something that no input holds
+        pass
+    original = loads(blob) if flag == MUTABLE else _unpickled(blob)
+    try:
+        text = write(arguments, output_limit)
+        # The bytes of equal sets may differ, so this text has the last word.
+        return "" if text == write(original, output_limit) else text
+    except (NotRepresentable, TooLarge):
+        return "?"

@@ -1,7 +1,8 @@
 """The worker's side of one program: fork, follow, cut off, fork again, and sum up.
 
 The fork answers through a pipe. It is drained on a slow tick rather than at every record, because
-waking up a hundred times for a hundred short calls costs more than the calls.
+waking up a hundred times for a hundred short calls costs more than the calls. Records of calls
+are kept as the bytes that they came in; the parent reads them.
 """
 
 from __future__ import annotations
@@ -13,15 +14,13 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from enum import Enum, auto
 from itertools import chain, repeat
 from os import _exit
-from pathlib import Path
 from typing import Final
 
-from ucoder.execution.child import runner
-from ucoder.execution.child.runner import HEADER, Job, Record
-from ucoder.execution.outcomes import Outcome, OutcomeKind, ProgramStatus, Verdict
+from ucoder.execution.child import records, runner
+from ucoder.execution.child.records import HEADER, pack
+from ucoder.execution.child.runner import Job
 
 MAX_FORKS: Final = 4
 """Forks that one program may cost: the first, and one after each call that had to be killed."""
@@ -29,68 +28,57 @@ MAX_FORKS: Final = 4
 GRACE_S: Final = 0.5
 """How long a fork may overrun a timeout that it should have noticed by itself."""
 
-_TICKS_S: Final = (0.002, 0.005, 0.01, 0.02)
+_TICKS_S: Final = (0.005, 0.005, 0.01, 0.02)
 _PIPE_BYTES: Final = 1 << 20
-_MAX_TEXT: Final = 4096
-"""Longest text of a record that is no result; messages are far shorter."""
 
-_OUTCOMES: Final = {
-    Record.RETURNED: OutcomeKind.RETURNED,
-    Record.RAISED: OutcomeKind.RAISED,
-    Record.TIMED_OUT: OutcomeKind.TIMED_OUT,
-    Record.OUT_OF_MEMORY: OutcomeKind.OUT_OF_MEMORY,
-    Record.OUTPUT_TOO_LARGE: OutcomeKind.OUTPUT_TOO_LARGE,
-    Record.NOT_REPRESENTABLE: OutcomeKind.NOT_REPRESENTABLE,
-    Record.BAD_INPUT: OutcomeKind.SANDBOX_FAILED,
-}
-_REFUSALS: Final = {
-    Record.DOES_NOT_COMPILE: ProgramStatus.DOES_NOT_COMPILE,
-    Record.FAILED_TO_LOAD: ProgramStatus.FAILED_TO_LOAD,
-    Record.OVERTIME: ProgramStatus.FAILED_TO_LOAD,
-    Record.NO_ENTRY_POINT: ProgramStatus.NO_ENTRY_POINT,
-}
-_BY_BYTE: Final = {record.value: record for record in Record}
-
-
-class End(Enum):
-    """How a fork came to its end."""
-
-    BY_ITSELF = auto()
-    DIED = auto()
-    CALL_CUT = auto()
-    PROGRAM_CUT = auto()
-    TOO_MANY_TASKS = auto()
+# How a fork came to its end.
+_BY_ITSELF: Final = 0
+_DIED: Final = 1
+_CALL_CUT: Final = 2
+_PROGRAM_CUT: Final = 3
+_TOO_MANY_TASKS: Final = 4
 
 
 class Watch:
     """Follows one program through its forks.
 
     Attributes:
-        outcomes: What the calls came to so far.
-        status: What the program came to as a whole; LOADED until something else happens.
+        answers: The records of the calls so far, one after another.
+        n_answers: How many they are.
+        status: A kind of record: LOADED until something else happens to the program.
         detail: Why, where the status is not LOADED.
         cpu_s: CPU seconds of all its forks.
     """
 
-    def __init__(self, job: Job, to_close: tuple[int, ...], too_many: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        to_close: tuple[int, ...],
+        too_many: Callable[[], bool],
+        confine: Callable[[], None],
+    ) -> None:
         """Prepare for a job.
 
         Args:
             job: The program.
             to_close: The worker's own descriptors, which a fork must not hold.
             too_many: Tells whether the program has more processes than it may have.
+            confine: What a fork does first: the provider's own restrictions.
         """
         self.job = job
-        self.outcomes: list[Outcome] = []
-        self.status = ProgramStatus.LOADED
+        self.answers = bytearray()
+        self.n_answers = 0
+        self.status = records.LOADED
         self.detail = ""
         self.cpu_s = 0.0
         self._to_close = to_close
         self._too_many = too_many
+        self._confine = confine
         self._buffer = bytearray()
         self._loaded = False
         self._n_timeouts = 0
-        self._last: tuple[Record, str] | None = None
+        self._answered_cpu_us = 0
+        self._last: tuple[bytes, str] | None = None
 
     def run_calls(self) -> None:
         """Call the entry point on every input, forking again after a call that had to be killed.
@@ -99,49 +87,66 @@ class Watch:
         process dies counts as raised, with the text `killed: ...`. In both cases the remaining
         inputs go to a new fork, `MAX_FORKS` in all; what then remains unanswered gets the kind
         of the call that came last. After two timeouts in a row, and when the program's time is
-        over, the rest is timed out. Where no call was made, every outcome says why.
+        over, the rest is timed out. Where no call was made, every answer says why.
         """
         n_inputs = len(self.job.arguments)
-        rest = Outcome(OutcomeKind.TIMED_OUT)
+        rest = pack(records.TIMED_OUT)
         for _ in range(MAX_FORKS):
-            end, how = self._follow(len(self.outcomes))
-            if self.status is not ProgramStatus.LOADED:
-                rest = _refused(self.detail)
+            cpu_before = self.cpu_s
+            self._answered_cpu_us = 0
+            end, how = self._follow(lambda pipe: runner.run(self.job, self.n_answers, pipe))
+            if self.status != records.LOADED:
+                rest = _refused(self.status, self.detail)
                 break
-            if len(self.outcomes) >= n_inputs or end in (End.BY_ITSELF, End.PROGRAM_CUT):
-                rest = Outcome(OutcomeKind.TIMED_OUT)
+            if self.n_answers >= n_inputs or end in (_BY_ITSELF, _PROGRAM_CUT):
+                rest = pack(records.TIMED_OUT)
                 break
             if not self._loaded:
                 self.detail = f"{how} while loading"
-                rest = Outcome(OutcomeKind.RAISED, f"killed: {self.detail}")
+                rest = pack(records.RAISED, f"killed: {self.detail}")
                 break
-            if end is End.CALL_CUT:
-                rest = Outcome(OutcomeKind.TIMED_OUT)
+            if end == _CALL_CUT:
+                wall = records.micros(self.job.call_timeout_s * self.job.patience + GRACE_S)
+                cpu = records.micros(self.cpu_s - cpu_before) - self._answered_cpu_us
+                self._add(pack(records.TIMED_OUT, wall=wall, cpu=max(cpu, 0)))
+                rest = pack(records.TIMED_OUT)
                 self._n_timeouts += 1
             else:
-                rest = Outcome(OutcomeKind.RAISED, f"killed: {how}")
+                rest = pack(records.RAISED, f"killed: {how}")
                 self._n_timeouts = 0
-                self.detail = self.detail or f"{how} in call {len(self.outcomes)}"
-            self.outcomes.append(rest)
-            if end is End.TOO_MANY_TASKS or self._stopped:
+                self.detail = self.detail or f"{how} in call {self.n_answers}"
+                self._add(rest)
+            if end == _TOO_MANY_TASKS or self._stopped:
                 break
         if self._stopped:
-            rest = Outcome(OutcomeKind.TIMED_OUT)
-        if self.detail and self.status is ProgramStatus.LOADED:
-            self.status = ProgramStatus.KILLED
-        self.outcomes.extend([rest] * (n_inputs - len(self.outcomes)))
+            rest = pack(records.TIMED_OUT)
+        if self.detail and self.status == records.LOADED:
+            self.status = records.KILLED
+        while self.n_answers < n_inputs:
+            self._add(rest)
 
-    def run_script(self) -> tuple[Verdict, str]:
-        """Run the source as a script; passed only if its fork proved to have reached the end."""
-        end, how = self._follow(0)
-        kind, text = self._last or (None, "")
-        if kind is Record.REACHED_END and text == self.job.token and end is End.BY_ITSELF:
-            return Verdict.PASSED, ""
-        if kind is Record.OVERTIME or end is End.PROGRAM_CUT:
-            return Verdict.TIMED_OUT, "the time limit was reached"
-        if kind is Record.STOPPED_EARLY or kind is Record.DOES_NOT_COMPILE:
-            return Verdict.FAILED, text
-        return Verdict.FAILED, f"killed: {how or 'exit status 0 before the last statement'}"
+    def run_script(self) -> None:
+        """Run the source as a script; the status is REACHED_END only if it came to its end."""
+        end, how = self._follow(lambda pipe: runner.run(self.job, 0, pipe))
+        self.conclude(end, how)
+
+    def conclude(self, end: int, how: str) -> None:
+        """Make the one record of a script, and how its process ended, its status."""
+        kind, text = self._last or (b"", "")
+        if kind == records.REACHED_END and end == _BY_ITSELF:
+            self.status = records.REACHED_END
+        elif kind == records.OVERTIME or end == _PROGRAM_CUT:
+            self.status, self.detail = records.OVERTIME, "the time limit was reached"
+        elif kind in (records.STOPPED_EARLY, records.DOES_NOT_COMPILE, records.KILLED):
+            self.status, self.detail = kind, text
+        else:
+            how = how or "exit status 0 before the last statement"
+            self.status, self.detail = records.KILLED, f"killed: {how}"
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the fork said that it was ready: a judge has taken its script by then."""
+        return self._loaded
 
     @property
     def _stopped(self) -> bool:
@@ -149,80 +154,106 @@ class Watch:
         too_slow = self._n_timeouts >= runner.MAX_TIMEOUTS_IN_A_ROW
         return too_slow or time.monotonic() >= self.job.deadline
 
-    def _follow(self, first: int) -> tuple[End, str]:
+    def fork(self, body: Callable[[], None], also_close: tuple[int, ...], keep: int = -1) -> int:
+        """Fork a process that runs `body` under the provider's restrictions, and nothing else.
+
+        Args:
+            body: What to run.
+            also_close: Descriptors that the fork must not hold, beside the worker's own.
+            keep: One of the worker's own that it needs.
+        """
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 1
+        try:
+            for descriptor in (*self._to_close, *also_close):
+                if descriptor != keep:
+                    os.close(descriptor)
+            self._confine()
+            body()
+            code = 0
+        finally:
+            _exit(code)  # not `os._exit`: the program may have replaced it
+
+    def _follow(self, run: Callable[[int], None]) -> tuple[int, str]:
         """Run one fork to its end, and say how it ended."""
         self._buffer.clear()
         self._loaded = False
         read_end, write_end = os.pipe()
         with contextlib.suppress(OSError):  # a smaller pipe is slower, not wrong
             fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                for descriptor in (*self._to_close, read_end):
-                    os.close(descriptor)
-                runner.run(self.job, first, write_end)
-                code = 0
-            finally:
-                _exit(code)  # not `os._exit`: the program may have replaced it
+        pid = self.fork(lambda: run(write_end), (read_end,))
         os.close(write_end)
+        try:
+            return self.follow(pid, read_end)
+        finally:
+            os.close(read_end)
+
+    def follow(self, pid: int, read_end: int) -> tuple[int, str]:
+        """Follow a fork to its end; whatever happens, it is dead and reaped afterwards."""
         os.set_blocking(read_end, False)
         ended = os.pidfd_open(pid)
         try:
             end, how = self._wait(ended, read_end)
         finally:
             os.close(ended)
-            for kill in (os.killpg, os.kill):  # the group is not there before the fork's setsid
-                with contextlib.suppress(OSError):
-                    kill(pid, signal.SIGKILL)
-            _, code, usage = os.wait4(pid, 0)
-            os.close(read_end)
-        self.cpu_s += usage.ru_utime + usage.ru_stime
-        return (end, how) if end is not End.BY_ITSELF else self._ending(code)
+            code = self.reap(pid)
+        return (end, how) if end != _BY_ITSELF else self._ending(code)
 
-    def _ending(self, code: int) -> tuple[End, str]:
+    def reap(self, pid: int) -> int:
+        """Kill a fork and its session, wait for it, and count its time."""
+        for kill in (os.killpg, os.kill):  # the group is not there before the fork's setsid
+            with contextlib.suppress(OSError):
+                kill(pid, signal.SIGKILL)
+        _, code, usage = os.wait4(pid, 0)
+        self.cpu_s += usage.ru_utime + usage.ru_stime
+        return code
+
+    def _ending(self, code: int) -> tuple[int, str]:
         """Read the exit status of a fork that nobody cut off."""
         if os.WIFSIGNALED(code):
             number = os.WTERMSIG(code)
             name = signal.Signals(number).name if number < signal.SIGRTMIN else "real-time"
-            return End.DIED, f"signal {number} ({name})"
+            return _DIED, f"signal {number} ({name})"
         exit_status = os.WEXITSTATUS(code)
         answered = (
             self.job.entry_point is None
-            or len(self.outcomes) >= len(self.job.arguments)
-            or self.status is not ProgramStatus.LOADED
+            or self.n_answers >= len(self.job.arguments)
+            or self.status != records.LOADED
             or self._stopped
         )
         if exit_status == 0 and answered:
-            return End.BY_ITSELF, ""
-        return End.DIED, f"exit status {exit_status}"
+            return _BY_ITSELF, ""
+        return _DIED, f"exit status {exit_status}"
 
-    def _wait(self, ended: int, read_end: int) -> tuple[End, str]:
+    def _wait(self, ended: int, read_end: int) -> tuple[int, str]:
         """Wait for the fork's end, reading its records and noticing where it overruns."""
         poller = select.poll()
         poller.register(ended, select.POLLIN)
         progress = time.monotonic()
+        call_limit_s = self.job.call_timeout_s * self.job.patience + GRACE_S
         for tick_s in chain(_TICKS_S, repeat(_TICKS_S[-1])):
             gone = poller.poll(tick_s * 1000)
             try:
                 progressed = self._drain(read_end)
             except ValueError as error:
-                return End.DIED, f"it broke its result channel: {error}"
+                return _DIED, f"it broke its result channel: {error}"
             if gone:
                 break
             now = time.monotonic()
             if progressed:
                 progress = now
             if now > self.job.deadline + GRACE_S:
-                if self.job.entry_point is not None and not self._loaded and not self.outcomes:
-                    self._refuse(Record.OVERTIME, runner.LOAD_TIMED_OUT)
-                return End.PROGRAM_CUT, "the program's time limit"
-            if self._loaded and now - progress > self.job.call_timeout_s + GRACE_S:
-                return End.CALL_CUT, "a call's time limit"
+                if self.job.entry_point is not None and not self._loaded and not self.n_answers:
+                    self._refuse(records.OVERTIME, records.LOAD_TIMED_OUT)
+                return _PROGRAM_CUT, "the program's time limit"
+            calling = self._loaded and self.job.entry_point is not None
+            if calling and now - progress > call_limit_s:
+                return _CALL_CUT, "a call's time limit"
             if self._too_many():
-                return End.TOO_MANY_TASKS, "too many processes or threads"
-        return End.BY_ITSELF, ""
+                return _TOO_MANY_TASKS, "too many processes or threads"
+        return _BY_ITSELF, ""
 
     def _drain(self, read_end: int) -> bool:
         """Read what the pipe holds; True if at least one record was complete.
@@ -243,58 +274,58 @@ class Watch:
 
     def _take_records(self) -> bool:
         at, buffer = 0, self._buffer
-        while len(buffer) - at >= HEADER.size:
-            code, length = HEADER.unpack_from(buffer, at)
-            record = _BY_BYTE.get(code)
-            limit = self.job.output_limit if record is Record.RETURNED else _MAX_TEXT
-            if record is None or length > limit:
-                raise ValueError("an unknown or oversized record")
-            if len(buffer) - at - HEADER.size < length:
+        end = len(buffer)
+        limit = max(self.job.output_limit, records.MAX_DETAIL)
+        while end - at >= HEADER.size:
+            kind, n_text, n_changed, _, cpu = HEADER.unpack_from(buffer, at)
+            if n_text > limit or n_changed > limit:
+                raise ValueError("an oversized record")
+            after = at + HEADER.size + n_text + n_changed
+            if after > end:
                 break
-            at += HEADER.size
-            self._take(record, buffer[at : at + length].decode("ascii"))
-            at += length
+            # Each case ends by itself, so that a flood of valid records cannot hold the worker.
+            if kind in records.CALLS:
+                if self.job.entry_point is None or self.n_answers >= len(self.job.arguments):
+                    raise ValueError("a record out of place")
+                self._add(buffer[at:after])
+                self._n_timeouts = self._n_timeouts + 1 if kind == records.TIMED_OUT else 0
+                self._answered_cpu_us += cpu if cpu != records.UNKNOWN else 0
+            else:
+                self._take(kind, buffer[at + HEADER.size : after].decode("ascii"))
+            at = after
         del buffer[:at]
         return at > 0
 
-    def _take(self, record: Record, text: str) -> None:
-        # Each case ends by itself, so that a flood of valid records cannot hold the worker.
-        if self.job.entry_point is None:
-            if self._last is not None:
-                raise ValueError("a second verdict")
-            self._last = record, text
-        elif record in _OUTCOMES and len(self.outcomes) < len(self.job.arguments):
-            self.outcomes.append(Outcome(_OUTCOMES[record], text))
-            self._n_timeouts = self._n_timeouts + 1 if record is Record.TIMED_OUT else 0
-        elif record is Record.LOADED and not self._loaded:
+    def _take(self, kind: bytes, text: str) -> None:
+        """Take a record that says what happened to the program."""
+        if kind == records.LOADED and not self._loaded:
             self._loaded = True
-        elif record in _REFUSALS and self.status is ProgramStatus.LOADED and not self.outcomes:
-            self._refuse(record, text)
+        elif len(text) > records.MAX_DETAIL:
+            raise ValueError("an oversized record")
+        elif self.job.entry_point is None and self._last is None:
+            self._last = kind, text
+        elif (
+            kind in records.REFUSALS
+            and self.job.entry_point is not None
+            and self.status == records.LOADED
+            and not self.n_answers
+        ):
+            self._refuse(kind, text)
         else:
             raise ValueError("a record out of place")
 
-    def _refuse(self, record: Record, text: str) -> None:
-        self.status, self.detail = _REFUSALS[record], text
+    def _add(self, record: bytes | bytearray) -> None:
+        self.answers += record
+        self.n_answers += 1
+
+    def _refuse(self, kind: bytes, text: str) -> None:
+        self.status, self.detail = kind, text
 
 
-def _refused(detail: str) -> Outcome:
+def _refused(kind: bytes, detail: str) -> bytes:
     """What every call of a program comes to that could not be called."""
-    if detail == runner.LOAD_TIMED_OUT:
-        return Outcome(OutcomeKind.TIMED_OUT, detail)
-    if detail == runner.LOAD_OUT_OF_MEMORY:
-        return Outcome(OutcomeKind.OUT_OF_MEMORY, detail)
-    return Outcome(OutcomeKind.RAISED, detail)
-
-
-def count_tasks() -> int:
-    """Count the processes and threads of this PID namespace.
-
-    A directory's link count is its number of subdirectories plus two, so one `stat` tells the
-    threads of a process.
-    """
-    n_tasks = 0
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                n_tasks += Path(entry.path, "task").stat().st_nlink - 2
-    return n_tasks
+    if kind == records.OVERTIME:
+        return pack(records.TIMED_OUT, detail)
+    if detail == records.LOAD_OUT_OF_MEMORY:
+        return pack(records.OUT_OF_MEMORY, detail)
+    return pack(records.RAISED, detail)

@@ -2,173 +2,230 @@
 
 Starting Python takes about 12 ms and importing what programs import takes more; a fork of an
 interpreter that has done both takes one. So a worker lives for thousands of programs, and each
-of them sees a copy of it that is thrown away afterwards.
+of them sees a copy of it that is thrown away afterwards. What the worker itself imports is in
+that copy as well, and every page makes every fork slower: it imports little.
 
-Frames on both pipes are a length of four bytes, big-endian, and that much JSON. The worker
-believes its parent and is believed by nobody: programs share its user id, so the parent treats
-every answer as possibly forged.
+Frames on both pipes are a length of four bytes, big-endian, and that many bytes. The worker
+believes its parent and is believed by nobody: the parent treats every answer as possibly forged.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
-import json
-import marshal
-import math
+import importlib.machinery
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
-import traceback
-from collections import OrderedDict
-from pathlib import Path
+from marshal import loads
 from typing import Any, Final
 
-from ucoder.execution.canonical import CanonicalError, parse
-from ucoder.execution.child.runner import Job, die_with_parent, on_alarm, protect_memory
-from ucoder.execution.child.watch import Watch, count_tasks
-
-PRELOADED: Final = (
-    "abc array ast bisect cmath collections collections.abc contextlib copy dataclasses datetime "
-    "decimal enum fractions functools hashlib heapq io itertools json keyword math numbers "
-    "operator os queue random re statistics string struct sys textwrap threading time types "
-    "typing unicodedata"
-)
-"""What programs commonly import. A module outside this list works too, and is loaded in the fork.
-A longer list is no gain: every page of memory makes every fork slower."""
+from ucoder.execution.child.records import REPLY
+from ucoder.execution.child.runner import Job, on_alarm
+from ucoder.execution.child.surroundings import Surroundings
+from ucoder.execution.child.surroundings import enter as surroundings_of
+from ucoder.execution.child.trial import run_trial
+from ucoder.execution.child.watch import Watch
 
 _MIB: Final = 1 << 20
 _MAX_LEFTOVERS: Final = 1000
 """More entries than this in /tmp, and a new worker is cheaper than cleaning up."""
 
+_PR_SET_DUMPABLE: Final = 4
+
 
 class Worker:
     """One worker's state between programs."""
 
-    def __init__(self, contained: bool) -> None:
+    def __init__(self, setting: dict[str, Any], surroundings: Surroundings) -> None:
         """Take over the pipes that the process was started with.
 
         Args:
-            contained: Whether it runs in a PID namespace of its own, where it may kill every
-                process but itself. Checked here, because a mistake would kill the user's session.
+            setting: What `payload.worker_command` wrote, see there.
+            surroundings: Where this worker lives.
         """
-        # Inside bubblewrap, process 1 is bubblewrap's own and this is its only child.
-        self.contained = contained and os.getppid() == 1 and os.getpid() < 10
-        if contained and not self.contained:
-            raise SystemExit("the worker was told to be contained, and is not")
+        self.limits = setting["limits"]
+        self.root = setting["root"]
+        self.reader: Any = None
+        self.surroundings = surroundings
         self.requests, self.replies, self.errors = _take_over_pipes()
-        self.directory = Path.cwd()
-        self.kept = set(self.directory.iterdir())
-        self.batches: OrderedDict[tuple[str, ...], tuple[bytes | str, ...]] = OrderedDict()
+        self.directory = os.getcwd()
+        self.kept: set[str] = set()
+        self.batches: dict[int, tuple[tuple[bytes | str, ...], bytes]] = {}
+        self.rlimits: tuple[tuple[int, int], ...] = ()
 
-    def serve(self) -> None:
+    def serve(self, greeting: bytes) -> None:
         """Answer programs until the parent closes the pipe."""
-        self.send({"ready": True, "python": sys.version.split()[0]})
+        self.kept = set(os.listdir(self.directory))  # with what preloading left
+        self.rlimits = self._rlimits()
+        self.send(greeting)
         while (request := self.receive()) is not None:
-            self.send(self.answer(request))
+            self.send(self.answer(*loads(request)))
 
-    def receive(self) -> dict[str, Any] | None:
+    def receive(self) -> bytes | None:
         """Wait for the next program; None when the parent is done."""
         header = _read_exactly(self.requests, 4)
-        if header is None:
-            return None
-        data = _read_exactly(self.requests, int.from_bytes(header))
-        return None if data is None else json.loads(data)
+        return header and _read_exactly(self.requests, int.from_bytes(header, "big"))
 
-    def send(self, reply: dict[str, Any]) -> None:
+    def send(self, data: bytes) -> None:
         """Answer the parent."""
-        data = json.dumps(reply).encode()
-        data = len(data).to_bytes(4) + data
+        data = len(data).to_bytes(4, "big") + data
         while data:
             data = data[os.write(self.replies, data) :]
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Run one program and clean up behind it."""
+    def answer(
+        self,
+        source: str,
+        entry_point: str | None,
+        timeout_s: float,
+        patience: float,
+        forget: tuple[int, ...],
+        number: int,
+        batch: tuple[tuple[bytes | str, ...], bytes] | None,
+        n_test_bytes: int | None,
+    ) -> bytes:
+        """Run one program and clean up behind it.
+
+        Args:
+            source: The program's text.
+            entry_point: The function to call on a batch of inputs, or None for a script.
+            timeout_s: Seconds for the whole program.
+            patience: How much more wall-clock than CPU time it may take.
+            forget: Numbers of batches that will not be asked for again.
+            number: The batch's number; 0 for one that is not to be kept.
+            batch: The inputs and their flags, None where the worker has them.
+            n_test_bytes: The length of a test script that follows in the pipe, if one does.
+        """
         started = time.monotonic()
-        job = self.job(request, started)
-        limit = request["n_processes"] + 2  # process 1 and this one
-
-        def too_many() -> bool:
-            return self.contained and count_tasks() > limit
-
-        watch = Watch(job, (self.requests, self.replies, self.errors), too_many)
-        reply: dict[str, Any]
-        if job.entry_point is None:
-            verdict, detail = watch.run_script()
-            reply = {"verdict": verdict, "detail": detail}
-        else:
+        for old in forget:
+            del self.batches[old]
+        if batch is None:
+            batch = self.batches[number]
+        elif number:
+            self.batches[number] = batch
+        job = Job(
+            source=source,
+            entry_point=entry_point,
+            arguments=batch[0],
+            flags=batch[1],
+            call_timeout_s=self.limits["call_timeout_s"],
+            deadline=started + timeout_s * patience,
+            patience=patience,
+            output_limit=self.limits["output_limit_bytes"],
+            rlimits=self.rlimits,
+        )
+        own = (self.requests, self.replies, self.errors)
+        watch = Watch(job, own, self.surroundings.too_many, self.surroundings.confine)
+        usable = True
+        if entry_point is not None:
             watch.run_calls()
-            reply = {
-                "status": watch.status,
-                "detail": watch.detail,
-                "outcomes": [(outcome.kind, outcome.text) for outcome in watch.outcomes],
-            }
-        reply |= {"cpu_s": watch.cpu_s, "wall_s": time.monotonic() - started}
-        return reply | {"retire": not self.clean()}
+        elif n_test_bytes is None:
+            watch.run_script()
+        else:
+            self.reader = self.reader or _load_reader(self.root)
+            usable = run_trial(watch, self.requests, n_test_bytes, self.reader)
+        leftovers, clean = self.clean()
+        detail, left = watch.detail.encode("ascii", "backslashreplace"), leftovers.encode()
+        retire = not (usable and clean)
+        wall_s = time.monotonic() - started
+        header = REPLY.pack(
+            watch.status, retire, watch.cpu_s, wall_s, len(detail), len(left), watch.n_answers
+        )
+        return b"".join((header, detail, left, watch.answers))
 
-    def job(self, request: dict[str, Any], started: float) -> Job:
-        """Make a request ready to be forked for."""
-        timeout_s = request["timeout_s"]
-        cpu_s = math.ceil(timeout_s) + 1
-        memory, file_size = request["memory_limit_mib"] * _MIB, request["file_size_mib"] * _MIB
-        rlimits = [
-            (resource.RLIMIT_AS, memory),
-            (resource.RLIMIT_CPU, cpu_s),  # per process; stops what outlives its watcher
-            (resource.RLIMIT_FSIZE, file_size),
+    def _rlimits(self) -> tuple[tuple[int, int], ...]:
+        with open("/proc/self/statm") as file:  # the interpreter itself is not the program's
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        wanted = [
+            (resource.RLIMIT_AS, taken + self.limits["memory_limit_mib"] * _MIB),
+            (resource.RLIMIT_FSIZE, self.limits["file_size_mib"] * _MIB),
             (resource.RLIMIT_NOFILE, 256),
             (resource.RLIMIT_CORE, 0),
         ]
-        if self.contained:
-            # Outside a namespace this would count every process of the user. The kernel does not
-            # apply it to root, even to root in a user namespace: `too_many` is there for that.
-            rlimits.append((resource.RLIMIT_NPROC, request["n_processes"] + 2))
-        return Job(
-            source=request["source"],
-            entry_point=request["entry_point"],
-            arguments=self.arguments(tuple(request["inputs"])),
-            token=os.urandom(16).hex(),
-            call_timeout_s=request["call_timeout_s"],
-            deadline=started + timeout_s,
-            output_limit=request["output_limit_bytes"],
-            rlimits=tuple((name, _within_hard_limit(name, value)) for name, value in rlimits),
-        )
+        # No RLIMIT_CPU: with it, the kernel counts a process's time in ticks of milliseconds.
+        wanted += self.surroundings.rlimits()
+        return tuple((name, _within_hard_limit(name, value)) for name, value in wanted)
 
-    def arguments(self, inputs: tuple[str, ...]) -> tuple[bytes | str, ...]:
-        """Parse a batch of inputs once, however many candidates are called on it."""
-        known = self.batches.get(inputs)
-        if known is None:
-            known = tuple(_marshalled(text) for text in inputs)
-            self.batches[inputs] = known
-            if len(self.batches) > 4:
-                self.batches.popitem(last=False)
-        self.batches.move_to_end(inputs)
-        return known
-
-    def clean(self) -> bool:
+    def clean(self) -> tuple[str, bool]:
         """Remove what the program left: processes, then files.
 
         Returns:
-            False where something could not be removed; the parent then replaces this worker,
-            and what is left goes with it.
+            What it was, in words, and False where something could not be removed; the parent
+            then replaces this worker, and what is left goes with it.
         """
-        if self.contained and not _kill_everyone():
-            return False
+        found = []
+        n_processes, gone = self.surroundings.kill_everyone()
+        if n_processes:
+            found.append(_count(n_processes, "process", "processes"))
+        if not gone:
+            return ", ".join(found), False
         try:
-            left = [path for path in self.directory.iterdir() if path not in self.kept]
-            if len(left) > _MAX_LEFTOVERS:
-                return False
-            for path in left:
-                if path.is_dir() and not path.is_symlink():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink()
+            left = [name for name in os.listdir(self.directory) if name not in self.kept]
+            if left:
+                found.append(f"{_count(len(left), 'file', 'files')} in its directory")
+                if len(left) > _MAX_LEFTOVERS:
+                    return ", ".join(found), False
+                self._remove(left)
         except (OSError, RecursionError):  # unreadable, too deep, or changing under our hands
-            return False
-        return True
+            return ", ".join(found), False
+        return ", ".join(found), True
+
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            path = os.path.join(self.directory, name)
+            if os.path.isdir(path) and not os.path.islink(path):
+                from shutil import rmtree  # rarely needed, and large
+
+                rmtree(path)
+            else:
+                os.unlink(path)
+
+
+def _load_reader(root: str) -> Any:
+    """Load what reads canonical text. Only judges need it, so only the first one makes it come."""
+    sys.path.insert(0, root)
+    reader = importlib.import_module("ucoder.execution.canonical.reader")
+    sys.path.remove(root)
+    _forget_ourselves()
+    return reader
+
+
+def _forget_ourselves() -> None:
+    """Take this project's own modules from where programs look for modules."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "ucoder"]:
+        del sys.modules[name]
+
+
+class _SeedRandom:
+    """Gives `random` a fixed seed where a program imports it.
+
+    Importing it in the worker would make each fork slower, and few programs want it.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> Any:
+        if name != "random":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_seed(module: Any) -> None:
+                execute(module)
+                module.seed(self.seed)
+
+            spec.loader.exec_module = execute_and_seed  # type: ignore[method-assign]
+        return spec
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
 
 
 def _within_hard_limit(name: int, value: int) -> int:
@@ -176,40 +233,19 @@ def _within_hard_limit(name: int, value: int) -> int:
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
-def _marshalled(text: str) -> bytes | str:
-    try:
-        value = parse(text)
-        if type(value) is not tuple:
-            return f"an input must be a tuple of arguments, got {type(value).__name__}"
-        return marshal.dumps(value)
-    except (CanonicalError, ValueError) as error:
-        return f"unreadable input: {ascii(str(error))[1:300]}"
-
-
-def _kill_everyone() -> bool:
-    """Kill every process of this PID namespace but the worker; True when none is left."""
-    for attempt in range(200):
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            return True
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-        time.sleep(0.0005 if attempt < 20 else 0.005)
-    return False
-
-
 def _read_exactly(descriptor: int, n_bytes: int) -> bytes | None:
     """Read so many bytes; None where the other side closed the pipe."""
+    data = os.read(descriptor, n_bytes)
+    if len(data) == n_bytes:
+        return data
     parts = []
-    while n_bytes:
-        part = os.read(descriptor, min(n_bytes, _MIB))
-        if not part:
-            return None
-        parts.append(part)
-        n_bytes -= len(part)
-    return b"".join(parts)
+    while data:
+        parts.append(data)
+        n_bytes -= len(data)
+        if not n_bytes:
+            return b"".join(parts)
+        data = os.read(descriptor, min(n_bytes, _MIB))
+    return None
 
 
 def _take_over_pipes() -> tuple[int, int, int]:
@@ -225,26 +261,39 @@ def _take_over_pipes() -> tuple[int, int, int]:
     return moved
 
 
-def main(mode: str) -> None:
+def main(setting: dict[str, Any]) -> None:
     """Warm up, forget this project's own modules, and serve.
 
     Args:
-        mode: `contained` inside a PID namespace of its own, anything else outside.
+        setting: What `payload.worker_command` wrote, see there.
     """
-    worker = Worker(mode == "contained")
-    die_with_parent()
-    protect_memory()
-    for name in PRELOADED.split():
-        with contextlib.suppress(ImportError):  # an interpreter may be built without some
+    sys.path.extend(setting["path"])
+    surroundings = surroundings_of(setting)
+    worker = Worker(setting, surroundings)
+    # Keeps programs, which have this user id, from this process's memory in /proc.
+    ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    loaded = []
+    for name in setting["preload"]:
+        with contextlib.suppress(ImportError):  # absent, or an interpreter built without it
             importlib.import_module(name)
-    for name in [name for name in sys.modules if name.split(".")[0] == "ucoder"]:
-        del sys.modules[name]
+            loaded.append(name)
+    seed = setting["random_seed"]
+    if "numpy" in loaded:
+        sys.modules["numpy"].random.seed(seed)  # imports `random` as well
+    if "random" not in sys.modules:
+        sys.meta_path.insert(0, _SeedRandom(seed))
+    else:  # after the hook by which `random` itself draws a new seed in each fork
+        os.register_at_fork(after_in_child=lambda: sys.modules["random"].seed(seed))
     signal.signal(signal.SIGALRM, on_alarm)
+    _forget_ourselves()
     # Objects that the collector never touches again stay on pages that forks share.
     gc.collect()
     gc.freeze()
+    surroundings.settle()
     try:
-        worker.serve()
-    except Exception:
-        os.write(worker.errors, traceback.format_exc().encode())  # the parent reports it
+        worker.serve(" ".join(["ready", *loaded]).encode())
+    except Exception as error:
+        os.write(
+            worker.errors, f"{type(error).__name__}: {error}".encode()
+        )  # the parent reports it
         raise

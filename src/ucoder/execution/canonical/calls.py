@@ -1,0 +1,138 @@
+"""What a call in a canonical text stands for: `Decimal('1.10')`, `np.int64(3)`, `Point(x=1)`.
+
+Nothing is called by name: each known word has a function here that checks its arguments. Any
+other word with keyword arguments only is a dataclass, and becomes a record.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from math import prod
+from typing import Any, Final
+
+from ucoder.execution.canonical.values import ArrayValue, DataclassValue, Plain, ScalarValue
+from ucoder.execution.canonical.writer import NUMPY_SCALARS
+
+MAX_FRACTION_BITS: Final = 1 << 17
+"""Wider fractions are refused: reducing them takes quadratic time."""
+
+Arguments = tuple[list[Plain], dict[str, Plain]]
+"""The positional and the named arguments of a call."""
+
+_DECIMAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|s?NaN\d*|Infinity)", re.ASCII)
+_DTYPE = re.compile(
+    r"bool|u?int(?:8|16|32|64)|float(?:16|32|64)|complex(?:64|128)|object|[US]\d{1,10}", re.ASCII
+)
+
+
+class BadCall(Exception):
+    """The arguments are none that the word takes; the message says what it takes."""
+
+
+def build(word: str, name: str, arguments: Arguments) -> Plain:
+    """Build the value that a call stands for.
+
+    Args:
+        word: The word before the bracket, as it is written.
+        name: The same without escapes: the name of a dataclass.
+        arguments: What stands in the brackets.
+
+    Raises:
+        BadCall: There is none.
+    """
+    builder = BUILDERS.get(word)
+    try:
+        if builder is not None:
+            return builder(*arguments[0], **arguments[1])
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise BadCall(f"no {word}(...): {str(error)[:100]}") from None
+    if arguments[0] or "." in word:
+        raise BadCall(f"named arguments only for {word}(...)")
+    return DataclassValue(name, tuple(arguments[1].items()))
+
+
+def _collection(kind: Callable[[Any], Plain]) -> Callable[..., Plain]:
+    def collect(items: Plain = (), /) -> Plain:
+        if type(items) not in (list, tuple, set):
+            raise TypeError("expected a list, tuple or set")
+        return kind(items)
+
+    return collect
+
+
+def _complex(real: Plain, imaginary: Plain, /) -> complex:
+    if type(real) is not float or type(imaginary) is not float:
+        raise TypeError("expected complex(float, float)")
+    return complex(real, imaginary)
+
+
+def _decimal(value: Plain, /) -> Decimal:
+    if type(value) is int or (type(value) is str and _DECIMAL.fullmatch(value)):
+        return Decimal(value)
+    raise TypeError("expected the text of a decimal number, or an int")
+
+
+def _fraction(numerator: Plain, denominator: Plain = 1, /) -> Fraction:
+    for part in (numerator, denominator):
+        if type(part) is not int or part.bit_length() > MAX_FRACTION_BITS:
+            raise TypeError(f"expected ints of at most {MAX_FRACTION_BITS} bits")
+    return Fraction(numerator, denominator)
+
+
+def _moment(kind: Callable[..., Plain]) -> Callable[..., Plain]:
+    def build_moment(
+        *numbers: Plain, tzinfo: datetime.timezone | None = None, **named: Plain
+    ) -> Plain:
+        if any(type(number) is not int for number in (*numbers, *named.values())):
+            raise TypeError("expected ints")
+        if tzinfo is not None:
+            named["tzinfo"] = tzinfo
+        return kind(*numbers, **named)
+
+    return build_moment
+
+
+def _timezone(offset: Plain, name: Plain = None, /) -> datetime.timezone:
+    if type(offset) is not datetime.timedelta or (name is not None and type(name) is not str):
+        raise TypeError("expected a timedelta, and a text or nothing")
+    return datetime.timezone(offset) if name is None else datetime.timezone(offset, name)
+
+
+def _array(items: Plain, /, *, dtype: Plain, shape: Plain) -> ArrayValue:
+    if type(items) is not list or type(dtype) is not str or not _DTYPE.fullmatch(dtype):
+        raise TypeError("expected a list and the name of a dtype")
+    if type(shape) is not tuple or not all(type(n) is int and n >= 0 for n in shape):
+        raise TypeError("expected a tuple of lengths as shape")
+    if len(shape) > 64 or prod(shape) != len(items):
+        raise TypeError(f"{len(items)} elements for the shape {str(shape)[:80]}")
+    return ArrayValue(dtype, shape, tuple(items))
+
+
+def _scalar(type_name: str) -> Callable[..., Plain]:
+    def build_scalar(value: Plain, /) -> ScalarValue:
+        if type(value) not in (bool, int, float, complex, str, bytes):
+            raise TypeError("expected a number or text")
+        return ScalarValue(type_name, value)
+
+    return build_scalar
+
+
+BUILDERS: Final[dict[str, Callable[..., Plain]]] = {
+    "set": _collection(set),
+    "frozenset": _collection(frozenset),
+    "complex": _complex,
+    "Decimal": _decimal,
+    "Fraction": _fraction,
+    "array": _array,
+    "datetime.date": _moment(datetime.date),
+    "datetime.time": _moment(datetime.time),
+    "datetime.datetime": _moment(datetime.datetime),
+    "datetime.timedelta": _moment(datetime.timedelta),
+    "datetime.timezone": _timezone,
+    **{f"np.{name}": _scalar(name) for name in NUMPY_SCALARS},
+}
+"""By word, the function that takes a call's arguments, checks them and builds the value."""

@@ -1,0 +1,84 @@
+"""What `parse` builds for values of a program's own classes and for arrays: plain records.
+
+They say what a value was, and can be written again. They are no values to call programs with.
+Records are equal only to themselves, because two values of equal text may stand in one set (an
+object can be hashed by its identity); compare texts, with `same`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ucoder.execution.canonical.writer import RECORDS, Writer
+
+Plain: TypeAlias = Any
+"""Built-in values, dates, decimals, fractions and the records below, nested; no static type says
+"exactly these types"."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataclassValue:
+    """An instance of a dataclass: the class's name and its fields in their order."""
+
+    name: str
+    fields: tuple[tuple[str, Plain], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnumValue:
+    """A member of an enum; `name` is None for flags that no name is given to."""
+
+    type_name: str
+    name: str | None
+    value: Plain
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrayValue:
+    """A numpy array: `items` row by row, whatever the order in memory was.
+
+    `dtype` is numpy's name without the byte order; strings have the letter `U` or `S` and their
+    length, and Python objects are `object`.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    items: tuple[Plain, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScalarValue:
+    """A numpy scalar: the name of its type, such as `float64`, and its value."""
+
+    type_name: str
+    value: Plain
+
+
+Record: TypeAlias = DataclassValue | EnumValue | ArrayValue | ScalarValue
+
+
+def _write_dataclass(writer: Writer, value: DataclassValue, depth: int) -> str:
+    return writer.dataclass_text(value, value.name, value.fields, depth)
+
+
+def _write_enum(writer: Writer, value: EnumValue, depth: int) -> str:
+    return writer.enum_text(value, value.type_name, value.name, value.value, depth)
+
+
+def _write_array(writer: Writer, value: ArrayValue, depth: int) -> str:
+    return writer.array_text(value, value.dtype, value.shape, list(value.items), depth)
+
+
+def _write_scalar(writer: Writer, value: ScalarValue, depth: int) -> str:
+    return writer.call_text(f"np.{value.type_name}", value.value, depth)
+
+
+RECORDS.update(
+    {
+        id(DataclassValue): _write_dataclass,
+        id(EnumValue): _write_enum,
+        id(ArrayValue): _write_array,
+        id(ScalarValue): _write_scalar,
+    }
+)

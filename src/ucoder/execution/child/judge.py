@@ -1,0 +1,266 @@
+"""A test script and the program that it tests, in two processes.
+
+The judge runs the script. Where the script calls a function of the program, a stub sends the
+arguments to the program's process and waits for the answer, which comes as canonical text and is
+read by a parser that only ever builds plain data. So the program never shares memory with
+expected answers, and cannot answer with an object that claims to equal everything.
+
+The program's process is forked first and the script's text is read by the judge alone, straight
+from the parent's pipe: neither the program nor the worker, which the next program is a copy of,
+ever holds it. The judge tells its verdict through a pipe that the program does not have.
+
+Frames to the program are four bytes of length and a marshalled or pickled call; back come records.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import sys
+import types
+from collections.abc import Callable
+from marshal import dumps, loads
+from os import read as read_bytes
+from typing import Any, Final
+
+from ucoder.execution.child import records, runner
+from ucoder.execution.child.records import HEADER, pack
+from ucoder.execution.child.runner import MARSHAL_VERSION, Job, send
+
+_NAMES: Final = b"D"
+"""A record of the program's process: what its module defines, one name a line."""
+
+_MAX_NAMES: Final = 1 << 24
+_BROKEN: Final = "the program broke its result channel"
+
+
+class ProgramError(Exception):
+    """Stands for an exception of a class that the program itself made."""
+
+
+class _Over(BaseException):
+    """The program can be asked no more; `record` says why, and is the end of the test."""
+
+    def __init__(self, kind: bytes, text: str) -> None:
+        super().__init__(text)
+        self.record = pack(kind, text[: records.MAX_DETAIL])
+
+
+def serve(job: Job, calls: int, answers: int) -> None:
+    """Be the program's process: load it, say what it defines, and answer calls to the end.
+
+    Args:
+        job: The program; its entry point and inputs are not used.
+        calls: Where frames come from.
+        answers: Where records go.
+    """
+    runner.confine(job)
+    runner.start_clock(job)
+    module = runner.load(job, "__main__", answers, records.STOPPED_EARLY)
+    if module is None:
+        return
+    namespace = module.__dict__
+    names = [name for name in namespace if type(name) is str and not name.startswith("__")]
+    functions = [n for n in names if callable(namespace[n]) and n.isascii() and n.isidentifier()]
+    send(answers, pack(_NAMES, "\n".join(functions)))
+    while (frame := _read_frame(calls)) is not None:
+        marshalled, blob = frame[:1] == b"m", frame[1:]
+        name, arguments, keywords = loads(blob) if marshalled else runner._unpickled(blob)
+        function = namespace.get(name)
+        flag = runner.MUTABLE if marshalled else runner.PICKLED
+        blob = dumps(arguments, MARSHAL_VERSION) if marshalled else _pickled(arguments)
+        bound = _bound(function, keywords)
+        runner._alarm.deadline, runner._alarm.cpu_deadline = job.deadline, 0.0
+        kind, text, changed = runner.call(bound, blob, flag, job.output_limit)
+        send(answers, pack(kind, text, changed))
+
+
+def _bound(function: Any, keywords: dict[str, Any]) -> Callable[..., Any]:
+    if not keywords:
+        return function  # type: ignore[no-any-return]
+    return lambda *arguments: function(*arguments, **keywords)
+
+
+def judge(
+    job: Job, reader: Any, tests: int, n_bytes: int, calls: int, answers: int, verdict: int
+) -> None:
+    """Be the judge: read the script, run it against stubs, and tell how it ended.
+
+    Args:
+        job: The limits; the program's text in it is not used.
+        reader: The module `canonical.reader`.
+        tests: The parent's pipe, from which exactly `n_bytes` of script are read.
+        n_bytes: The script's length.
+        calls: Where calls for the program go.
+        answers: Where its records come from.
+        verdict: Where the one record about the end goes.
+    """
+    script = _read_exactly(tests, n_bytes)
+    os.close(tests)
+    send(verdict, pack(records.LOADED))  # the parent's pipe is free for the worker again
+    if script is None:
+        return
+    runner.confine(job)
+    program = _Program(job.output_limit, reader, calls, answers)
+    try:
+        module = types.ModuleType("__main__")
+        module.__dict__["__builtins__"] = __builtins__
+        for name in program.names():
+            module.__dict__[name] = program.stub(name)
+        sys.modules["__main__"] = module
+        code = compile(
+            script.decode("utf-8", "surrogatepass"), "<tests>", "exec", dont_inherit=True
+        )
+        exec(code, module.__dict__)
+    except BaseException as error:
+        end = pack(records.STOPPED_EARLY, _failure(error))
+    else:
+        end = pack(records.REACHED_END)
+    # A test that catches everything may have swallowed the reason why it could not be run.
+    send(verdict, program.over or end)
+
+
+class _Program:
+    """The judge's view of the program's process."""
+
+    def __init__(self, limit: int, reader: Any, calls: int, answers: int) -> None:
+        self.limit = limit
+        self.reader = reader
+        self.calls = calls
+        self.answers = answers
+        self.over = b""
+
+    def end(self, kind: bytes, text: str) -> _Over:
+        """Remember that the test cannot go on, and why."""
+        over = _Over(kind, text)
+        self.over = self.over or over.record
+        return over
+
+    def names(self) -> list[str]:
+        """What the program defines, once it has loaded."""
+        kind, text, _ = self.receive(_MAX_NAMES)
+        if kind != _NAMES:
+            raise self.end(kind, text)
+        return [name for name in text.split("\n") if name.isascii() and name.isidentifier()]
+
+    def receive(self, limit: int) -> tuple[bytes, str, str]:
+        header = _read_exactly(self.answers, HEADER.size)
+        if header is None:
+            raise self.end(records.KILLED, "the program's process ended")
+        kind, n_text, n_changed, _, _ = HEADER.unpack(header)
+        if max(n_text, n_changed) > limit:
+            raise self.end(records.KILLED, _BROKEN)
+        texts = _read_exactly(self.answers, n_text + n_changed)
+        if texts is None or not texts.isascii():
+            raise self.end(records.KILLED, _BROKEN)
+        return kind, texts[:n_text].decode(), texts[n_text:].decode()
+
+    def stub(self, name: str) -> Callable[..., Any]:
+        """A function that has the program's process call its own function of this name."""
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            return self.call(name, arguments, keywords)
+
+        call.__name__ = call.__qualname__ = name
+        return call
+
+    def call(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        request = (name, arguments, keywords)
+        try:
+            frame = b"m" + dumps(request, MARSHAL_VERSION)
+        except ValueError:  # more than plain builtins
+            frame = b"p" + self.pickled(request)
+        try:
+            send(self.calls, len(frame).to_bytes(4, "big") + frame)
+        except BrokenPipeError:
+            raise self.end(records.KILLED, "the program's process ended") from None
+        kind, text, changed = self.receive(max(self.limit, records.MAX_DETAIL))
+        if changed:
+            self.apply(arguments, changed)
+        if kind == records.RETURNED:
+            return self.parse(text)
+        raise self.exception(kind, text)
+
+    def apply(self, arguments: tuple[Any, ...], text: str) -> None:
+        """Make the judge's arguments what the program made of its copies, one level deep."""
+        if text == "?":
+            raise self.cannot_cross("the function put a value into its arguments", "or a cycle")
+        after = self.parse(text)
+        for mine, new in zip(arguments, after if type(after) is tuple else (), strict=False):
+            if type(mine) is not type(new):
+                continue
+            if type(mine) is list:
+                mine[:] = new
+            elif type(mine) is dict or type(mine) is set:
+                mine.clear()
+                mine.update(new)
+
+    def parse(self, text: str) -> Any:
+        try:
+            return self.reader.parse(text)
+        except ValueError as error:  # CanonicalError
+            raise self.end(records.KILLED, f"{_BROKEN}: {error}") from None
+
+    def pickled(self, request: tuple[Any, ...]) -> bytes:
+        try:
+            return _pickled(request)
+        except Exception as error:  # pickle raises what it likes
+            raise self.cannot_cross("the tests pass something", f"({error})") from None
+
+    def cannot_cross(self, what: str, detail: str) -> _Over:
+        """No exception for a test to catch: a test must not take it for the program's."""
+        return self.end(records.STOPPED_EARLY, f"{what} {detail}, which is no plain data")
+
+    def exception(self, kind: bytes, text: str) -> BaseException:
+        """What a call raised, as an exception of the same builtin class where it was of one."""
+        if kind == records.OUT_OF_MEMORY:
+            return MemoryError()
+        if kind == records.TIMED_OUT:
+            return self.end(records.OVERTIME, "the time limit was reached")
+        if kind == records.OUTPUT_TOO_LARGE:
+            return self.end(records.STOPPED_EARLY, f"the function returned {text}")
+        if kind == records.NOT_REPRESENTABLE:
+            return self.cannot_cross("the function returned a value of type", text)
+        if kind != records.RAISED:
+            return self.end(records.KILLED, _BROKEN)
+        name, _, message = text.partition(": ")
+        found = vars(builtins).get(name.rstrip(":"))
+        if isinstance(found, type) and issubclass(found, Exception):
+            try:
+                return found(message)
+            except TypeError:  # UnicodeDecodeError wants more
+                pass
+        return ProgramError(text)
+
+
+def _pickled(value: object) -> bytes:
+    import pickle
+
+    return pickle.dumps(value)
+
+
+def _failure(error: BaseException) -> str:
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<tests>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    text = runner.describe(error)
+    return f"{text} (line {line} of the tests)" if line else text
+
+
+def _read_frame(descriptor: int) -> bytes | None:
+    header = _read_exactly(descriptor, 4)
+    return None if header is None else _read_exactly(descriptor, int.from_bytes(header, "big"))
+
+
+def _read_exactly(descriptor: int, n_bytes: int) -> bytes | None:
+    """Read so many bytes; None where the other side closed the pipe before."""
+    parts = []
+    while n_bytes:
+        part = read_bytes(descriptor, min(n_bytes, 1 << 20))
+        if not part:
+            return None
+        parts.append(part)
+        n_bytes -= len(part)
+    return b"".join(parts)

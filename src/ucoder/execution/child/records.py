@@ -1,0 +1,70 @@
+"""The bytes that cross between a program's process, its worker and the parent.
+
+A record answers one call, or says what happened to the program. It is a kind of one byte, the
+lengths of a text and of an arguments' text, the wall-clock and the CPU time in microseconds, and
+the two texts in ASCII. The worker passes the records of calls on as they came, so both readers,
+the worker and the parent, go by this file. Plain constants: an enumeration costs every call time.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Final
+
+HEADER: Final = Struct("!cIIII")
+"""Kind, length of the text, length of the arguments, wall and CPU time in microseconds."""
+
+# What one call came to.
+RETURNED: Final = b"R"
+RAISED: Final = b"E"
+TIMED_OUT: Final = b"T"
+OUT_OF_MEMORY: Final = b"M"
+OUTPUT_TOO_LARGE: Final = b"O"
+NOT_REPRESENTABLE: Final = b"N"
+BAD_INPUT: Final = b"B"
+CALLS: Final = frozenset(
+    {RETURNED, RAISED, TIMED_OUT, OUT_OF_MEMORY, OUTPUT_TOO_LARGE, NOT_REPRESENTABLE, BAD_INPUT}
+)
+
+# What happened to the program. LOADED comes before the first call; the others come alone.
+LOADED: Final = b"L"
+DOES_NOT_COMPILE: Final = b"C"
+FAILED_TO_LOAD: Final = b"F"
+OVERTIME: Final = b"W"
+NO_ENTRY_POINT: Final = b"P"
+KILLED: Final = b"K"
+REACHED_END: Final = b"V"
+STOPPED_EARLY: Final = b"X"
+REFUSALS: Final = frozenset({DOES_NOT_COMPILE, FAILED_TO_LOAD, OVERTIME, NO_ENTRY_POINT})
+
+REPLY: Final = Struct("!c?ddIII")
+"""What stands before a worker's answer: what happened to the program, whether the worker is to be
+replaced, CPU and wall-clock seconds, the lengths of the detail and of the leftovers, and the
+number of records that follow the two texts."""
+
+MAX_DETAIL: Final = 4096
+"""Longest text of a record that is no result, in characters; messages are far shorter."""
+
+LOAD_TIMED_OUT: Final = "timed out while the module was running"
+LOAD_OUT_OF_MEMORY: Final = "MemoryError while the module was running"
+
+_MICRO: Final = 1_000_000
+_LONGEST: Final = 0xFFFF_FFFF
+UNKNOWN: Final = _LONGEST
+"""Stands for a time that nobody measured."""
+
+
+def micros(seconds: float) -> int:
+    """Round a time to microseconds, within what a header holds."""
+    return min(max(int(seconds * _MICRO), 0), _LONGEST - 1)
+
+
+def pack(
+    kind: bytes, text: str = "", arguments: str = "", wall: int = UNKNOWN, cpu: int = UNKNOWN
+) -> bytes:
+    """Build a record; `wall` and `cpu` are microseconds."""
+    first = text.encode("ascii", "backslashreplace")
+    if not arguments:
+        return HEADER.pack(kind, len(first), 0, wall, cpu) + first
+    second = arguments.encode("ascii", "backslashreplace")
+    return HEADER.pack(kind, len(first), len(second), wall, cpu) + first + second

@@ -1,0 +1,83 @@
+"""Inputs made ready for a sandbox: read once in the parent, shipped once to each worker."""
+
+from __future__ import annotations
+
+import itertools
+import marshal
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+from ucoder.execution.canonical import CanonicalError, parse, write
+from ucoder.execution.child.runner import MARSHAL_VERSION, MUTABLE, PICKLED
+
+BATCHES_KEPT: Final = 4
+"""Batches that a worker keeps: all candidates of a problem are called on the same one."""
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The inputs of one call of the executor.
+
+    Attributes:
+        number: Its name between the parent and the workers; 0 for one that is not kept.
+        arguments: One entry an input: the argument tuple as bytes, or why there is none.
+        flags: One byte an input, see `child.runner`.
+    """
+
+    number: int
+    arguments: tuple[bytes | str, ...]
+    flags: bytes
+
+    def part(self, indices: Sequence[int]) -> Batch:
+        """Some of the inputs, as a batch that is not kept."""
+        arguments = tuple(self.arguments[index] for index in indices)
+        return Batch(0, arguments, bytes(self.flags[index] for index in indices))
+
+
+@lru_cache(maxsize=2 * BATCHES_KEPT)
+def batch_of(inputs: tuple[str, ...]) -> Batch:
+    """Read a batch of inputs; one that cannot be read carries its reason in its place."""
+    encoded = [_encoded(text) for text in inputs]
+    return Batch(
+        next(_numbers), tuple(data for data, _ in encoded), bytes(flag for _, flag in encoded)
+    )
+
+
+def _encoded(text: str) -> tuple[bytes | str, int]:
+    try:
+        value = parse(text)
+        if type(value) is not tuple:
+            return f"an input must be a tuple of arguments, got {type(value).__name__}", 0
+        return _bytes_of(value)
+    except (CanonicalError, ValueError) as error:
+        return f"unreadable input: {ascii(str(error))[1:300]}", 0
+
+
+def _bytes_of(arguments: tuple[Any, ...]) -> tuple[bytes | str, int]:
+    # marshal copies faster than anything else, but knows the builtin types only.
+    try:
+        data = marshal.dumps(arguments, MARSHAL_VERSION)
+    except ValueError:
+        if _holds_record(arguments):
+            return f"an input cannot hold {write(arguments)[:200]}: a program's own class", 0
+        return pickle.dumps(arguments), PICKLED
+    return data, 0 if all(map(_is_immutable, arguments)) else MUTABLE
+
+
+def _is_immutable(value: object) -> bool:
+    if type(value) is tuple:
+        return all(map(_is_immutable, value))
+    return type(value) not in (list, dict, set)
+
+
+def _holds_record(value: object) -> bool:
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return any(map(_holds_record, value))
+    if isinstance(value, dict):
+        return any(map(_holds_record, value)) or any(map(_holds_record, value.values()))
+    return type(value).__module__ == "ucoder.execution.canonical.values"
