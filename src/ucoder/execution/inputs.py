@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from ucoder.execution.canonical import CanonicalError, parse, write
+from ucoder.execution.canonical import CanonicalError, parse
 from ucoder.execution.child.runner import MARSHAL_VERSION, MUTABLE, PICKLED
 
 BATCHES_KEPT: Final = 4
@@ -50,7 +50,7 @@ def batch_of(inputs: tuple[str, ...]) -> Batch:
 
 def _encoded(text: str) -> tuple[bytes | str, int]:
     try:
-        value = parse(text)
+        value = parse(text, records=False)  # objects of a program's classes are no inputs
         if type(value) is not tuple:
             return f"an input must be a tuple of arguments, got {type(value).__name__}", 0
         return _bytes_of(value)
@@ -58,13 +58,11 @@ def _encoded(text: str) -> tuple[bytes | str, int]:
         return f"unreadable input: {ascii(str(error))[1:300]}", 0
 
 
-def _bytes_of(arguments: tuple[Any, ...]) -> tuple[bytes | str, int]:
+def _bytes_of(arguments: tuple[Any, ...]) -> tuple[bytes, int]:
     # marshal copies faster than anything else, but knows the builtin types only.
     try:
         data = marshal.dumps(arguments, MARSHAL_VERSION)
-    except ValueError:
-        if _holds_record(arguments):
-            return f"an input cannot hold {write(arguments)[:200]}: a program's own class", 0
+    except ValueError:  # dates, Decimals, Fractions
         return pickle.dumps(arguments), PICKLED
     return data, 0 if all(map(_is_immutable, arguments)) else MUTABLE
 
@@ -73,11 +71,3 @@ def _is_immutable(value: object) -> bool:
     if type(value) is tuple:
         return all(map(_is_immutable, value))
     return type(value) not in (list, dict, set)
-
-
-def _holds_record(value: object) -> bool:
-    if isinstance(value, (tuple, list, set, frozenset)):
-        return any(map(_holds_record, value))
-    if isinstance(value, dict):
-        return any(map(_holds_record, value)) or any(map(_holds_record, value.values()))
-    return type(value).__module__ == "ucoder.execution.canonical.values"

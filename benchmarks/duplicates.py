@@ -1,0 +1,79 @@
+"""Share of executions that are saved where programs that are the same run only once.
+
+Reads samples in the format of CodeT's published ones: gzipped JSON lines with `prompt` and
+`candidate_bodies`. A body is cut where CodeT cuts it and put behind its prompt; samples of one
+task that are equal count as one execution. Three measures of equality, each weaker than the one
+before: the same text, the same tree without docstrings, and the key of
+`ucoder.execution.duplicates`, which renames locals as well. The two by tree come twice: programs
+that do not parse are compared as text first, then count as one, because none of them ever runs.
+
+    python benchmarks/duplicates.py SAMPLES.jsonl.gz
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import json
+import sys
+import time
+import warnings
+from collections.abc import Callable
+
+from ucoder.execution.duplicates import program_key, tree_key
+
+STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+"""Where CodeT cuts a sample, one after the other."""
+
+
+def program(prompt: str, body: str) -> str:
+    """A sample as it is run."""
+    for stop in STOP:
+        body = body.split(stop)[0]
+    return prompt + body
+
+
+def parses(source: str) -> bool:
+    """Whether a program has a tree."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def saved(tasks: list[list[str]], key: Callable[[str], str]) -> tuple[float, float]:
+    """The share of executions saved, and microseconds per program that telling them apart took."""
+    start = time.perf_counter()
+    n_distinct = sum(len({key(text) for text in programs}) for programs in tasks)
+    n = sum(map(len, tasks))
+    return 1 - n_distinct / n, (time.perf_counter() - start) / n * 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    if len(sys.argv) != 2:
+        sys.exit(f"got {len(sys.argv) - 1} arguments; usage: {sys.argv[0]} SAMPLES.jsonl.gz")
+    with gzip.open(sys.argv[1], "rt", encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    tasks = [[program(r["prompt"], body) for body in r["candidate_bodies"]] for r in records]
+    print(f"{sum(map(len, tasks))} samples of {len(tasks)} tasks")
+    measures: dict[str, Callable[[str], str]] = {
+        "text": str,
+        "tree_without_docstrings": tree_key,
+        "locals_renamed": program_key,
+    }
+    for name, key in measures.items():
+        share, us = saved(tasks, key)
+        print(f"{name}={100 * share:.1f}% ({1 / (1 - share):.2f}x, {us:.0f} us a program)")
+    parsed = [["" if not parses(text) else text for text in programs] for programs in tasks]
+    print(f"programs that do not parse: {sum(p.count('') for p in parsed)}; as one a task:")
+    for name, key in list(measures.items())[1:]:
+        share, _ = saved(parsed, key)
+        print(f"{name}={100 * share:.1f}% ({1 / (1 - share):.2f}x)")
+
+
+if __name__ == "__main__":
+    main()
