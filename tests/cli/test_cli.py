@@ -109,3 +109,22 @@ def test_help_teaches() -> None:
     for name in ("run", "resume", "status", "show", "eval", "export", "report", "doctor"):
         assert name in shown
     assert "ucoder run demo" in ucoder("run", "--help").stdout
+
+
+def test_doctor_attacks_the_sandbox_and_says_which_it_took() -> None:
+    done = ucoder("doctor", "--execution", "--provider", "unsafe-process")
+    assert done.returncode == 0, done.stdout
+    assert "not claimed" in done.stdout and "does not hold" not in done.stdout
+    assert "provider: unsafe-process" in done.stdout
+
+
+def test_doctor_gives_its_findings_as_json() -> None:
+    done = ucoder("doctor", "--execution", "--provider", "unsafe-process", "--json")
+    findings = json.loads(done.stdout)
+    held = {finding["property"]: finding["held"] for finding in findings}
+    assert held["time"] is True and held["network"] is None
+    assert {finding["provider"] for finding in findings} == {"unsafe-process"}
+
+
+def test_doctor_refuses_options_that_would_do_nothing() -> None:
+    assert ucoder("doctor", "--full").returncode == 2

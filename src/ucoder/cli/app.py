@@ -163,9 +163,34 @@ def report(run: RunPath) -> None:
 
 
 @app.command()
-def doctor(json: Json = False) -> None:
-    """Check this machine: sandbox, engine, trainer, memory, disk, model cache; each by doing it."""
-    from ucoder.cli.doctor import print_checkup
+def doctor(
+    execution: Annotated[
+        bool, typer.Option("--execution", help="Attack the sandbox, and say what it holds.")
+    ] = False,
+    provider: Annotated[
+        str, typer.Option(help="With --execution: which provider; auto takes the best one here.")
+    ] = "auto",
+    url: Annotated[
+        str | None, typer.Option(help="With --provider sandbox-fusion: the server's URL.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="With --execution: every attack.")] = False,
+    json: Json = False,
+) -> None:
+    """Check this machine: sandbox, engine, trainer, memory, disk, model cache; each by doing it.
 
-    if not asyncio.run(print_checkup(json, out)):
+    Examples:
+        ucoder doctor
+
+        ucoder doctor --execution --provider landlock
+    """
+    from ucoder.cli.doctor import print_checkup
+    from ucoder.cli.doctor_execution import print_conformance
+
+    if execution:
+        is_well = asyncio.run(print_conformance(provider, full, json, out, url))
+    elif full or url or provider != "auto":
+        raise typer.BadParameter("--provider, --url and --full go with --execution")
+    else:
+        is_well = asyncio.run(print_checkup(json, out))
+    if not is_well:
         raise typer.Exit(1)

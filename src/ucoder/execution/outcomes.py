@@ -98,7 +98,8 @@ class CallReport:
         cpu_s: CPU seconds that the program used, NaN where unknown.
         wall_s: Seconds from the program's start to its end, NaN where unknown.
         call_wall_s: Seconds of each call, NaN for a call that did not end by itself.
-        call_cpu_s: CPU seconds of each call, NaN likewise.
+        call_cpu_s: CPU seconds of each call; NaN likewise, and for a call of a fraction of a
+            millisecond, for which looking at the CPU clock would cost as much as the call.
         leftovers: What the program left behind and the executor removed, such as
             "2 files in /tmp, 1 process"; "" where it left nothing.
         retried: Whether a timeout by the wall clock, without the CPU time to show for it, was

@@ -30,6 +30,9 @@ from ucoder.execution.child.runner import MARSHAL_VERSION, Job, send
 _NAMES: Final = b"D"
 """A record of the program's process: what its module defines, one name a line."""
 
+_REFUSALS: Final = (records.DOES_NOT_COMPILE, records.STOPPED_EARLY, records.OVERTIME)
+"""What a program's process may say instead, and what the tests then came to."""
+
 _MAX_NAMES: Final = 1 << 24
 _BROKEN: Final = "the program broke its result channel"
 
@@ -139,9 +142,13 @@ class _Program:
     def names(self) -> list[str]:
         """What the program defines, once it has loaded."""
         kind, text, _ = self.receive(_MAX_NAMES)
-        if kind != _NAMES:
+        if kind in _REFUSALS:
             raise self.end(kind, text)
-        return [name for name in text.split("\n") if name.isascii() and name.isidentifier()]
+        if kind != _NAMES:  # not to be passed on: it may say that the tests came to their end
+            raise self.end(records.KILLED, _BROKEN)
+        # A program that defines `all` or `isinstance` defines it for itself and not for its tests.
+        own = [name for name in text.split("\n") if name not in vars(builtins)]
+        return [name for name in own if name.isascii() and name.isidentifier()]
 
     def receive(self, limit: int) -> tuple[bytes, str, str]:
         header = _read_exactly(self.answers, HEADER.size)

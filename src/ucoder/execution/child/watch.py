@@ -273,26 +273,34 @@ class Watch:
             progressed |= self._take_records()
 
     def _take_records(self) -> bool:
-        at, buffer = 0, self._buffer
-        end = len(buffer)
+        """Take what is complete in the buffer, and leave the rest there."""
+        buffer = self._buffer
+        at, end, size, unpack = 0, len(buffer), HEADER.size, HEADER.unpack_from
         limit = max(self.job.output_limit, records.MAX_DETAIL)
-        while end - at >= HEADER.size:
-            kind, n_text, n_changed, _, cpu = HEADER.unpack_from(buffer, at)
+        n_left = 0 if self.job.entry_point is None else len(self.job.arguments) - self.n_answers
+        first = at  # of the answers since the last record that was none
+        while end - at >= size:
+            kind, n_text, n_changed, _, cpu = unpack(buffer, at)
             if n_text > limit or n_changed > limit:
                 raise ValueError("an oversized record")
-            after = at + HEADER.size + n_text + n_changed
+            after = at + size + n_text + n_changed
             if after > end:
                 break
             # Each case ends by itself, so that a flood of valid records cannot hold the worker.
             if kind in records.CALLS:
-                if self.job.entry_point is None or self.n_answers >= len(self.job.arguments):
+                if not n_left:
                     raise ValueError("a record out of place")
-                self._add(buffer[at:after])
+                n_left -= 1
+                self.n_answers += 1
                 self._n_timeouts = self._n_timeouts + 1 if kind == records.TIMED_OUT else 0
-                self._answered_cpu_us += cpu if cpu != records.UNKNOWN else 0
+                if cpu != records.UNKNOWN:
+                    self._answered_cpu_us += cpu
             else:
-                self._take(kind, buffer[at + HEADER.size : after].decode("ascii"))
+                self.answers += buffer[first:at]
+                first = after
+                self._take(kind, buffer[at + size : after].decode("ascii"))
             at = after
+        self.answers += buffer[first:at]
         del buffer[:at]
         return at > 0
 

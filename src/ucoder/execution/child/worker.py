@@ -24,6 +24,7 @@ import time
 from marshal import loads
 from typing import Any, Final
 
+from ucoder.execution.child import runner
 from ucoder.execution.child.records import REPLY
 from ucoder.execution.child.runner import Job, on_alarm
 from ucoder.execution.child.surroundings import Surroundings
@@ -285,6 +286,9 @@ def main(setting: dict[str, Any]) -> None:
     else:  # after the hook by which `random` itself draws a new seed in each fork
         os.register_at_fork(after_in_child=lambda: sys.modules["random"].seed(seed))
     signal.signal(signal.SIGALRM, on_alarm)
+    # Without a handler, the kernel keeps it from the first process of a namespace; see `confine`.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    runner.warm_up()
     _forget_ourselves()
     # Objects that the collector never touches again stay on pages that forks share.
     gc.collect()

@@ -1,0 +1,208 @@
+"""Targets of our own outside the sandbox: attacks aim at these, and never at anything else.
+
+Each is made in the caller's process just before an attack, watched from there, and removed after.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from ucoder.execution.conformance.records import Target
+
+_SETTLE_S: Final = 1.5
+"""How long a process that has been killed may take to disappear."""
+
+_VICTIM: Final = """
+import signal, sys
+signal.signal(signal.SIGURG, lambda *a: open(sys.argv[1], 'w').close())
+print('ready', flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@contextmanager
+def listener(family: socket.AddressFamily = socket.AF_INET) -> Iterator[Target]:
+    """A TCP listener on loopback, as PORT; a connection to it is noticed."""
+    host = "::1" if family is socket.AF_INET6 else "127.0.0.1"
+    with socket.socket(family, socket.SOCK_STREAM) as server:
+        server.bind((host, 0))
+        server.listen()
+        server.setblocking(False)
+        yield Target({"PORT": server.getsockname()[1]}, lambda: _accepted(server))
+
+
+def listener_v6() -> AbstractContextManager[Target]:
+    """The same on the loopback address of IPv6."""
+    return listener(socket.AF_INET6)
+
+
+@contextmanager
+def resolver() -> Iterator[Target]:
+    """A UDP socket on loopback where a resolver could be, as PORT; a question is noticed."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+
+        def changed() -> str | None:
+            with suppress(BlockingIOError):
+                return f"{len(server.recv(512))} bytes arrived at the resolver"
+            return None
+
+        yield Target({"PORT": server.getsockname()[1]}, changed)
+
+
+@contextmanager
+def unix_listener(abstract: bool) -> Iterator[Target]:
+    """A Unix socket that listens, as ADDRESS: an abstract name, or a path outside."""
+    with ExitStack() as stack:
+        if abstract:
+            address = f"\0ucoder-conformance-{secrets.token_hex(4)}"
+        else:
+            address = stack.enter_context(tempfile.TemporaryDirectory()) + "/socket"
+        server = stack.enter_context(socket.socket(socket.AF_UNIX))
+        server.bind(address)
+        server.listen()
+        server.setblocking(False)
+        yield Target({"ADDRESS": address}, lambda: _accepted(server))
+
+
+def abstract_listener() -> AbstractContextManager[Target]:
+    """A listener under an abstract name."""
+    return unix_listener(True)
+
+
+def path_listener() -> AbstractContextManager[Target]:
+    """A listener at a path outside the sandbox."""
+    return unix_listener(False)
+
+
+@contextmanager
+def secret_file() -> Iterator[Target]:
+    """A folder outside, as FOLDER, and in it a file with a secret, as SECRET.
+
+    Anything made, changed or removed in the folder is noticed, its metadata included.
+    """
+    with tempfile.TemporaryDirectory(prefix="ucoder-conformance-") as name:
+        folder, path = Path(name), Path(name) / "secret"
+        path.write_text("secret")
+        path.chmod(0o644)
+        folder.chmod(0o755)
+        before = _look(folder)
+
+        def changed() -> str | None:
+            after = _look(folder)
+            return None if after == before else f"outside, {before} became {after}"
+
+        yield Target({"SECRET": str(path), "FOLDER": name, "HOME": str(Path.home())}, changed)
+
+
+@contextmanager
+def victim() -> Iterator[Target]:
+    """A process of ours, as VICTIM; a secret in its environment, as KEY; its end is noticed.
+
+    It notes the harmless signal SIGURG as well, so that attacks on everybody need no other.
+    """
+    with tempfile.TemporaryDirectory(prefix="ucoder-conformance-") as name:
+        heard = Path(name) / "heard"
+        environment = {**os.environ, "UCODER_CONFORMANCE": secrets.token_hex(8)}
+        with subprocess.Popen(
+            [sys.executable, "-c", _VICTIM, str(heard)], stdout=subprocess.PIPE, env=environment
+        ) as process:
+            try:
+                assert process.stdout is not None
+                process.stdout.readline()
+                before = _settings(process.pid)
+
+                def changed() -> str | None:
+                    if process.poll() is not None:
+                        return f"a process outside ended with {process.returncode}"
+                    if heard.exists():
+                        return "a process outside got a signal"
+                    after = _settings(process.pid)
+                    return None if after == before else f"outside, {before} became {after}"
+
+                yield Target(
+                    {"VICTIM": process.pid, "KEY": environment["UCODER_CONFORMANCE"]}, changed
+                )
+            finally:
+                process.kill()
+
+
+@contextmanager
+def marked_processes() -> Iterator[Target]:
+    """A name for processes to carry, as MARK; one that still carries it afterwards is noticed."""
+    mark = f"uc-{secrets.token_hex(5)}"
+
+    def changed() -> str | None:
+        deadline = time.monotonic() + _SETTLE_S
+        while found := _named(mark):
+            if time.monotonic() > deadline:
+                return f"{len(found)} processes of the program still run"
+            time.sleep(0.02)
+        return None
+
+    try:
+        yield Target({"MARK": mark}, changed)
+    finally:
+        for pid in _named(mark):
+            with suppress(OSError):
+                os.kill(pid, 9)
+
+
+@contextmanager
+def fresh_key() -> Iterator[Target]:
+    """A number that names no shared memory yet, as NUMBER, and a text that does, as NAME."""
+    number = secrets.randbelow(1 << 30) + 1
+    yield Target({"NUMBER": number, "NAME": f"uc-{number:x}"})
+    with suppress(OSError):
+        Path(f"/dev/shm/uc-{number:x}").unlink()
+
+
+@contextmanager
+def host_name() -> Iterator[Target]:
+    """The name of this machine, as HOST."""
+    yield Target({"HOST": socket.gethostname()})
+
+
+def _accepted(server: socket.socket) -> str | None:
+    with suppress(BlockingIOError):
+        server.accept()[0].close()
+        return "a connection arrived outside"
+    return None
+
+
+def _look(folder: Path) -> list[tuple[str, int, int, int, str]]:
+    return [
+        (path.name, path.lstat().st_mode, path.lstat().st_mtime_ns, path.lstat().st_nlink,
+         path.read_text() if path.is_file() else "")
+        for path in (folder, *sorted(folder.iterdir()))
+    ]  # fmt: skip
+
+
+def _settings(pid: int) -> tuple[str, int, frozenset[int], int]:
+    """What others could change about a process: run state, niceness, cores, scheduler."""
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    is_stopped = "stopped" if state in "Tt" else "runs"
+    nice = os.getpriority(os.PRIO_PROCESS, pid)
+    return is_stopped, nice, frozenset(os.sched_getaffinity(pid)), os.sched_getscheduler(pid)
+
+
+def _named(mark: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if (entry / "comm").read_text().strip() == mark:
+                    found.append(int(entry.name))
+    return found
