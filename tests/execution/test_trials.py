@@ -63,6 +63,24 @@ def test_wrong_programs_fail_and_the_reason_is_said(
     assert reason in report.detail
 
 
+def test_functions_named_like_builtins_are_offered_only_where_they_are_tested(
+    sandbox: Sandbox,
+) -> None:
+    program = "def all(x): return True\ndef sum(a, b): return [a, b]\n"
+    assert passed(sandbox.check(program, "assert not all([0]) and sum([1, 2]) == 3"))
+    tests = "assert not all([0]) and sum(1, 2) == [1, 2]"
+    run = sandbox.runner.run
+    assert passed(run(sandbox.executor.check(program, tests, entry_point="sum")))
+
+
+def test_tests_may_lean_on_the_programs_imports(sandbox: Sandbox) -> None:
+    program = "import math as m, os.path as p\nclass o: isclose = lambda *a: True\n"
+    tests = "assert m.sqrt(4) == 2 and p.join('a', 'b') == 'a/b'"
+    assert passed(sandbox.check(program, tests))
+    # What a program calls a module is none.
+    assert not passed(sandbox.check(program, "assert o.isclose(1, 2)"))
+
+
 @pytest.mark.parametrize(
     "tests",
     ["try: f()\nexcept: pass", "try: f()\nexcept BaseException: pass\nassert True"],

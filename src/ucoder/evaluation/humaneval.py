@@ -112,7 +112,9 @@ async def evaluate_task(
     if isinstance(program, Refusal):
         passed, detail = False, f"{program.reason}: {program.detail}"
     else:
-        report = await executor.check(program, f"{task.test}\ncheck({task.entry_point})\n")
+        report = await executor.check(
+            program, f"{task.test}\ncheck({task.entry_point})\n", entry_point=task.entry_point
+        )
         passed = (
             None if report.verdict is Verdict.SANDBOX_FAILED else (report.verdict is Verdict.PASSED)
         )

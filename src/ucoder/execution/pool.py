@@ -59,6 +59,13 @@ _NO_BATCH: Final = Batch(0, (), b"")
 _Report = TypeVar("_Report", CallReport, CheckReport)
 
 
+class _Trial(NamedTuple):
+    """A test script, if there is one, and the function that it tests, if that is known."""
+
+    tests: str | None
+    entry_point: str | None
+
+
 class _Request(NamedTuple):
     """One program for a worker; see `Worker.answer` for the frame's parts."""
 
@@ -67,7 +74,7 @@ class _Request(NamedTuple):
     batch: Batch
     timeout_s: float
     patience: float
-    tests: str | None = None
+    trial: _Trial = _Trial(None, None)
 
     def frames(self, worker: WorkerProcess) -> bytes:
         """What this worker is sent: a batch that it holds already is not sent again."""
@@ -80,11 +87,12 @@ class _Request(NamedTuple):
                 held.append(batch.number)
                 if len(held) > BATCHES_KEPT:
                     forget = (held.pop(0),)
-        tests = None if self.tests is None else self.tests.encode("utf-8", "surrogatepass")
+        script, tested = self.trial
+        tests = None if script is None else script.encode("utf-8", "surrogatepass")
         n_tests = None if tests is None else len(tests)
         frame = marshal.dumps(
             (self.source, self.entry_point, self.timeout_s, self.patience, forget, batch.number,
-             content, n_tests)
+             content, n_tests, tested)
         )  # fmt: skip
         # The tests are no part of the frame: the worker leaves them in the pipe for the judge.
         return len(frame).to_bytes(4, "big") + frame + (tests or b"")
@@ -195,13 +203,19 @@ class PooledExecutor(ABC):
         return _merged(report, again, waited)
 
     async def check(
-        self, source: str, tests: str | None = None, timeout_s: float | None = None
+        self,
+        source: str,
+        tests: str | None = None,
+        timeout_s: float | None = None,
+        *,
+        entry_point: str | None = None,
     ) -> CheckReport:
         """Run a program against a test script; see `Executor.check`."""
         timeout_s = self.limits.program_timeout_s if timeout_s is None else timeout_s
-        report = await self._check(source, tests, timeout_s, 1.0)
+        trial = _Trial(tests, entry_point)
+        report = await self._check(source, trial, timeout_s, 1.0)
         if report.verdict is Verdict.TIMED_OUT and report.cpu_s < _CPU_SHARE * timeout_s:
-            again = await self._check(source, tests, timeout_s, RETRY_FACTOR)
+            again = await self._check(source, trial, timeout_s, RETRY_FACTOR)
             return replace(again, retried=True)
         return report
 
@@ -220,9 +234,9 @@ class PooledExecutor(ABC):
             return CallReport(status, (outcome,) * n_inputs, detail=str(lost))
 
     async def _check(
-        self, source: str, tests: str | None, timeout_s: float, patience: float
+        self, source: str, trial: _Trial, timeout_s: float, patience: float
     ) -> CheckReport:
-        request = _Request(source, None, _NO_BATCH, timeout_s, patience, tests)
+        request = _Request(source, None, _NO_BATCH, timeout_s, patience, trial)
         try:
             return await self._submit(request, longest_reply(1, 0), check_report)
         except WorkerLost as lost:

@@ -67,12 +67,18 @@ class Executor(Protocol):
         ...
 
     async def check(
-        self, source: str, tests: str | None = None, timeout_s: float | None = None
+        self,
+        source: str,
+        tests: str | None = None,
+        timeout_s: float | None = None,
+        *,
+        entry_point: str | None = None,
     ) -> CheckReport:
         """Run a program against a test script, and say how that ended.
 
         With `tests`, the program and its tests live in two processes. The test script finds the
-        program's functions under their names; a call of one crosses to the program's process as
+        program's functions under their names, and the modules of the standard library that it
+        imported; a call of one crosses to the program's process as
         canonical text and its result comes back in the same way. So the program never shares
         memory with expected answers, cannot answer with objects that claim to be equal to
         everything, and has no say in the verdict. What cannot cross (generators, functions,
@@ -86,6 +92,8 @@ class Executor(Protocol):
             source: The program's text, run as module `__main__` without `tests`.
             tests: The test script; a verdict is PASSED where it runs to its last statement.
             timeout_s: Seconds for all of it; the limits' program timeout where None.
+            entry_point: The function under test. It matters where that is named like a builtin:
+                any other function of such a name is not offered to the tests.
 
         Raises:
             SandboxClosed: The executor was not entered, or was left.

@@ -131,10 +131,15 @@ class AutomaticExecutor:
         return await self._executor.call(source, entry_point, inputs)
 
     async def check(
-        self, source: str, tests: str | None = None, timeout_s: float | None = None
+        self,
+        source: str,
+        tests: str | None = None,
+        timeout_s: float | None = None,
+        *,
+        entry_point: str | None = None,
     ) -> CheckReport:
         """Run a program against a test script; see `Executor.check`."""
-        return await self._executor.check(source, tests, timeout_s)
+        return await self._executor.check(source, tests, timeout_s, entry_point=entry_point)
 
     @property
     def _executor(self) -> PooledExecutor:

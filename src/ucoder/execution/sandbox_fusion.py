@@ -165,7 +165,12 @@ class SandboxFusionExecutor:
             return CallReport(ProgramStatus.SANDBOX_FAILED, (outcome,) * len(inputs), detail)
 
     async def check(
-        self, source: str, tests: str | None = None, timeout_s: float | None = None
+        self,
+        source: str,
+        tests: str | None = None,
+        timeout_s: float | None = None,
+        *,
+        entry_point: str | None = None,
     ) -> CheckReport:
         """Run a program against a test script; see `Executor.check`.
 

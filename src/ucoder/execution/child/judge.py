@@ -15,6 +15,7 @@ Frames to the program are four bytes of length and a marshalled or pickled call;
 from __future__ import annotations
 
 import builtins
+import importlib
 import os
 import sys
 import types
@@ -64,8 +65,10 @@ def serve(job: Job, calls: int, answers: int) -> None:
         return
     namespace = module.__dict__
     names = [name for name in namespace if type(name) is str and not name.startswith("__")]
-    functions = [n for n in names if callable(namespace[n]) and n.isascii() and n.isidentifier()]
-    send(answers, pack(_NAMES, "\n".join(functions)))
+    offered = [name for name in names if callable(namespace[name])]
+    modules = [(name, namespace[name]) for name in names if type(namespace[name]) is type(sys)]
+    offered += [f"{name}={module.__name__}" for name, module in modules]
+    send(answers, pack(_NAMES, "\n".join(offered)))
     while (frame := _read_frame(calls)) is not None:
         marshalled, blob = frame[:1] == b"m", frame[1:]
         name, arguments, keywords = loads(blob) if marshalled else runner._unpickled(blob)
@@ -85,12 +88,20 @@ def _bound(function: Any, keywords: dict[str, Any]) -> Callable[..., Any]:
 
 
 def judge(
-    job: Job, reader: Any, tests: int, n_bytes: int, calls: int, answers: int, verdict: int
+    job: Job,
+    entry_point: str | None,
+    reader: Any,
+    tests: int,
+    n_bytes: int,
+    calls: int,
+    answers: int,
+    verdict: int,
 ) -> None:
     """Be the judge: read the script, run it against stubs, and tell how it ended.
 
     Args:
         job: The limits; the program's text in it is not used.
+        entry_point: The function under test, where the caller named it.
         reader: The module `canonical.reader`.
         tests: The parent's pipe, from which exactly `n_bytes` of script are read.
         n_bytes: The script's length.
@@ -108,8 +119,9 @@ def judge(
     try:
         module = types.ModuleType("__main__")
         module.__dict__["__builtins__"] = __builtins__
-        for name in program.names():
-            module.__dict__[name] = program.stub(name)
+        for name, imported in program.names(entry_point):
+            bound = importlib.import_module(imported) if imported else program.stub(name)
+            module.__dict__[name] = bound
         sys.modules["__main__"] = module
         code = compile(
             script.decode("utf-8", "surrogatepass"), "<tests>", "exec", dont_inherit=True
@@ -139,16 +151,34 @@ class _Program:
         self.over = self.over or over.record
         return over
 
-    def names(self) -> list[str]:
-        """What the program defines, once it has loaded."""
+    def names(self, entry_point: str | None) -> list[tuple[str, str]]:
+        """What the program defines, once it has loaded: functions, and modules it imported.
+
+        A test script may lean on the program's imports. It gets modules of the standard library
+        under the same names, and gets them from its own interpreter.
+
+        Args:
+            entry_point: The function under test. Any other that is named like a builtin is left
+                out: a program that defines `all` defines it for itself and not for its tests.
+
+        Returns:
+            Names, each with the module to import, or "" for a function of the program.
+        """
         kind, text, _ = self.receive(_MAX_NAMES)
         if kind in _REFUSALS:
             raise self.end(kind, text)
         if kind != _NAMES:  # not to be passed on: it may say that the tests came to their end
             raise self.end(records.KILLED, _BROKEN)
-        # A program that defines `all` or `isinstance` defines it for itself and not for its tests.
-        own = [name for name in text.split("\n") if name not in vars(builtins)]
-        return [name for name in own if name.isascii() and name.isidentifier()]
+        found = []
+        for line in text.split("\n"):
+            name, _, imported = line.partition("=")
+            if not (name.isascii() and name.isidentifier()):
+                continue
+            if name in vars(builtins) and name != entry_point:
+                continue
+            if not imported or imported.partition(".")[0] in sys.stdlib_module_names:
+                found.append((name, imported))
+        return found
 
     def receive(self, limit: int) -> tuple[bytes, str, str]:
         header = _read_exactly(self.answers, HEADER.size)

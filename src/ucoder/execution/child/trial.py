@@ -9,7 +9,9 @@ from ucoder.execution.child import judge
 from ucoder.execution.child.watch import Watch
 
 
-def run_trial(watch: Watch, requests: int, n_bytes: int, reader: Any) -> bool:
+def run_trial(
+    watch: Watch, requests: int, n_bytes: int, reader: Any, entry_point: str | None = None
+) -> bool:
     """Run a program against a test script that waits in the parent's pipe.
 
     Args:
@@ -17,6 +19,7 @@ def run_trial(watch: Watch, requests: int, n_bytes: int, reader: Any) -> bool:
         requests: The parent's pipe. The worker never reads the script, see `judge`.
         n_bytes: The script's length.
         reader: The module that reads canonical text.
+        entry_point: The function under test, where the caller named it.
 
     Returns:
         Whether the script was taken out of the pipe; where not, the worker is of no more use.
@@ -31,7 +34,14 @@ def run_trial(watch: Watch, requests: int, n_bytes: int, reader: Any) -> bool:
     verdict_read, verdict_write = os.pipe()
     judging = watch.fork(
         lambda: judge.judge(
-            watch.job, reader, requests, n_bytes, call_write, answer_read, verdict_write
+            watch.job,
+            entry_point,
+            reader,
+            requests,
+            n_bytes,
+            call_write,
+            answer_read,
+            verdict_write,
         ),
         (verdict_read,),
         keep=requests,

@@ -88,6 +88,7 @@ class Worker:
         number: int,
         batch: tuple[tuple[bytes | str, ...], bytes] | None,
         n_test_bytes: int | None,
+        tested: str | None,
     ) -> bytes:
         """Run one program and clean up behind it.
 
@@ -100,6 +101,7 @@ class Worker:
             number: The batch's number; 0 for one that is not to be kept.
             batch: The inputs and their flags, None where the worker has them.
             n_test_bytes: The length of a test script that follows in the pipe, if one does.
+            tested: The function that it tests, where the caller named it.
         """
         started = time.monotonic()
         for old in forget:
@@ -128,7 +130,7 @@ class Worker:
             watch.run_script()
         else:
             self.reader = self.reader or _load_reader(self.root)
-            usable = run_trial(watch, self.requests, n_test_bytes, self.reader)
+            usable = run_trial(watch, self.requests, n_test_bytes, self.reader, tested)
         leftovers, clean = self.clean()
         detail, left = watch.detail.encode("ascii", "backslashreplace"), leftovers.encode()
         retire = not (usable and clean)
