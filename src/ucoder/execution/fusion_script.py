@@ -96,7 +96,7 @@ def taken_apart(data: bytes, n_inputs: int, output_limit: int) -> tuple[bytes, i
                 raise MalformedReply("the end is damaged")
             detail, leftovers = texts[0][1:].decode(), texts[1].decode()
             end = Reply(
-                texts[0][:1], False, cpu / 1e6, wall / 1e6, detail, leftovers, n_answers, b""
+                texts[0][:1], False, cpu, wall, detail, leftovers, n_answers, b""
             )
             return data[:at], n_answers, end
         if kind not in records.CALLS or n_answers == n_inputs:

@@ -29,6 +29,8 @@ refuses it beyond a settable number of digits.
 """
 
 from ucoder.execution.canonical.comparison import key, same
+from ucoder.execution.canonical.errors import CanonicalError, NotRepresentable, TooLarge
+from ucoder.execution.canonical.objects import type_name
 from ucoder.execution.canonical.reader import parse
 from ucoder.execution.canonical.values import (
     ArrayValue,
@@ -41,10 +43,6 @@ from ucoder.execution.canonical.values import (
 from ucoder.execution.canonical.writer import (
     MAX_CHARS,
     MAX_DEPTH,
-    CanonicalError,
-    NotRepresentable,
-    TooLarge,
-    type_name,
     write,
 )
 

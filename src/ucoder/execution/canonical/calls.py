@@ -15,7 +15,7 @@ from math import prod
 from typing import Any, Final
 
 from ucoder.execution.canonical.values import ArrayValue, DataclassValue, Plain, ScalarValue
-from ucoder.execution.canonical.writer import NUMPY_SCALARS
+from ucoder.execution.canonical.objects import NUMPY_SCALARS
 
 MAX_FRACTION_BITS: Final = 1 << 17
 """Wider fractions are refused: reducing them takes quadratic time."""

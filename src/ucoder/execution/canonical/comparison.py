@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from ucoder.execution.canonical.errors import CanonicalError
 from ucoder.execution.canonical.reader import parse
 from ucoder.execution.canonical.values import (
     ArrayValue,
@@ -14,7 +15,7 @@ from ucoder.execution.canonical.values import (
     Plain,
     ScalarValue,
 )
-from ucoder.execution.canonical.writer import MAX_DEPTH, CanonicalError, write
+from ucoder.execution.canonical.writer import MAX_DEPTH, write
 
 _CACHED_CHARS: Final = 2_000
 _MAX_BRACKETS: Final = 3 * MAX_DEPTH  # `frozenset({...})` opens two for one container

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ucoder.execution.canonical.writer import CanonicalError
+from ucoder.execution.canonical.errors import CanonicalError
 
 NUMBER = re.compile(
     r"(?P<based>0[xX](?:_?[0-9a-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+)"

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from ucoder.execution.canonical.calls import BUILDERS, Arguments, BadCall, build
+from ucoder.execution.canonical.errors import CanonicalError
 from ucoder.execution.canonical.literals import NUMBER, STRING, string_value, unsigned_value
+from ucoder.execution.canonical.objects import RESERVED, type_name
 from ucoder.execution.canonical.values import (
     ArrayValue,
     DataclassValue,
@@ -20,13 +22,7 @@ from ucoder.execution.canonical.values import (
     Plain,
     ScalarValue,
 )
-from ucoder.execution.canonical.writer import (
-    MAX_CHARS,
-    MAX_DEPTH,
-    RESERVED,
-    CanonicalError,
-    type_name,
-)
+from ucoder.execution.canonical.writer import MAX_CHARS, MAX_DEPTH
 
 _BLANKS = re.compile(r"[ \t\r\n\f]*")
 _WORD = re.compile(r"(?:[A-Za-z_]|\\U[0-9a-f]{8})(?:[A-Za-z0-9_.]|\\U[0-9a-f]{8})*")

@@ -10,6 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ucoder.execution.canonical.objects import (
+    array_text,
+    dataclass_text,
+    enum_text,
+    scalar_text,
+)
 from ucoder.execution.canonical.writer import RECORDS, Writer
 
 Plain: TypeAlias = Any
@@ -59,19 +65,19 @@ Record: TypeAlias = DataclassValue | EnumValue | ArrayValue | ScalarValue
 
 
 def _write_dataclass(writer: Writer, value: DataclassValue, depth: int) -> str:
-    return writer.dataclass_text(value, value.name, value.fields, depth)
+    return dataclass_text(writer, value, value.name, value.fields, depth)
 
 
 def _write_enum(writer: Writer, value: EnumValue, depth: int) -> str:
-    return writer.enum_text(value, value.type_name, value.name, value.value, depth)
+    return enum_text(writer, value, value.type_name, value.name, value.value, depth)
 
 
 def _write_array(writer: Writer, value: ArrayValue, depth: int) -> str:
-    return writer.array_text(value, value.dtype, value.shape, list(value.items), depth)
+    return array_text(writer, value, value.dtype, value.shape, list(value.items), depth)
 
 
 def _write_scalar(writer: Writer, value: ScalarValue, depth: int) -> str:
-    return writer.call_text(f"np.{value.type_name}", value.value, depth)
+    return scalar_text(writer, value.type_name, value.value, depth)
 
 
 RECORDS.update(

@@ -1,8 +1,8 @@
 """The bytes that cross between a program's process, its worker and the parent.
 
 A record answers one call, or says what happened to the program. It is a kind of one byte, the
-lengths of a text and of an arguments' text, the wall-clock and the CPU time in microseconds, and
-the two texts in ASCII. The worker passes the records of calls on as they came, so both readers,
+lengths of a text and of an arguments' text, the wall-clock and the CPU time in seconds, and the two
+texts in ASCII. The worker passes the records of calls on as they came, so both readers,
 the worker and the parent, go by this file. Plain constants: an enumeration costs every call time.
 """
 
@@ -11,8 +11,12 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-HEADER: Final = Struct("!cIIII")
-"""Kind, length of the text, length of the arguments, wall and CPU time in microseconds."""
+HEADER: Final = Struct("!cIIff")
+"""Kind, length of the text, length of the arguments, wall and CPU time in seconds; NaN for a time
+that nobody measured."""
+
+pack_header: Final = HEADER.pack
+NAN: Final = float("nan")
 
 # What one call came to.
 RETURNED: Final = b"R"
@@ -48,23 +52,11 @@ MAX_DETAIL: Final = 4096
 LOAD_TIMED_OUT: Final = "timed out while the module was running"
 LOAD_OUT_OF_MEMORY: Final = "MemoryError while the module was running"
 
-_MICRO: Final = 1_000_000
-_LONGEST: Final = 0xFFFF_FFFF
-UNKNOWN: Final = _LONGEST
-"""Stands for a time that nobody measured."""
-
-
-def micros(seconds: float) -> int:
-    """Round a time to microseconds, within what a header holds."""
-    return min(max(int(seconds * _MICRO), 0), _LONGEST - 1)
-
 
 def pack(
-    kind: bytes, text: str = "", arguments: str = "", wall: int = UNKNOWN, cpu: int = UNKNOWN
+    kind: bytes, text: str = "", arguments: str = "", wall_s: float = NAN, cpu_s: float = NAN
 ) -> bytes:
-    """Build a record; `wall` and `cpu` are microseconds."""
+    """Build a record."""
     first = text.encode("ascii", "backslashreplace")
-    if not arguments:
-        return HEADER.pack(kind, len(first), 0, wall, cpu) + first
     second = arguments.encode("ascii", "backslashreplace")
-    return HEADER.pack(kind, len(first), len(second), wall, cpu) + first + second
+    return pack_header(kind, len(first), len(second), wall_s, cpu_s) + first + second

@@ -124,9 +124,9 @@ def run() -> None:
     except Exception as error:  # the server passes this on as the reason
         os.write(errors, f"{type(error).__name__}: {error}".encode(errors="backslashreplace"))
         sys.exit(1)
-    wall = records.micros(time.monotonic() - started)
+    wall = time.monotonic() - started
     text = watch.status.decode() + watch.detail
-    record = records.pack(END, text, _leftovers(), wall, records.micros(watch.cpu_s))
+    record = records.pack(END, text, _leftovers(), wall, watch.cpu_s)
     _write(answers, record)
 
 

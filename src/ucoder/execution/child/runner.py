@@ -26,7 +26,7 @@ from typing import Any, Final, NamedTuple
 
 from ucoder.execution.canonical.writer import NotRepresentable, TooLarge, type_name, write
 from ucoder.execution.child import records
-from ucoder.execution.child.records import HEADER, pack
+from ucoder.execution.child.records import NAN, RAISED, RETURNED, TIMED_OUT, pack, pack_header
 
 MARSHAL_VERSION: Final = 2
 """The last version that writes a value alike however often parts of it are referred to."""
@@ -89,10 +89,12 @@ class _Alarm:
     the first exception meets the next.
     """
 
-    armed = False
-    fired = False
-    deadline = 0.0
-    cpu_deadline = 0.0
+    def __init__(self) -> None:
+        # Here and not in the class: Python finds an instance's own attributes faster.
+        self.armed = False
+        self.fired = False
+        self.deadline = 0.0
+        self.cpu_deadline = 0.0
 
 
 _alarm = _Alarm()
@@ -224,33 +226,35 @@ def call_all(job: Job, function: Callable[..., Any], first: int, pipe: int) -> N
     clock takes a system call, so it is read when `_SHORT_S` have passed since the last reading;
     shorter calls are reported without CPU time.
     """
+    alarm, output_limit, deadline = _alarm, job.output_limit, job.deadline
+    cpu_limit_s, wall_limit_s = job.call_timeout_s, job.call_timeout_s * job.patience
     n_timeouts = 0
     ended = monotonic()
     read_at, cpu_read = ended, process_time()
     for arguments, flag in zip(job.arguments[first:], job.flags[first:], strict=True):
         started = ended
-        if started >= job.deadline or n_timeouts == MAX_TIMEOUTS_IN_A_ROW:
+        if started >= deadline or n_timeouts == MAX_TIMEOUTS_IN_A_ROW:
             return
         if isinstance(arguments, str):
             send(pipe, pack(records.BAD_INPUT, arguments))
             continue
-        _alarm.deadline = started + job.call_timeout_s * job.patience
-        if _alarm.deadline > job.deadline:
-            _alarm.deadline = job.deadline
-        _alarm.cpu_deadline = cpu_read + job.call_timeout_s
-        kind, text, changed = call(function, arguments, flag, job.output_limit)
-        n_timeouts = n_timeouts + 1 if kind == records.TIMED_OUT else 0
-        ended, cpu = monotonic(), records.UNKNOWN
+        limit = started + wall_limit_s
+        alarm.deadline = limit if limit < deadline else deadline
+        alarm.cpu_deadline = cpu_read + cpu_limit_s
+        kind, text, changed = call(function, arguments, flag, output_limit)
+        n_timeouts = n_timeouts + 1 if kind == TIMED_OUT else 0
+        ended = monotonic()
         if ended - read_at > _SHORT_S:
             cpu_before, cpu_read = cpu_read, process_time()
             # The calls since the last reading took less than a moment together.
-            cpu = int(max(cpu_read - cpu_before - (started - read_at), 0.0) * 1e6)
+            cpu = max(cpu_read - cpu_before - (started - read_at), 0.0)
             read_at = ended
-        wall = int((ended - started) * 1e6)
+        else:
+            cpu = NAN
         if changed:
-            record = pack(kind, text, changed, wall, cpu)
+            record = pack(kind, text, changed, ended - started, cpu)
         else:  # `pack`, without its calls
-            record = HEADER.pack(kind, len(text), 0, wall, cpu) + text.encode()
+            record = pack_header(kind, len(text), 0, ended - started, cpu) + text.encode()
         sent = write_bytes(pipe, record)
         if sent != len(record):  # the pipe was full, and a tick of the timer came
             send(pipe, record[sent:])
@@ -268,13 +272,15 @@ def call(
         The record's kind, its text, which is ASCII, and the text of the arguments where the call
         changed them.
     """
-    kind, text, changed = records.RAISED, "", ""
-    _alarm.fired, _alarm.armed = False, True
+    kind, text, changed = RAISED, "", ""
+    alarm = _alarm
+    alarm.fired = False
+    alarm.armed = True
     try:
         try:
             arguments = loads(blob) if flag != PICKLED else _unpickled(blob)
             value = function(*arguments)
-            kind, text = records.RETURNED, write(value, output_limit)
+            kind, text = RETURNED, write(value, output_limit)
             if flag:
                 try:
                     same = flag == MUTABLE and dumps(arguments, MARSHAL_VERSION) == blob
@@ -296,8 +302,10 @@ def call(
         text = type_name(error)
     # No call may stand between the handlers above and this line: the interpreter looks for
     # signals at calls, and a late alarm would escape from here.
-    _alarm.armed = False
-    return (records.TIMED_OUT, "", "") if _alarm.fired else (kind, text, changed)
+    alarm.armed = False
+    if alarm.fired:
+        return TIMED_OUT, "", ""
+    return kind, text, changed
 
 
 def _unpickled(blob: bytes) -> tuple[Any, ...]:

@@ -77,7 +77,7 @@ class Watch:
         self._buffer = bytearray()
         self._loaded = False
         self._n_timeouts = 0
-        self._answered_cpu_us = 0
+        self._answered_cpu_s = 0.0
         self._last: tuple[bytes, str] | None = None
 
     def run_calls(self) -> None:
@@ -93,7 +93,7 @@ class Watch:
         rest = pack(records.TIMED_OUT)
         for _ in range(MAX_FORKS):
             cpu_before = self.cpu_s
-            self._answered_cpu_us = 0
+            self._answered_cpu_s = 0.0
             end, how = self._follow(lambda pipe: runner.run(self.job, self.n_answers, pipe))
             if self.status != records.LOADED:
                 rest = _refused(self.status, self.detail)
@@ -106,9 +106,9 @@ class Watch:
                 rest = pack(records.RAISED, f"killed: {self.detail}")
                 break
             if end == _CALL_CUT:
-                wall = records.micros(self.job.call_timeout_s * self.job.patience + GRACE_S)
-                cpu = records.micros(self.cpu_s - cpu_before) - self._answered_cpu_us
-                self._add(pack(records.TIMED_OUT, wall=wall, cpu=max(cpu, 0)))
+                wall_s = self.job.call_timeout_s * self.job.patience + GRACE_S
+                cpu_s = max(self.cpu_s - cpu_before - self._answered_cpu_s, 0.0)
+                self._add(pack(records.TIMED_OUT, wall_s=wall_s, cpu_s=cpu_s))
                 rest = pack(records.TIMED_OUT)
                 self._n_timeouts += 1
             else:
@@ -280,7 +280,7 @@ class Watch:
         n_left = 0 if self.job.entry_point is None else len(self.job.arguments) - self.n_answers
         first = at  # of the answers since the last record that was none
         while end - at >= size:
-            kind, n_text, n_changed, _, cpu = unpack(buffer, at)
+            kind, n_text, n_changed, _, cpu_s = unpack(buffer, at)
             if n_text > limit or n_changed > limit:
                 raise ValueError("an oversized record")
             after = at + size + n_text + n_changed
@@ -293,8 +293,8 @@ class Watch:
                 n_left -= 1
                 self.n_answers += 1
                 self._n_timeouts = self._n_timeouts + 1 if kind == records.TIMED_OUT else 0
-                if cpu != records.UNKNOWN:
-                    self._answered_cpu_us += cpu
+                if cpu_s > 0:  # NaN is not
+                    self._answered_cpu_s += cpu_s
             else:
                 self.answers += buffer[first:at]
                 first = after
