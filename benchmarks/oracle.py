@@ -21,24 +21,25 @@ NOT_NONE = {"check_str", "text_match_three", "text_starta_endb"}
 FLOAT_ATOL = 1e-6
 
 
-def is_right(task: dict[str, Any], arguments: Any, out: Any, expected: Any) -> bool:
+def is_right(task: dict[str, Any], arguments: Any, out: Any, expected: Any, atol: float) -> bool:
     """Whether an output counts as the expected one.
 
     Args:
         task: EvalPlus's record of the task.
         arguments: The argument tuple.
         out: What the program returned.
-        expected: What the canonical solution returned.
+        expected: What the canonical solution returned; for tasks of `NOT_NONE`, whether that
+            was more than None.
+        atol: The tolerance, see `tolerance`.
     """
-    name, atol = task["entry_point"], task["atol"]
+    name = task["entry_point"]
     try:
         if task["dataset"] == "humaneval" and name == "find_zero":  # HumanEval/32: any root will do
             return bool(abs(_polynomial(*arguments, out)) <= atol)
         exact = bool(out == expected)
         if task["dataset"] == "mbpp":
             exact = _special(name, arguments, out, expected, atol, exact)
-        if atol == 0 and _is_floats(expected):
-            atol = FLOAT_ATOL
+        atol = tolerance(atol, expected)
         if exact or atol == 0:
             return exact
         if type(out) is not type(expected):
@@ -50,6 +51,11 @@ def is_right(task: dict[str, Any], arguments: Any, out: Any, expected: Any) -> b
         return False
 
 
+def tolerance(atol: float, expected: Any) -> float:
+    """The tolerance from here on: EvalPlus keeps the one for floats for the inputs after it."""
+    return FLOAT_ATOL if atol == 0 and _is_floats(expected) else atol
+
+
 def _special(name: str, arguments: Any, out: Any, expected: Any, atol: float, exact: bool) -> bool:
     if name == "are_equivalent":  # Mbpp/164: its reference is wrong, so all are right
         return True
@@ -59,6 +65,8 @@ def _special(name: str, arguments: Any, out: Any, expected: Any, atol: float, ex
         return exact or bool(abs(out - _surface_area(*arguments)) <= atol)
     if name == "digit_distance_nums":  # Mbpp/558
         return exact or bool(out == _digit_distance(*arguments))
+    if name in NOT_NONE:
+        return bool(expected == (out if isinstance(out, bool) else out is not None))
     if name in AS_SETS:
         return set(out) == set(expected)
     return exact

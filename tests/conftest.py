@@ -8,8 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ucoder.models import Checkpoint, openvino_export, resolve
+
+# `pytest --hypothesis-profile=thorough` looks for longer, where a module under test was changed.
+settings.register_profile("thorough", max_examples=2_000, deadline=None)
 
 MAKE_TINY = """
 import sys

@@ -72,7 +72,7 @@ class ExecutorConfig(Section):
     preload: Literal["standard", "numpy", "data"] = "standard"
     """What programs find imported; `numpy` and `data` show them this environment's packages."""
     n_workers: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Programs at a time; one a core where null."""
+    """Programs at a time; one more than there are cores where null."""
     call_timeout_s: Seconds = 1.0
     """Limit of one call of a candidate, in CPU time and by the wall clock."""
     program_timeout_s: Seconds = 10.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import OrderedDict, deque
 from typing import Any
 
 import pytest
@@ -12,16 +13,20 @@ from hypothesis import strategies as st
 
 from ucoder.execution.canonical import MAX_DEPTH, DataclassValue, key, parse, same, write
 
-from .canonical_values import HASHABLE, VALUES, identical
+from .canonical_values import FEWER, HASHABLE, VALUES, identical
 
 
 def shuffled(value: Any, random: Any) -> Any:
-    """The same value with every dict in another order."""
+    """The same value with every dict in another order, unless it keeps its order."""
     if isinstance(value, dict):
         items = [(k, shuffled(v, random)) for k, v in value.items()]
+        if isinstance(value, OrderedDict):
+            return OrderedDict(items)
         random.shuffle(items)
-        return dict(items)
-    if isinstance(value, list | tuple):
+        made = value.__class__()
+        dict.update(made, items)  # what a Counter does of its own is to add
+        return made
+    if isinstance(value, list | tuple | deque):
         return type(value)(shuffled(item, random) for item in value)
     if isinstance(value, DataclassValue):
         return DataclassValue(value.name, shuffled(value.fields, random))
@@ -29,6 +34,7 @@ def shuffled(value: Any, random: Any) -> Any:
 
 
 @given(VALUES, st.randoms())
+@FEWER
 def test_the_order_of_a_dict_is_kept_in_the_text_and_not_in_the_key(
     value: Any, random: Any
 ) -> None:
@@ -38,11 +44,13 @@ def test_the_order_of_a_dict_is_kept_in_the_text_and_not_in_the_key(
 
 
 @given(VALUES, VALUES)
+@FEWER
 def test_equal_keys_mean_equal_values(one: Any, two: Any) -> None:
     assert (key(write(one)) == key(write(two))) == identical(one, two)
 
 
 @given(VALUES)
+@FEWER
 def test_a_key_is_a_text_of_the_same_value_and_its_own_key(value: Any) -> None:
     text = key(write(value))
     assert identical(parse(text), value)
@@ -50,6 +58,7 @@ def test_a_key_is_a_text_of_the_same_value_and_its_own_key(value: Any) -> None:
 
 
 @given(st.dictionaries(HASHABLE, st.integers()), st.randoms())
+@FEWER
 def test_sets_are_sorted_in_the_text_already(value: dict[Any, int], random: Any) -> None:
     items = list(value)
     random.shuffle(items)
@@ -149,6 +158,7 @@ def test_a_tolerance_forgives_nothing_else(one: Any, two: Any) -> None:
 
 
 @given(VALUES, VALUES)
+@FEWER
 def test_a_tolerance_never_separates_what_is_the_same(one: Any, two: Any) -> None:
     a, b = write(one), write(two)
     assert same(a, a, rel_tol=1e-9)

@@ -5,16 +5,32 @@ from __future__ import annotations
 import builtins
 import dataclasses
 import datetime
+import dis
 import enum
 import subprocess
 import sys
+import types
+from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ucoder.execution.canonical import NotRepresentable, TooLarge, type_name, write, writer
+from ucoder.execution import payload
+from ucoder.execution.canonical import (
+    NotRepresentable,
+    TooLarge,
+    errors,
+    objects,
+    reflection,
+    type_name,
+    write,
+    writer,
+)
+
+MODULES = [errors, objects, reflection, writer]
 
 
 def refuse(*args: Any) -> Any:
@@ -50,7 +66,9 @@ WRAPS = [
 
 
 @pytest.mark.parametrize("wrap", WRAPS)
-@pytest.mark.parametrize("base", [None, int, str, float, list, dict, tuple, bytes, Decimal])
+@pytest.mark.parametrize(
+    "base", [None, int, str, float, list, dict, tuple, bytes, Decimal, Counter, OrderedDict, deque]
+)
 def test_no_code_of_a_hostile_class_runs(wrap: Any, base: type | None) -> None:
     with pytest.raises(NotRepresentable, match=r"^Liar$"):
         write(wrap(liar(base) if base else liar()))
@@ -190,7 +208,9 @@ def test_replaced_modules_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_replaced_builtins_do_no_harm() -> None:
-    value = [1, "a", {2: [3.5, {4}]}, 1 << 3000, Point()]
+    moment = datetime.datetime(2020, 1, 2, tzinfo=datetime.UTC)
+    value = [1, "a", {2: [3.5, {4}]}, 1 << 3000, Point(), moment, Decimal(1), Fraction(1),
+             Counter("a"), OrderedDict({(1, 2): 3}), defaultdict(int), deque([{1}])]  # fmt: skip
     before = write(value)
     names = vars(builtins)
     kept = dict(names)
@@ -204,7 +224,25 @@ def test_replaced_builtins_do_no_harm() -> None:
 
 
 def writer_builtins() -> list[str]:
-    return [name for name, value in vars(builtins).items() if vars(writer).get(name) is value]
+    names = {name: value for module in MODULES for name, value in vars(module).items()}
+    return [name for name, value in vars(builtins).items() if names.get(name) is value]
+
+
+def used_names(code: types.CodeType) -> set[str]:
+    inner = [used_names(item) for item in code.co_consts if isinstance(item, types.CodeType)]
+    steps = dis.get_instructions(code)
+    return {step.argval for step in steps if step.opname == "LOAD_GLOBAL"}.union(*inner)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_builtin_that_is_used_is_bound_beforehand(module: types.ModuleType) -> None:
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    functions = [
+        code for code in compile(source, "", "exec").co_consts if isinstance(code, types.CodeType)
+    ]
+    used = set().union(*map(used_names, functions)) & set(vars(builtins))
+    is_error = [name for name in used if name.endswith("Error")]
+    assert used - vars(module).keys() <= {*is_error}
 
 
 def test_names_never_run_code_and_never_collide() -> None:
@@ -230,15 +268,21 @@ def test_long_texts_stop_early() -> None:
         write([1 << 10**8])
 
 
-def test_the_writer_loads_nothing_but_itself() -> None:
+def test_the_writer_loads_nothing_but_itself(tmp_path: Path) -> None:
+    for name, path in payload.FILES.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(path.read_bytes())
     code = (
-        "import sys; before = set(sys.modules); import importlib.machinery as m; del m\n"
-        "before = set(sys.modules); source = open(sys.argv[1]).read()\n"
-        "exec(compile(source, 'writer', 'exec'), {'__name__': 'writer'})\n"
+        "import sys, __future__; before = set(sys.modules); sys.path = [sys.argv[1]]\n"
+        "import ucoder.execution.canonical.writer\n"
         "print(*sorted(set(sys.modules) - before))"
     )
-    path = str(Path(writer.__file__))
     done = subprocess.run(
-        [sys.executable, "-S", "-c", code, path], capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert set(done.stdout.split()) <= {"__future__"}
+    loaded = done.stdout.split()
+    assert "ucoder.execution.canonical.writer" in loaded
+    assert [name for name in loaded if name.split(".")[0] != "ucoder"] == []

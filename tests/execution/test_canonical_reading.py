@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from ucoder.execution.canonical import CanonicalError, parse, write
 
-from .canonical_values import BUILTIN, identical
+from .canonical_values import BUILTIN, FEWER, identical
 
 CHARACTERS = "()[]{}<>|=,:'\"\\brufxNPDn0123456789.eEjJ+-_ \n"
 NAMES = {
@@ -24,10 +25,15 @@ NAMES = {
     "Decimal": Decimal,
     "Fraction": Fraction,
     "datetime": datetime,
+    "Counter": Counter,
+    "OrderedDict": OrderedDict,
+    "defaultdict": defaultdict,
+    "deque": deque,
 }
 
 
 @given(st.text() | st.text(CHARACTERS, max_size=60))
+@FEWER
 def test_parse_refuses_with_its_own_error_only(text: str) -> None:
     try:
         value = parse(text)
@@ -37,6 +43,7 @@ def test_parse_refuses_with_its_own_error_only(text: str) -> None:
 
 
 @given(BUILTIN.map(repr))
+@FEWER
 def test_ordinary_literals_are_read(text: str) -> None:
     try:
         expected = eval(text, dict(NAMES))
@@ -102,7 +109,7 @@ def test_what_is_no_plain_data_is_refused(text: str) -> None:
 
 
 def test_many_adjacent_strings_take_linear_time() -> None:
-    assert parse("'a'" * 300_000) == "a" * 300_000
+    assert parse("'a'" * 100_000) == "a" * 100_000
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from ucoder.execution.duplicates import program_key
 from ucoder.execution.introspection import may_see_names
 from ucoder.execution.renaming import rename_locals
+
+from .canonical_values import FEWER
 
 POOL = ("a", "b", "c", "sum", "g", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9")
 """Names for slots: attributes of the random programs' classes, a builtin, a global, and more."""
@@ -234,7 +236,7 @@ def renamed(source: str) -> ast.Module:
 
 
 @given(programs(), SEEDS)
-@settings(max_examples=150, deadline=None)
+@FEWER
 def test_consistent_renaming_keeps_the_key(program: Program, rng: random.Random) -> None:
     plain = program.fill([f"v{slot}" for slot in range(program.n_slots)])
     other = program.fill(program.without_capture(rng))
@@ -243,7 +245,7 @@ def test_consistent_renaming_keeps_the_key(program: Program, rng: random.Random)
 
 
 @given(programs(), SEEDS)
-@settings(max_examples=150, deadline=None)
+@FEWER
 def test_the_renamed_program_does_the_same(program: Program, rng: random.Random) -> None:
     source = program.fill([rng.choice(POOL[:6]) for _ in range(program.n_slots)])
     assume(compiles(source))
@@ -253,7 +255,7 @@ def test_the_renamed_program_does_the_same(program: Program, rng: random.Random)
 
 
 @given(programs(), SEEDS)
-@settings(max_examples=150, deadline=None)
+@FEWER
 def test_programs_of_one_key_do_the_same(program: Program, rng: random.Random) -> None:
     names = program.without_capture(rng)
     source = program.fill(names)
@@ -265,7 +267,7 @@ def test_programs_of_one_key_do_the_same(program: Program, rng: random.Random) -
 
 
 @given(programs(), SEEDS)
-@settings(max_examples=150, deadline=None)
+@FEWER
 def test_one_occurrence_renamed_is_another_program(program: Program, rng: random.Random) -> None:
     source = program.fill([f"v{slot}" for slot in range(program.n_slots)])
     places = [match.span() for match in re.finditer(r"\bv\d+\b", source)]
@@ -299,7 +301,7 @@ def assert_same_code(one: types.CodeType, two: types.CodeType) -> None:
 
 
 @given(programs(), SEEDS)
-@settings(max_examples=150, deadline=None)
+@FEWER
 def test_the_compiler_sees_the_same_scopes(program: Program, rng: random.Random) -> None:
     # Not "g", which an optimisation looks up by name wherever a module imports one.
     source = program.fill([rng.choice(POOL[:6]) for _ in range(program.n_slots)])

@@ -95,9 +95,7 @@ def taken_apart(data: bytes, n_inputs: int, output_limit: int) -> tuple[bytes, i
             if after != len(data) or not n_text or not all(text.isascii() for text in texts):
                 raise MalformedReply("the end is damaged")
             detail, leftovers = texts[0][1:].decode(), texts[1].decode()
-            end = Reply(
-                texts[0][:1], False, cpu, wall, detail, leftovers, n_answers, b""
-            )
+            end = Reply(texts[0][:1], False, cpu, wall, detail, leftovers, n_answers, b"")
             return data[:at], n_answers, end
         if kind not in records.CALLS or n_answers == n_inputs:
             raise MalformedReply("a record is out of place")

@@ -30,7 +30,7 @@ FILES: Final = {
 
 # -I would shut out the user's site-packages and environment in one word, but it makes Python
 # ignore PYTHONHASHSEED as well, and sets would then print in another order each time.
-_FLAGS: Final = ("-s", "-S", "-P", "-B", "-X", "utf8")
+FLAGS: Final = ("-s", "-S", "-P", "-B", "-X", "utf8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +112,4 @@ def worker_command(
         "from ucoder.execution.child.worker import main; "
         f"del sys.path[0]; main({told!r})"
     )
-    return (interpreter(), *_FLAGS, "-c", code)
+    return (interpreter(), *FLAGS, "-c", code)

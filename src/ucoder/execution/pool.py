@@ -120,8 +120,8 @@ class PooledExecutor(ABC):
 
         Args:
             limits: What one program may use; the defaults of `Limits` where None.
-            n_workers: Programs that run at a time; as many as this process may use cores
-                where None.
+            n_workers: Programs that run at a time; where None, one more than this process may
+                use cores, so that none of them waits while the parent reads an answer.
             preload: Modules that workers have ready: a name out of `PRELOADS`.
             hash_seed: PYTHONHASHSEED of every program.
 
@@ -130,7 +130,7 @@ class PooledExecutor(ABC):
         """
         self.limits = limits or Limits()
         self.setting = Setting(self.limits, preload, hash_seed)
-        self.n_workers = _n_cores() if n_workers is None else n_workers
+        self.n_workers = _n_cores() + 1 if n_workers is None else n_workers
         refuse_nonsense(self.limits, self.n_workers)
         modules_of(preload)
         self._is_open = False

@@ -45,7 +45,7 @@ def open_executor(
     Args:
         provider: A name out of `PROVIDERS`.
         limits: What one program may use; the defaults of `Limits` where None.
-        n_workers: Programs that run at a time; one for each available core where None.
+        n_workers: Programs that run at a time; one more than there are cores where None.
         preload: Modules that workers have ready, a name out of `PRELOADS`: `standard`, or
             `numpy` and `data`, which show programs the installed packages.
         hash_seed: PYTHONHASHSEED of every program.

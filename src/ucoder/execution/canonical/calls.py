@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from math import prod
 from typing import Any, Final
 
+from ucoder.execution.canonical.objects import NUMPY_SCALARS, are_flat
 from ucoder.execution.canonical.values import ArrayValue, DataclassValue, Plain, ScalarValue
-from ucoder.execution.canonical.objects import NUMPY_SCALARS
 
 MAX_FRACTION_BITS: Final = 1 << 17
 """Wider fractions are refused: reducing them takes quadratic time."""
@@ -62,6 +63,35 @@ def _collection(kind: Callable[[Any], Plain]) -> Callable[..., Plain]:
         return kind(items)
 
     return collect
+
+
+def _counter(items: Plain = (), /) -> Plain:
+    if type(items) not in (dict, list, tuple, set, str):
+        raise TypeError("expected a dict, list, tuple, set or text")
+    return Counter(items)
+
+
+def _ordered(items: Plain = (), /) -> Plain:
+    if type(items) not in (dict, list, tuple):
+        raise TypeError("expected a dict, or a list of pairs")
+    ordered = OrderedDict(items)
+    if not are_flat([*ordered]):
+        raise TypeError("expected numbers, text or flat tuples as keys")
+    return ordered
+
+
+def _defaultdict(*arguments: Plain) -> Plain:
+    if arguments[:1] == (None,):  # as Python prints one without a factory
+        arguments = arguments[1:]
+    if len(arguments) > 1 or any(type(items) is not dict for items in arguments):
+        raise TypeError("expected a dict, and no factory")
+    return defaultdict(None, *arguments)
+
+
+def _deque(items: Plain = (), /, maxlen: Plain = None) -> Plain:
+    if type(items) not in (list, tuple) or type(maxlen) not in (int, type(None)):
+        raise TypeError("expected a list or tuple, and an int as maxlen")
+    return deque(items, maxlen)
 
 
 def _complex(real: Plain, imaginary: Plain, /) -> complex:
@@ -121,6 +151,17 @@ def _scalar(type_name: str) -> Callable[..., Plain]:
     return build_scalar
 
 
+_COLLECTIONS: Final[dict[str, Callable[..., Plain]]] = {
+    "Counter": _counter,
+    "OrderedDict": _ordered,
+    "defaultdict": _defaultdict,
+    "deque": _deque,
+}
+WRAPPERS: Final = frozenset(("set", "frozenset", "array", *_COLLECTIONS)) | {
+    f"collections.{name}" for name in _COLLECTIONS
+}
+"""Words around a container that are one container together with it."""
+
 BUILDERS: Final[dict[str, Callable[..., Plain]]] = {
     "set": _collection(set),
     "frozenset": _collection(frozenset),
@@ -128,6 +169,8 @@ BUILDERS: Final[dict[str, Callable[..., Plain]]] = {
     "Decimal": _decimal,
     "Fraction": _fraction,
     "array": _array,
+    **_COLLECTIONS,
+    **{f"collections.{name}": builder for name, builder in _COLLECTIONS.items()},
     "datetime.date": _moment(datetime.date),
     "datetime.time": _moment(datetime.time),
     "datetime.datetime": _moment(datetime.datetime),

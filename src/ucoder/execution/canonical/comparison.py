@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections import OrderedDict, deque
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +24,7 @@ _MAX_BRACKETS: Final = 3 * MAX_DEPTH  # `frozenset({...})` opens two for one con
 _TOKEN: Final = re.compile(
     r"'(?:[^'\\]++|\\.)*+'" r'|"(?:[^"\\]++|\\.)*+"' r"|[\[\](){}<>]|, |: ", re.DOTALL
 )
+_ORDERED: Final = "OrderedDict("
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
 
@@ -29,8 +32,9 @@ def key(text: str) -> str:
     """Give the form of a canonical text by which values are compared.
 
     It is the text itself with every dict sorted by the text of its keys, and the sets around
-    them sorted again. Two values have the same key exactly if they are the same but for the
-    order of dicts. A text that is not canonical has some key, mostly itself.
+    them sorted again; an OrderedDict keeps its order. Two values have the same key exactly if they
+    are the same but for the order of other dicts. A text that is not
+    canonical has some key, mostly itself.
     """
     # Other texts have no dict: sets are sorted already.
     if "{" not in text or ": " not in text:
@@ -41,8 +45,9 @@ def key(text: str) -> str:
 def _sorted(text: str) -> str:
     """Sort what stands in braces, in one pass from left to right."""
     closing: list[str] = []
-    # For each open brace: what the element being read consists of, the elements, its key.
-    outer: list[tuple[list[str], list[tuple[str, ...]], list[str]]] = []
+    # For each open brace: what the element around it consists of, that one's elements and key, and
+    # whether the brace keeps its order.
+    outer: list[tuple[list[str], list[tuple[str, ...]], list[str], bool]] = []
     pieces: list[str] = []
     elements: list[tuple[str, ...]] = []
     dict_key: list[str] = []
@@ -56,7 +61,8 @@ def _sorted(text: str) -> str:
             if token == "{":
                 pieces.append(text[at : match.end()])
                 at = match.end()
-                outer.append((pieces, elements, dict_key))
+                is_ordered = text.endswith(_ORDERED, 0, match.start())
+                outer.append((pieces, elements, dict_key, is_ordered))
                 pieces, elements, dict_key = [], [], []
         elif token in "])>}":
             if not closing or closing.pop() != token:
@@ -68,9 +74,10 @@ def _sorted(text: str) -> str:
                     elements.append((*dict_key, "".join(pieces)))
                 if len({len(element) for element in elements}) > 1:
                     return text  # neither a dict nor a set
-                elements.sort()
+                if not outer[-1][3]:
+                    elements.sort()
                 joined = ", ".join([": ".join(element) for element in elements])
-                pieces, elements, dict_key = outer.pop()
+                pieces, elements, dict_key, _ = outer.pop()
                 pieces.append(joined)
         elif closing and closing[-1] == "}":
             if token == ", ":
@@ -95,8 +102,8 @@ def same(a: str, b: str, *, rel_tol: float = 0.0, abs_tol: float = 0.0) -> bool:
     """Whether two canonical texts stand for the same value.
 
     Exact by default: types count, `-0.0` differs from `0.0`, every NaN is the same, and the order
-    of a dict does not count. With a tolerance, floats in the same place are the same if
-    `math.isclose` says so. Then
+    of a dict does not count, unless it is an OrderedDict. With a tolerance, floats in the same
+    place are the same if `math.isclose` says so. Then
 
     - a float may stand for an int, but two ints must be equal, and a bool is no number;
     - both parts of a complex, and the items of numpy arrays and scalars, are compared likewise,
@@ -144,7 +151,7 @@ class _Tolerance:
             return False
         if isinstance(a, complex):
             return self.numbers(a.real, b.real) and self.numbers(a.imag, b.imag)
-        if isinstance(a, list | tuple):
+        if isinstance(a, list | tuple | deque):
             return self.items(a, b)
         if isinstance(a, dict):
             one, two = _by_key_text(a), _by_key_text(b)
@@ -174,12 +181,14 @@ class _Tolerance:
         except OverflowError:  # an int beyond the largest float
             return False
 
-    def items(self, a: list[Plain] | tuple[Plain, ...], b: list[Plain] | tuple[Plain, ...]) -> bool:
+    def items(self, a: Collection[Plain], b: Collection[Plain]) -> bool:
         return len(a) == len(b) and all(map(self.close, a, b))
 
 
 def _by_key_text(value: dict[Plain, Plain]) -> list[tuple[str, Plain]]:
-    return sorted(((key(write(k)), v) for k, v in value.items()), key=lambda pair: pair[0])
+    """The items by the text of their keys, and in its order, which only an OrderedDict has."""
+    pairs = [(key(write(k)), v) for k, v in value.items()]
+    return pairs if type(value) is OrderedDict else sorted(pairs, key=lambda pair: pair[0])
 
 
 def _by_size(values: set[Plain] | frozenset[Plain]) -> list[Plain]:

@@ -1,20 +1,18 @@
-"""Canonical text of objects: what is no built-in value, read without running any of its code.
+"""Canonical text of what is no built-in value: dataclasses, enums, dates, numbers, containers.
 
-What is read of an object is read by functions written in C that belong to its type: no attribute
-is looked up on it, and nothing of it is called, compared or hashed. Types of other modules are
-looked up where they are loaded, and told by identity.
-
-This goes into the sandbox together with `writer`; see there about imports.
+No attribute is looked up on an object, and nothing of it is called, compared or hashed; it is
+read through `reflection`. This goes into the sandbox; see `writer` about imports.
 """
 
 from __future__ import annotations
 
-import sys
-
 # Bound here: a program that replaces one of these in `builtins` breaks nothing below.
 from builtins import (  # noqa: UP029
-    ascii,
+    bool,
+    bytes,
+    complex,
     dict,
+    float,
     frozenset,
     id,
     int,
@@ -30,6 +28,18 @@ from builtins import (  # noqa: UP029
 )
 
 from ucoder.execution.canonical.errors import NotRepresentable
+from ucoder.execution.canonical.reflection import (
+    METHOD,
+    WRAPPER,
+    class_name,
+    field_values,
+    fields_of,
+    instance_dict,
+    method,
+    namespace,
+    read,
+    type_name,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,38 +63,10 @@ NUMPY_SCALARS: Final = (
 
 _DTYPES: Final = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
 
-_MODULE: Final = type(sys)
-_MODULES: Final = sys.modules  # this dict, whatever a program binds `sys.modules` to
-_GETSET: Final = type(type.__dict__["__dict__"])
-_MEMBER: Final = type(type.__dict__["__basicsize__"])
-_METHOD: Final = type(str.lower)
-_WRAPPER: Final = type(object.__str__)
-
-_module_dict: Final = type.__dict__["__dict__"].__get__(_MODULE)["__dict__"].__get__
-_class_dict: Final = type.__dict__["__dict__"].__get__
-_class_mro: Final = type.__dict__["__mro__"].__get__
-_raw_type_name: Final = type.__dict__["__name__"].__get__
 _dict_items: Final = dict.items
 _dict_keys: Final = dict.keys
-_LAYOUT: Final = [
-    type.__dict__[f"__{name}__"].__get__
-    for name in ("basicsize", "itemsize", "dictoffset", "weakrefoffset")
-]
-_POINTER: Final = 8
-_OBJECT_SIZE: Final = object.__basicsize__
-
 # Ids, because looking a type up by itself would hash it.
-_TEXT: Final = frozenset([id(str)])
-_ATOMS: Final = frozenset(map(id, (int, str, float, type(True), type(None), type(b""), type(1j))))
-
-
-def type_name(value: object) -> str:
-    """Name a value's type without running any code of that type.
-
-    A metaclass can lie about `__name__`, and a name can be a subclass of `str` with methods of
-    its own: both are passed by.
-    """
-    return ascii(_class_name(type(value))[:100])[1:-1]
+_ATOMS: Final = frozenset(map(id, (int, str, float, bool, bytes, complex, type(None))))
 
 
 def object_text(writer: Writer, value: Any, kind: type, depth: int) -> str:
@@ -101,21 +83,21 @@ def object_text(writer: Writer, value: Any, kind: type, depth: int) -> str:
         TooLarge: The text would be longer than allowed.
     """
     meta = type(kind)
-    name = _class_name(kind)
+    name = class_name(kind)
     try:
-        if meta is _namespace("enum").get("EnumType"):
-            own = _instance_dict(value, kind)
+        if meta is namespace("enum").get("EnumType"):
+            own = instance_dict(value, kind)
             return enum_text(writer, value, name, own["_name_"], own["_value_"], depth)
-        if meta is type or meta is _namespace("abc").get("ABCMeta"):
+        if meta is type or meta is namespace("abc").get("ABCMeta"):
             found = _KINDS.get(name)
             if found is not None:
-                module = _namespace(found[0])
+                module = namespace(found[0])
                 if module.get(name) is kind:
                     return found[1](writer, value, name, module, depth)
             plan = writer.plans.get(id(kind))
             if plan is None:
-                writer.plans[id(kind)] = plan = _fields(kind)
-            return dataclass_text(writer, value, name, _field_values(value, kind, plan), depth)
+                writer.plans[id(kind)] = plan = fields_of(kind)
+            return dataclass_text(writer, value, name, field_values(value, kind, plan), depth)
     except (AttributeError, KeyError, TypeError):  # an object of a class that was tampered with
         pass
     raise NotRepresentable(type_name(value))
@@ -168,19 +150,23 @@ def _mapping(writer: Writer, value: Any, name: str, module: dict[str, Any], dept
 def _ordered(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
     """An OrderedDict, in its own order, which the dict below it does not have."""
     keys = [*_dict_keys(value)]
-    parts: list[Any] = []
-    for key in keys:
-        parts += key if type(key) is tuple else (key,)
-    # Its iterator looks every key up, and so hashes it.
-    if not _ATOMS.issuperset(map(id, map(type, parts))):
+    if not are_flat(keys):  # its iterator looks every key up, and so hashes it
         raise TypeError("keys with code of their own")
     try:
-        items = [*_method(module[name], "items", _METHOD)(value)]
+        items = [*method(module[name], "items", METHOD)(value)]
     except RuntimeError:  # changed behind its back, through `dict`
         items = []
     if len(items) != len(keys):
         raise TypeError("tampered with")
     return _items_text(writer, value, name, items, depth)
+
+
+def are_flat(keys: list[Any]) -> bool:
+    """Whether all are built-in scalars, or tuples of such."""
+    parts: list[Any] = []
+    for key in keys:
+        parts += key if type(key) is tuple else (key,)
+    return _ATOMS.issuperset(map(id, map(type, parts)))
 
 
 def _items_text(
@@ -195,20 +181,20 @@ def _items_text(
 def _deque(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
     left_before = writer.left
     writer.enter(value, depth)
-    items = [*_method(module[name], "__iter__", _WRAPPER)(value)]
+    items = [*method(module[name], "__iter__", WRAPPER)(value)]
     return writer.leave(value, f"deque({writer.container_text(items, list, depth)})", left_before)
 
 
 def _moment(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
     """A date, time, datetime or timedelta."""
-    parts = [repr(_read(module[owner], part, value)) for owner, part in _PARTS[name]]
+    parts = [repr(read(module[owner], part, value)) for owner, part in _PARTS[name]]
     if name == "datetime" or name == "time":
-        zone = _read(module[name], "tzinfo", value)
+        zone = read(module[name], "tzinfo", value)
         if zone is not None:
             if type(zone) is not module["timezone"]:
                 raise NotRepresentable(type_name(zone))
             parts.append(f"tzinfo={_zone_text(zone, module)}")
-        if _read(module[name], "fold", value):
+        if read(module[name], "fold", value):
             parts.append("fold=1")
     return writer.spent(f"datetime.{name}({', '.join(parts)})")
 
@@ -219,8 +205,8 @@ def _zone(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: 
 
 
 def _zone_text(zone: object, module: dict[str, Any]) -> str:
-    offset, *names = _method(module["timezone"], "__getinitargs__", _METHOD)(zone)
-    parts = [_read(module["timedelta"], part, offset) for _, part in _PARTS["timedelta"]]
+    offset, *names = method(module["timezone"], "__getinitargs__", METHOD)(zone)
+    parts = [read(module["timedelta"], part, offset) for _, part in _PARTS["timedelta"]]
     if parts == [0, 0, 0] and not names:
         return "datetime.timezone.utc"
     text = f"datetime.timezone(datetime.timedelta({', '.join(map(repr, parts))})"
@@ -231,14 +217,14 @@ def _zone_text(zone: object, module: dict[str, Any]) -> str:
 
 def _decimal(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
     """A Decimal as it is, trailing zeros included."""
-    digits = _method(module[name], "__str__", _WRAPPER)(value)
+    digits = method(module[name], "__str__", WRAPPER)(value)
     # The program's decimal context chooses between e and E.
     return writer.spent(f"Decimal('{digits.replace('e', 'E')}')")
 
 
 def _fraction(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
     left_before = writer.left
-    parts = [_read(module[name], part, value) for part in ("_numerator", "_denominator")]
+    parts = [read(module[name], part, value) for part in ("_numerator", "_denominator")]
     if type(parts[0]) is not int or type(parts[1]) is not int:
         raise NotRepresentable(type_name(value))
     text = f"Fraction({writer.text(parts[0], depth)}, {writer.text(parts[1], depth)})"
@@ -249,9 +235,9 @@ def _fraction(writer: Writer, value: Any, name: str, module: dict[str, Any], dep
 def _numpy_array(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
     """An array: dtype and shape exactly, but neither byte order nor memory layout."""
     array = module[name]
-    dtype = _read(array, "dtype", value)
-    letter = _read(module["dtype"], "kind", dtype)
-    size = _read(module["dtype"], "itemsize", dtype)
+    dtype = read(array, "dtype", value)
+    letter = read(module["dtype"], "kind", dtype)
+    size = read(module["dtype"], "itemsize", dtype)
     if letter in "biufc" and size <= (16 if letter == "c" else 8):
         dtype_name = _DTYPES[letter] + ("" if letter == "b" else str(8 * size))
     elif letter in "US":
@@ -260,14 +246,14 @@ def _numpy_array(writer: Writer, value: Any, name: str, module: dict[str, Any], 
         dtype_name = "object"
     else:
         raise NotRepresentable(f"ndarray (dtype of kind {letter!r})")
-    writer.spend(n_chars := 3 * _read(array, "size", value))  # at least; refuse before copying
+    writer.spend(n_chars := 3 * read(array, "size", value))  # at least; refuse before copying
     writer.left += n_chars
-    items = _method(array, "tolist", _METHOD)(_method(array, "ravel", _METHOD)(value))
-    return array_text(writer, value, dtype_name, _read(array, "shape", value), items, depth)
+    items = method(array, "tolist", METHOD)(method(array, "ravel", METHOD)(value))
+    return array_text(writer, value, dtype_name, read(array, "shape", value), items, depth)
 
 
 def _numpy_scalar(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
-    item = _method(module["generic"], "item", _METHOD)(value)
+    item = method(module["generic"], "item", METHOD)(value)
     return scalar_text(writer, "bool" if name == "bool_" else name, item, depth)
 
 
@@ -294,10 +280,6 @@ _KINDS: Final[dict[str, tuple[str, Callable[..., str]]]] = {
 """By the name of a class: the module that it must be found in, and how to write its objects."""
 
 
-def _class_name(kind: type) -> str:
-    return str.__str__(_raw_type_name(kind))
-
-
 def _word(name: str, reserved: frozenset[str] = frozenset()) -> str:
     """Make a name a word of letters, digits and `_`, the rest as `\\U` and eight hex digits."""
     if name.isascii() and name.isidentifier() and name not in reserved:
@@ -308,86 +290,3 @@ def _word(name: str, reserved: frozenset[str] = frozenset()) -> str:
     if name in reserved or name[0] in "0123456789":
         letters[0] = f"\\U{ord(name[0]):08x}"
     return "".join(letters)
-
-
-def _namespace(module_name: str) -> dict[str, Any]:
-    """The names in a loaded module; none where it is not loaded, or is no module any more."""
-    module = _MODULES.get(module_name)
-    return _module_dict(module) if type(module) is _MODULE else {}
-
-
-def _read(owner: type, name: str, value: object) -> Any:
-    """Read an attribute that is implemented in C; a TypeError where it is not that."""
-    descriptor = _class_dict(owner)[name]
-    if type(descriptor) is not _GETSET and type(descriptor) is not _MEMBER:
-        raise TypeError(name)
-    return descriptor.__get__(value)
-
-
-def _method(owner: type, name: str, kind: type) -> Callable[..., Any]:
-    """Find a method that is implemented in C; a TypeError where it is not that."""
-    method: Callable[..., Any] = _class_dict(owner)[name]
-    if type(method) is not kind:
-        raise TypeError(name)
-    return method
-
-
-def _instance_dict(value: object, kind: type) -> dict[str, Any]:
-    """The real attributes of an object, past any property or hook; {} where it has no dict."""
-    for base in _class_mro(kind):
-        descriptor = _class_dict(base).get("__dict__")
-        if type(descriptor) is _GETSET:
-            own = descriptor.__get__(value)
-            # Other keys than plain strings would compare themselves with the ones looked up.
-            if type(own) is not dict or not _TEXT.issuperset(map(id, map(type, own))):
-                raise TypeError("__dict__")
-            return own
-    return {}
-
-
-def _fields(kind: type) -> list[tuple[str, Any]]:
-    """The fields of a dataclass by name, each with its slot's descriptor or None.
-
-    Raises:
-        TypeError: It is no dataclass, or an object of it holds more than attributes, like a
-            subclass of `list`: told by its size, as pickling does.
-    """
-    module, fields, n_slots = _namespace("dataclasses"), None, 0
-    slots: dict[str, Any] = {}
-    for base in _class_mro(kind):
-        names = _class_dict(base)
-        if fields is None:
-            fields = names.get("__dataclass_fields__")
-        members = {k: v for k, v in names.items() if type(v) is _MEMBER and type(k) is str}
-        n_slots += len(members)
-        slots = {**members, **slots}
-    size, item_size, dict_at, weakrefs_at = [read(kind) for read in _LAYOUT]
-    n_pointers = n_slots + (dict_at > 0) + (weakrefs_at > 0)
-    if item_size or size != _OBJECT_SIZE + _POINTER * n_pointers:
-        raise TypeError("layout")
-    if type(fields) is not dict or not _TEXT.issuperset(map(id, map(type, fields))):
-        raise TypeError("__dataclass_fields__")
-    # Class variables and init-only ones are listed too, with another mark.
-    return [
-        (name, slots.get(name))
-        for name, field in fields.items()
-        if _read(module["Field"], "_field_type", field) is module["_FIELD"]
-    ]
-
-
-def _field_values(
-    value: object, kind: type, plan: list[tuple[str, Any]]
-) -> Iterable[tuple[str, Any]]:
-    own = _instance_dict(value, kind)
-    for name, slot in plan:
-        if slot is not None:
-            yield name, slot.__get__(value)
-        elif name in own:
-            yield name, own[name]
-        else:  # a default that `__init__` leaves on the class
-            for base in _class_mro(kind):
-                if name in _class_dict(base):
-                    yield name, _class_dict(base)[name]
-                    break
-            else:
-                raise AttributeError(name)

@@ -1,7 +1,7 @@
 """Reading canonical text, and what people and models write for the same values.
 
-The parser never evaluates anything: only built-in values, dates, decimals, fractions and plain
-records can come out, whatever goes in.
+The parser never evaluates anything: only built-in values, dates, decimals, fractions, containers
+of `collections` and plain records can come out, whatever goes in.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import re
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
-from ucoder.execution.canonical.calls import BUILDERS, Arguments, BadCall, build
+from ucoder.execution.canonical.calls import BUILDERS, WRAPPERS, Arguments, BadCall, build
 from ucoder.execution.canonical.errors import CanonicalError
 from ucoder.execution.canonical.literals import NUMBER, STRING, string_value, unsigned_value
-from ucoder.execution.canonical.objects import RESERVED, type_name
+from ucoder.execution.canonical.objects import RESERVED
+from ucoder.execution.canonical.reflection import type_name
 from ucoder.execution.canonical.values import (
     ArrayValue,
     DataclassValue,
@@ -29,6 +30,7 @@ _WORD = re.compile(r"(?:[A-Za-z_]|\\U[0-9a-f]{8})(?:[A-Za-z0-9_.]|\\U[0-9a-f]{8}
 _NAME = r"(?:[A-Za-z_]|\\U[0-9a-f]{8})(?:[A-Za-z0-9_]|\\U[0-9a-f]{8})*"
 _NAMED = re.compile(rf"[ \t\r\n\f]*({_NAME})[ \t\r\n\f]*=")
 _MEMBER = re.compile(rf"<(?P<kind>{_NAME})(?:\.(?P<names>{_NAME}(?:\|{_NAME})*))?:")
+_WRAPPED = re.compile(r"[ \t\r\n\f]*(?:[(\[{)'\"]|None\b)")
 _ESCAPED_LETTER = re.compile(r"\\U([0-9a-f]{8})")
 _CONSTANTS: Final = {
     "None": None,
@@ -49,8 +51,8 @@ def parse(
 
     Beyond what `write` emits it accepts what people and models write: any quotes and prefixes of
     string literals but f, adjacent strings, underscores and bases in numbers, signs, `1+2j`,
-    `float('inf')`, `math.inf`, `set([1, 2])`, `datetime.date(2020, 1, 2)`, blanks, line breaks
-    and trailing commas.
+    `float('inf')`, `math.inf`, `set([1, 2])`, `datetime.date(2020, 1, 2)`, `Counter('aab')`,
+    `collections.OrderedDict([('a', 1)])`, blanks, line breaks and trailing commas.
 
     Args:
         text: The text.
@@ -245,10 +247,11 @@ class _Parser:
         else:
             self.limit(depth, self.max_depth)
             name = self.plain_name(word)
-        bracketed = word in ("set", "frozenset", "array")
-        if bracketed and not (self.peek() and self.peek() in "([{)"):
-            self.fail("a list, tuple or set")
-        arguments = self.arguments(depth if bracketed else depth + 1)
+        wraps = word in WRAPPERS
+        # The container in a wrapper is no level deeper, so another wrapper must not follow.
+        if wraps and not _WRAPPED.match(self.text, self.at):
+            self.fail("a list, tuple, set, dict or text")
+        arguments = self.arguments(depth if wraps else depth + 1)
         try:
             value = build(word, name, arguments)
         except BadCall as error:

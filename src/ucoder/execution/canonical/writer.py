@@ -5,9 +5,9 @@ nothing of a value is called, compared, hashed or printed unless its type is exa
 built-in ones; `objects` reads all others. A program may still forge the classes and modules that
 its values come from; it thereby forges its own results, which it could have returned right away.
 
-This file, `objects` and `errors` go into the sandbox, and every page that a worker loads makes
-each of its forks slower: they import nothing but `sys` and each other, all of it at the start,
-because the files are out of reach by the time that a program runs.
+This file and what it imports go into the sandbox, where every page of a worker's memory makes
+each of its forks slower: they import nothing but `sys` and each other, and all of it at the
+start, because the files are out of reach by the time that a program runs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from builtins import (  # noqa: UP029
 )
 
 from ucoder.execution.canonical.errors import CanonicalError, NotRepresentable, TooLarge
-from ucoder.execution.canonical.objects import object_text, type_name
+from ucoder.execution.canonical.objects import object_text
+from ucoder.execution.canonical.reflection import type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def write(value: object, max_chars: int = MAX_CHARS, max_depth: int = MAX_DEPTH)
             itself, or is nested too deeply. The message starts with the offending type's name.
         TooLarge: The text would be longer than `max_chars`.
     """
-    # Most results of most programs end here: every step counts, and literals take no step.
+    # Most results end here, and their cost is a good part of a short call's.
     kind = type(value)
     text = None
     if kind is int:
@@ -86,8 +87,11 @@ def write(value: object, max_chars: int = MAX_CHARS, max_depth: int = MAX_DEPTH)
     elif kind is list or kind is tuple or kind is dict:
         if _plain(value, kind, max_chars, max_depth) >= 0:
             text = f"{value!a}"
-    elif (kind is set or kind is frozenset) and _plain(value, kind, max_chars, max_depth) >= 0:
-        text = _set_text(value, kind)
+    elif kind is set or kind is frozenset:
+        if _plain(value, kind, max_chars, max_depth) >= 0:
+            text = _set_text(value, kind)
+    elif kind is bytes and len(value) <= max_chars:  # type: ignore[arg-type]
+        text = f"{value!a}"
     if text is not None and len(text) <= max_chars:
         return text
     return Writer(max_chars, max_depth).text(value, 0)
@@ -111,15 +115,18 @@ def _plain(value: Any, kind: type, left: int, depth: int) -> int:
     """
     if depth <= 0:
         return -1
+    if not value:
+        return left
     left -= 3 * len(value)  # at least an element, a comma and a blank
     if left < 0:
         return -1
     for item in [*value, *value.values()] if kind is dict else value:
         item_kind = type(item)
         if item_kind is int:
-            if not -0x8000_0000_0000_0000 < item < 0x8000_0000_0000_0000:
-                return -1
-        elif item_kind is str:
+            if -0x8000_0000_0000_0000 < item < 0x8000_0000_0000_0000:
+                continue
+            return -1
+        if item_kind is str:
             left -= len(item)
             if left < 0:
                 return -1

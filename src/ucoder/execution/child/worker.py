@@ -292,8 +292,11 @@ def main(setting: dict[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     runner.warm_up()
     _forget_ourselves()
-    # Objects that the collector never touches again stay on pages that forks share.
+    # Objects that the collector never touches again stay on pages that forks share, and memory
+    # that is given back need not be copied.
     gc.collect()
+    with contextlib.suppress(AttributeError):  # not every libc has it
+        ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()
     surroundings.settle()
     try:

@@ -1,0 +1,142 @@
+"""Types and attributes of objects that nobody trusts, read without running any of their code.
+
+What is read of an object is read by functions written in C that belong to its type. Types are
+told by identity, and looked up in the modules that are loaded.
+
+This goes into the sandbox; see `writer` about imports.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# Bound here: a program that replaces one of these in `builtins` breaks nothing below.
+from builtins import ascii, dict, frozenset, id, len, map, object, str, type  # noqa: UP029
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Final
+
+_MODULE: Final = type(sys)
+_MODULES: Final = sys.modules  # this dict, whatever a program binds `sys.modules` to
+_GETSET: Final = type(type.__dict__["__dict__"])
+_MEMBER: Final = type(type.__dict__["__basicsize__"])
+METHOD: Final = type(str.lower)
+WRAPPER: Final = type(object.__str__)
+
+_module_dict: Final = type.__dict__["__dict__"].__get__(_MODULE)["__dict__"].__get__
+_class_dict: Final = type.__dict__["__dict__"].__get__
+_class_mro: Final = type.__dict__["__mro__"].__get__
+_raw_type_name: Final = type.__dict__["__name__"].__get__
+_LAYOUT: Final = [
+    type.__dict__[f"__{name}__"].__get__
+    for name in ("basicsize", "itemsize", "dictoffset", "weakrefoffset")
+]
+_POINTER: Final = 8
+_OBJECT_SIZE: Final = object.__basicsize__
+
+# Ids, because looking a type up by itself would hash it.
+_TEXT: Final = frozenset([id(str)])
+
+
+def type_name(value: object) -> str:
+    """Name a value's type without running any code of that type.
+
+    A metaclass can lie about `__name__`, and a name can be a subclass of `str` with methods of
+    its own: both are passed by.
+    """
+    return ascii(class_name(type(value))[:100])[1:-1]
+
+
+def class_name(kind: type) -> str:
+    """The name of a class, as an exact `str`."""
+    return str.__str__(_raw_type_name(kind))
+
+
+def namespace(module_name: str) -> dict[str, Any]:
+    """The names in a loaded module; none where it is not loaded, or is no module any more."""
+    module = _MODULES.get(module_name)
+    return _module_dict(module) if type(module) is _MODULE else {}
+
+
+def read(owner: type, name: str, value: object) -> Any:
+    """Read an attribute that is implemented in C; a TypeError where it is not that."""
+    descriptor = _class_dict(owner)[name]
+    if type(descriptor) is not _GETSET and type(descriptor) is not _MEMBER:
+        raise TypeError(name)
+    return descriptor.__get__(value)
+
+
+def method(owner: type, name: str, kind: type) -> Callable[..., Any]:
+    """Find a method that is implemented in C; a TypeError where it is not that."""
+    found: Callable[..., Any] = _class_dict(owner)[name]
+    if type(found) is not kind:
+        raise TypeError(name)
+    return found
+
+
+def instance_dict(value: object, kind: type) -> dict[str, Any]:
+    """The real attributes of an object, past any property or hook; {} where it has no dict."""
+    for base in _class_mro(kind):
+        descriptor = _class_dict(base).get("__dict__")
+        if type(descriptor) is _GETSET:
+            own = descriptor.__get__(value)
+            # Other keys than plain strings would compare themselves with the ones looked up.
+            if type(own) is not dict or not _TEXT.issuperset(map(id, map(type, own))):
+                raise TypeError("__dict__")
+            return own
+    return {}
+
+
+def fields_of(kind: type) -> list[tuple[str, Any]]:
+    """The fields of a dataclass by name, each with its slot's descriptor or None.
+
+    Raises:
+        TypeError: It is no dataclass, or an object of it holds more than attributes, like a
+            subclass of `list`: told by its size, as pickling does.
+    """
+    module, fields, n_slots = namespace("dataclasses"), None, 0
+    slots: dict[str, Any] = {}
+    for base in _class_mro(kind):
+        names = _class_dict(base)
+        if fields is None:
+            fields = names.get("__dataclass_fields__")
+        members = {k: v for k, v in names.items() if type(v) is _MEMBER and type(k) is str}
+        n_slots += len(members)
+        slots = {**members, **slots}
+    size, item_size, dict_at, weakrefs_at = [read(kind) for read in _LAYOUT]
+    n_pointers = n_slots + (dict_at > 0) + (weakrefs_at > 0)
+    if item_size or size != _OBJECT_SIZE + _POINTER * n_pointers:
+        raise TypeError("layout")
+    if type(fields) is not dict or not _TEXT.issuperset(map(id, map(type, fields))):
+        raise TypeError("__dataclass_fields__")
+    # Class variables and init-only ones are listed too, with another mark.
+    return [
+        (name, slots.get(name))
+        for name, field in fields.items()
+        if read(module["Field"], "_field_type", field) is module["_FIELD"]
+    ]
+
+
+def field_values(
+    value: object, kind: type, plan: list[tuple[str, Any]]
+) -> Iterable[tuple[str, Any]]:
+    """The fields of a dataclass instance by name, as `fields_of` its class found them.
+
+    Raises:
+        AttributeError: A field has no value.
+    """
+    own = instance_dict(value, kind)
+    for name, slot in plan:
+        if slot is not None:
+            yield name, slot.__get__(value)
+        elif name in own:
+            yield name, own[name]
+        else:  # a default that `__init__` leaves on the class
+            for base in _class_mro(kind):
+                if name in _class_dict(base):
+                    yield name, _class_dict(base)[name]
+                    break
+            else:
+                raise AttributeError(name)
