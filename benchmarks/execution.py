@@ -17,10 +17,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import marshal
 import math
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -151,11 +153,17 @@ async def open_helpers(
             sides[side] = Helpers([helper])
         except Missing as reason:
             missing[side] = str(reason)
-    first = {"jobs": jobs, "modules": modules_of("standard")}
     environment = setting.environment("/tmp")
     floor = [*command, script("floor.py")]
-    starts = [Helper.start(floor, first, environment) for _ in range(n_cores)]
-    sides[FLOOR] = Helpers(await asyncio.gather(*starts))
+    with tempfile.NamedTemporaryFile() as store:
+        places = []
+        for data in map(marshal.dumps, jobs):
+            places.append((store.tell(), store.tell() + len(data)))
+            store.write(data)
+        store.flush()
+        first = {"store": store.name, "places": places, "modules": modules_of("standard")}
+        starts = [Helper.start(floor, first, environment) for _ in range(n_cores)]
+        sides[FLOOR] = Helpers(await asyncio.gather(*starts))
     return sides, missing
 
 
@@ -183,12 +191,11 @@ async def scaling(found: list[Program], n_cores: int, n_rounds: int, n: int) -> 
     """Programs per second with 1, 2, 4, ... workers, up to the number of cores."""
     counts = [2**i for i in range(n_cores.bit_length()) if 2**i < n_cores] + [n_cores, n_cores + 1]
     async with AsyncExitStack() as stack:
-        ours = {
-            count: Ours(
-                await stack.enter_async_context(open_executor(n_workers=count)), found, count
-            )
-            for count in counts
-        }
+        ours = {}
+        for count in counts:
+            executor = open_executor("bubblewrap", n_workers=count)
+            await stack.enter_async_context(executor)
+            ours[count] = Ours(executor, found, count)
         order = sorted(i % len(found) for i in range(n))
         rates: dict[int, list[float]] = {count: [] for count in counts}
         for turn in range(n_rounds):
@@ -296,7 +303,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "memory": await memory(found),
     }  # fmt: skip
     helpers, missing = await open_helpers(found, n_cores, arguments.evalplus_python)
-    async with open_executor() as executor:
+    async with open_executor("bubblewrap") as executor:
         ours = Ours(executor, found, n_cores + 1)  # as many workers as by default
         sides = {name: {OURS: ours, **helpers}[name] for name in SIDES if name not in missing}
         rounds = await measure(sides, len(found), n_rounds, seconds, arguments.interleaved)

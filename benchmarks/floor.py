@@ -3,7 +3,7 @@
 Runs under the worker's own interpreter and flags and with its preloaded modules. No isolation, no
 limits, no results, no cleaning up. Started by `execution.py`.
 
-The jobs lie in shared memory, which a fork does not copy: it holds one at a time, as a worker does.
+The jobs lie in a mapped file, which a fork does not copy: it holds one at a time, as a worker does.
 """
 
 import gc
@@ -13,6 +13,7 @@ import mmap
 import os
 import sys
 import time
+from pathlib import Path
 
 
 def receive():
@@ -53,12 +54,9 @@ def main():
             importlib.import_module(name)
         except ImportError:  # as the worker: an interpreter may be built without some
             continue
-    jobs = [marshal.dumps(job) for job in first.pop("jobs")]
-    store, places = mmap.mmap(-1, sum(map(len, jobs))), []
-    for job in jobs:
-        places.append((store.tell(), store.tell() + len(job)))
-        store.write(job)
-    del jobs, job
+    with Path(first["store"]).open("rb") as file:
+        store = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    places = first["places"]
     held, job = -1, None
     gc.collect()
     gc.freeze()

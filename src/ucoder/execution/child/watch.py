@@ -279,29 +279,31 @@ class Watch:
         limit = max(self.job.output_limit, records.MAX_DETAIL)
         n_left = 0 if self.job.entry_point is None else len(self.job.arguments) - self.n_answers
         first = at  # of the answers since the last record that was none
-        while end - at >= size:
-            kind, n_text, n_changed, _, cpu_s = unpack(buffer, at)
-            if n_text > limit or n_changed > limit:
-                raise ValueError("an oversized record")
-            after = at + size + n_text + n_changed
-            if after > end:
-                break
-            # Each case ends by itself, so that a flood of valid records cannot hold the worker.
-            if kind in records.CALLS:
-                if not n_left:
-                    raise ValueError("a record out of place")
-                n_left -= 1
-                self.n_answers += 1
-                self._n_timeouts = self._n_timeouts + 1 if kind == records.TIMED_OUT else 0
-                if cpu_s > 0:  # NaN is not
-                    self._answered_cpu_s += cpu_s
-            else:
-                self.answers += buffer[first:at]
-                first = after
-                self._take(kind, buffer[at + size : after].decode("ascii"))
-            at = after
-        self.answers += buffer[first:at]
-        del buffer[:at]
+        try:
+            while end - at >= size:
+                kind, n_text, n_changed, _, cpu_s = unpack(buffer, at)
+                if n_text > limit or n_changed > limit:
+                    raise ValueError("an oversized record")
+                after = at + size + n_text + n_changed
+                if after > end:
+                    break
+                # Each case ends by itself, so that a flood of valid records cannot hold the worker.
+                if kind in records.CALLS:
+                    if not n_left:
+                        raise ValueError("a record out of place")
+                    n_left -= 1
+                    self.n_answers += 1
+                    self._n_timeouts = self._n_timeouts + 1 if kind == records.TIMED_OUT else 0
+                    if cpu_s > 0:  # NaN is not
+                        self._answered_cpu_s += cpu_s
+                else:
+                    self.answers += buffer[first:at]
+                    first = after
+                    self._take(kind, buffer[at + size : after].decode("ascii"))
+                at = after
+        finally:  # what was answered before a broken record stands
+            self.answers += buffer[first:at]
+            del buffer[:at]
         return at > 0
 
     def _take(self, kind: bytes, text: str) -> None:

@@ -365,7 +365,7 @@ _CHANNEL: Final = (
                 try:
                     for kind in b"RETMONBLCFWPVXKD":
                         for n in (0, 1, 9, 0xFFFFFFFF):
-                            head = struct.pack("!cIIII", bytes([kind]), n, 0, 0, 0)
+                            head = struct.pack("!cIIff", bytes([kind]), n, 0, 0, 0)
                             os.write(number, head + b"9" * min(n, 9))
                 except OSError: pass
             return 1

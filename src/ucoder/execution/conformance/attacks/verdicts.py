@@ -228,8 +228,8 @@ _FORGERIES: Final = (
         for number in range(3, 64):
             try:
                 for kind in b"VRLD":
-                    os.write(number, struct.pack("!cIIII", bytes([kind]), 0, 0, 0, 0))
-                    os.write(number, struct.pack("!cIIII", bytes([kind]), 1, 0, 0, 0) + b"2")
+                    os.write(number, struct.pack("!cIIff", bytes([kind]), 0, 0, 0, 0))
+                    os.write(number, struct.pack("!cIIff", bytes([kind]), 1, 0, 0, 0) + b"2")
             except OSError: pass
         def f(x): return 7
         """,
@@ -240,7 +240,7 @@ _FORGERIES: Final = (
         "opens the pipes of every process, and writes records of success there",
         """
         import os, struct
-        record = struct.pack("!cIIII", b"V", 0, 0, 0, 0)
+        record = struct.pack("!cIIff", b"V", 0, 0, 0, 0)
         def f(x):
             for pid in range(1, 100) if os.getppid() == 1 else [os.getppid()]:
                 for number in range(64):
