@@ -133,7 +133,10 @@ def differences(programs: list[Judged]) -> dict[str, Any]:
         "n": len(programs),
         "n_tasks": len({judged.task_id for judged in programs}),
         "families": families,
-        "timed_out_by_evalplus": sum("timeout" in j.evalplus.values() for j in programs),
+        "timed_out": sum(
+            any(OutcomeKind.TIMED_OUT in detail for detail in judged.call_detail.values())
+            for judged in programs
+        ),
         "call": _crossed([(j.by_call, j.by_evalplus) for j in programs]),
         "call_reasons": dict(Counter(map(reason, differing))),
         "call_differs": [{"reason": reason(judged), **asdict(judged)} for judged in differing],

@@ -211,7 +211,7 @@ def show(result: dict[str, Any]) -> None:
             f"\n{m['n']} changed programs for {m['n_tasks']} tasks (EvalPlus passes/all: ", end=""
         )
         print(", ".join(f"{k} {right}/{n}" for k, (n, right) in m["families"].items()), end="")
-        print(f"; timed out for EvalPlus: {m['timed_out_by_evalplus']})")
+        print(f"; timed out by call: {m['timed_out']})")
         print(f"no mutants of tasks slower than {SLOW_TASK_S:g} s: {', '.join(m['slow_tasks'])}")
         print(f"call and EvalPlus: {m['call']}; reasons: {m['call_reasons']}")
         for d in m["call_differs"]:
@@ -315,7 +315,7 @@ def main() -> None:
     add("--workers", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
     add("--provider", default="bubblewrap", help="of the sandbox; default bubblewrap")
     add("--evalplus-python", default=sys.executable, help="the interpreter that has EvalPlus")
-    add("--json", type=Path, metavar="PATH", help="write everything there too, with the sources")
+    add("--json", type=Path, metavar="PATH", help="write it, with differing sources")
     arguments = parser.parse_args()
     try:
         result = asyncio.run(run(arguments))

@@ -161,6 +161,8 @@ def test_a_program_cannot_pass_by_what_it_does_to_its_own_process(isolated: Sand
         "import os\ndef f():\n    for fd in range(3, 64):\n"
         "        try: os.write(fd, b'V' + bytes(16))\n        except OSError: pass\n",
         "import os, signal\ndef f(): os.kill(-1, signal.SIGKILL)",
+        "import builtins\nfor name in ('len', 'type', 'isinstance', 'zip', 'min', 'str'):\n"
+        "    setattr(builtins, name, lambda *a, **k: True)\ndef f(): return 1",
         "import atexit, os\natexit.register(os._exit, 0)\ndef f(): raise SystemExit(0)",
     ]
     for program in programs:

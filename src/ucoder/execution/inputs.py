@@ -16,6 +16,9 @@ from ucoder.execution.child.runner import MARSHAL_VERSION, MUTABLE, PICKLED
 BATCHES_KEPT: Final = 4
 """Batches that a worker keeps: all candidates of a problem are called on the same one."""
 
+_SHORT: Final = 1000
+"""Inputs up to this length are remembered by themselves: mutation makes the same ones again."""
+
 _numbers = itertools.count(1)
 
 
@@ -42,7 +45,7 @@ class Batch:
 @lru_cache(maxsize=2 * BATCHES_KEPT)
 def batch_of(inputs: tuple[str, ...]) -> Batch:
     """Read a batch of inputs; one that cannot be read carries its reason in its place."""
-    encoded = [_encoded(text) for text in inputs]
+    encoded = [_recent(text) if len(text) <= _SHORT else _encoded(text) for text in inputs]
     return Batch(
         next(_numbers), tuple(data for data, _ in encoded), bytes(flag for _, flag in encoded)
     )
@@ -56,6 +59,9 @@ def _encoded(text: str) -> tuple[bytes | str, int]:
         return _bytes_of(value)
     except (CanonicalError, ValueError) as error:
         return f"unreadable input: {ascii(str(error))[1:300]}", 0
+
+
+_recent = lru_cache(maxsize=4096)(_encoded)
 
 
 def _bytes_of(arguments: tuple[Any, ...]) -> tuple[bytes, int]:

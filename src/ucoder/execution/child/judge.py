@@ -19,6 +19,9 @@ import importlib
 import os
 import sys
 import types
+
+# Bound here, because a program may replace them in `builtins`.
+from builtins import callable, isinstance, issubclass, len, max, min, type, vars, zip  # noqa: UP029
 from collections.abc import Callable
 from marshal import dumps, loads
 from os import read as read_bytes

@@ -8,6 +8,8 @@ the worker and the parent, go by this file. Plain constants: an enumeration cost
 
 from __future__ import annotations
 
+# Bound here, because a program may replace them in `builtins`.
+from builtins import len
 from struct import Struct
 from typing import Final
 

@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import sys
 import types
+
+# Bound here, because a program may replace them in `builtins`.
+from builtins import callable, compile, isinstance, len, max, min, str, type, zip  # noqa: UP029
 from collections.abc import Callable
 from marshal import dumps, loads
 from os import O_WRONLY, close, setsid

@@ -30,6 +30,7 @@ GRACE_S: Final = 0.5
 
 _TICKS_S: Final = (0.005, 0.005, 0.01, 0.02)
 _PIPE_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 16
 
 # How a fork came to its end.
 _BY_ITSELF: Final = 0
@@ -264,7 +265,7 @@ class Watch:
         progressed = False
         while True:
             try:
-                data = os.read(read_end, _PIPE_BYTES)
+                data = os.read(read_end, _READ_BYTES)
             except BlockingIOError:
                 return progressed
             if not data:

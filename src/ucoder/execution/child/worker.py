@@ -37,6 +37,8 @@ _MAX_LEFTOVERS: Final = 1000
 """More entries than this in /tmp, and a new worker is cheaper than cleaning up."""
 
 _PR_SET_DUMPABLE: Final = 4
+_GC_THRESHOLD: Final = 10_000
+"""Programs are short: at Python's 700 the collector looks for cycles that are not there."""
 
 
 class Worker:
@@ -298,6 +300,7 @@ def main(setting: dict[str, Any]) -> None:
     with contextlib.suppress(AttributeError):  # not every libc has it
         ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD)
     surroundings.settle()
     try:
         worker.serve(" ".join(["ready", *loaded]).encode())
