@@ -7,7 +7,7 @@ package, or the system's bubblewrap). A program is text. It is called on many in
     from ucoder.execution import open_executor
 
     async def main() -> None:
-        async with open_executor("bubblewrap") as executor:
+        async with open_executor() as executor:
             source = "def add(a, b):\\n    return a + b\\n"
             report = await executor.call(source, "add", ["(1, 2)", "('a', 'b')", "(1, None)"])
             for outcome in report.outcomes:
@@ -21,14 +21,16 @@ prints
     returned 'ab'
     raised TypeError: unsupported operand type(s) for +: 'int' and 'NoneType'
 
-or it is run as a script that holds its own tests: `await executor.check(source)`.
+or it is run against a test script, `await executor.check(source, tests)`, in two processes: the
+program can neither read what the tests expect nor say that they passed.
 
-Inputs and results are canonical texts (`ucoder.execution.canonical`): comparing two results
-means comparing two strings, outside the process of the program that made them. What went wrong is
-told by enumerations; SANDBOX_FAILED is our fault and never the program's. `Limits` bounds time,
-memory, files and output of one program.
+Inputs and results are canonical texts (`ucoder.execution.canonical`): comparing two results means
+comparing two strings (`Outcome.answer`), outside the process of the program that made them. What
+went wrong is told by enumerations; SANDBOX_FAILED is our fault and never the program's. `Limits`
+bounds time, memory, files and output of one program.
 
-What the sandbox holds and what it does not: docs/design/sandbox.md.
+What each provider holds and what it does not: docs/execution.md. To see it on this machine:
+`python -m ucoder.execution.conformance`, or `ucoder doctor --execution`.
 """
 
 from ucoder.execution.outcomes import (

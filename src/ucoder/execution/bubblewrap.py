@@ -3,7 +3,8 @@
 What it holds: programs see no network, no process but their worker's, no environment of ours and
 of the file system only the interpreter and the system's libraries, read-only; they can write to
 a private /tmp and nowhere else. Every capability is dropped and no further user namespace can be
-made. What it does not hold is said in docs/design/sandbox.md.
+made, and a filter refuses the system calls that no program needs. What it does not hold is said in
+docs/execution.md.
 """
 
 from __future__ import annotations

@@ -9,16 +9,15 @@ says that it could not clean up.
 from __future__ import annotations
 
 import asyncio
-import marshal
 import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Final, NamedTuple, Self, TypeVar
+from typing import Final, Self, TypeVar
 
 from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
-from ucoder.execution.inputs import BATCHES_KEPT, Batch, batch_of
+from ucoder.execution.inputs import Batch, batch_of
 from ucoder.execution.outcomes import (
     CallReport,
     CheckReport,
@@ -27,6 +26,7 @@ from ucoder.execution.outcomes import (
     ProgramStatus,
     Verdict,
 )
+from ucoder.execution.patience import CPU_SHARE, RETRY_FACTOR, merged, was_kept_waiting
 from ucoder.execution.payload import Setting
 from ucoder.execution.preloads import modules_of
 from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
@@ -39,6 +39,7 @@ from ucoder.execution.replies import (
     decode,
     longest_reply,
 )
+from ucoder.execution.requests import Request, Trial
 
 PROGRAMS_PER_WORKER: Final = 20_000
 """A worker is replaced after so many programs, in case something builds up in it."""
@@ -46,56 +47,11 @@ PROGRAMS_PER_WORKER: Final = 20_000
 ANSWER_MARGIN_S: Final = 5.0
 """How much longer than its program a worker may take before it counts as stuck."""
 
-RETRY_FACTOR: Final = 3.0
-"""How much more wall-clock time a timeout gets that had no CPU time to show for it."""
-
-_CPU_SHARE: Final = 0.8
-"""A call that used this share of its time on a CPU was slow itself; below it, it waited."""
-
 _ATTEMPTS: Final = 2
 _LEAST_MEMORY_MIB: Final = 16
 _NO_BATCH: Final = Batch(0, (), b"")
 
 _Report = TypeVar("_Report", CallReport, CheckReport)
-
-
-class _Trial(NamedTuple):
-    """A test script, if there is one, and the function that it tests, if that is known."""
-
-    tests: str | None
-    entry_point: str | None
-
-
-class _Request(NamedTuple):
-    """One program for a worker; see `Worker.answer` for the frame's parts."""
-
-    source: str
-    entry_point: str | None
-    batch: Batch
-    timeout_s: float
-    patience: float
-    trial: _Trial = _Trial(None, None)
-
-    def frames(self, worker: WorkerProcess) -> bytes:
-        """What this worker is sent: a batch that it holds already is not sent again."""
-        batch, held = self.batch, worker.batches
-        forget: tuple[int, ...] = ()
-        content = None
-        if batch.number not in held:
-            content = (batch.arguments, batch.flags)
-            if batch.number:
-                held.append(batch.number)
-                if len(held) > BATCHES_KEPT:
-                    forget = (held.pop(0),)
-        script, tested = self.trial
-        tests = None if script is None else script.encode("utf-8", "surrogatepass")
-        n_tests = None if tests is None else len(tests)
-        frame = marshal.dumps(
-            (self.source, self.entry_point, self.timeout_s, self.patience, forget, batch.number,
-             content, n_tests, tested)
-        )  # fmt: skip
-        # The tests are no part of the frame: the worker leaves them in the pipe for the judge.
-        return len(frame).to_bytes(4, "big") + frame + (tests or b"")
 
 
 class _Slot:
@@ -194,13 +150,13 @@ class PooledExecutor(ABC):
         """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
         batch = batch_of(tuple(inputs))
         report = await self._call(source, entry_point, batch, 1.0)
+        if not was_kept_waiting(report, self.limits):
+            return report
         timed_out = OutcomeKind.TIMED_OUT
         waited = [at for at, outcome in enumerate(report.outcomes) if outcome.kind is timed_out]
-        if not waited or not self._was_kept_waiting(report):
-            return report
         # One more chance for all of them: those after a timeout may never have been tried.
         again = await self._call(source, entry_point, batch.part(waited), RETRY_FACTOR)
-        return _merged(report, again, waited)
+        return merged(report, again, waited)
 
     async def check(
         self,
@@ -212,9 +168,9 @@ class PooledExecutor(ABC):
     ) -> CheckReport:
         """Run a program against a test script; see `Executor.check`."""
         timeout_s = self.limits.program_timeout_s if timeout_s is None else timeout_s
-        trial = _Trial(tests, entry_point)
+        trial = Trial(tests, entry_point)
         report = await self._check(source, trial, timeout_s, 1.0)
-        if report.verdict is Verdict.TIMED_OUT and report.cpu_s < _CPU_SHARE * timeout_s:
+        if report.verdict is Verdict.TIMED_OUT and report.cpu_s < CPU_SHARE * timeout_s:
             again = await self._check(source, trial, timeout_s, RETRY_FACTOR)
             return replace(again, retried=True)
         return report
@@ -223,7 +179,7 @@ class PooledExecutor(ABC):
         self, source: str, entry_point: str, batch: Batch, patience: float
     ) -> CallReport:
         n_inputs, limit = len(batch.arguments), self.limits.output_limit_bytes
-        request = _Request(source, entry_point, batch, self.limits.program_timeout_s, patience)
+        request = Request(source, entry_point, batch, self.limits.program_timeout_s, patience)
         try:
             return await self._submit(
                 request, longest_reply(n_inputs, limit), lambda r: call_report(r, n_inputs, limit)
@@ -234,32 +190,16 @@ class PooledExecutor(ABC):
             return CallReport(status, (outcome,) * n_inputs, detail=str(lost))
 
     async def _check(
-        self, source: str, trial: _Trial, timeout_s: float, patience: float
+        self, source: str, trial: Trial, timeout_s: float, patience: float
     ) -> CheckReport:
-        request = _Request(source, None, _NO_BATCH, timeout_s, patience, trial)
+        request = Request(source, None, _NO_BATCH, timeout_s, patience, trial)
         try:
             return await self._submit(request, longest_reply(1, 0), check_report)
         except WorkerLost as lost:
             return CheckReport(Verdict.SANDBOX_FAILED, detail=str(lost))
 
-    def _was_kept_waiting(self, report: CallReport) -> bool:
-        """Whether a timeout fired by the wall clock, without the CPU time to show for it."""
-        if report.status is ProgramStatus.FAILED_TO_LOAD:
-            return report.cpu_s < _CPU_SHARE * self.limits.program_timeout_s
-        measured = [
-            (wall_s, cpu_s)
-            for outcome, wall_s, cpu_s in zip(
-                report.outcomes, report.call_wall_s, report.call_cpu_s, strict=True
-            )
-            if outcome.kind is OutcomeKind.TIMED_OUT and not math.isnan(wall_s)
-        ]
-        if not measured:  # the program's time was over between two calls
-            return report.cpu_s < _CPU_SHARE * self.limits.program_timeout_s
-        limit_s = self.limits.call_timeout_s
-        return any(cpu_s < _CPU_SHARE * min(limit_s, wall_s) for wall_s, cpu_s in measured)
-
     async def _submit(
-        self, request: _Request, max_reply: int, read: Callable[[Reply], _Report]
+        self, request: Request, max_reply: int, read: Callable[[Reply], _Report]
     ) -> _Report:
         """Run one program on a free worker, and once more if that worker is lost.
 
@@ -319,28 +259,6 @@ class PooledExecutor(ABC):
             ending = asyncio.ensure_future(worker.end())
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
-
-
-def _merged(first: CallReport, again: CallReport, at: Sequence[int]) -> CallReport:
-    """The first report with the second's outcomes at these places."""
-    if again.status is ProgramStatus.SANDBOX_FAILED or len(at) == len(first.outcomes):
-        return replace(again if len(at) == len(first.outcomes) else first, retried=True)
-    outcomes, walls = list(first.outcomes), list(first.call_wall_s)
-    cpus = list(first.call_cpu_s)
-    for place, index in enumerate(at):
-        outcomes[index] = again.outcomes[place]
-        walls[index], cpus[index] = again.call_wall_s[place], again.call_cpu_s[place]
-    return replace(
-        first,
-        status=first.status if again.status is ProgramStatus.LOADED else again.status,
-        detail=first.detail or again.detail,
-        outcomes=tuple(outcomes),
-        call_wall_s=tuple(walls),
-        call_cpu_s=tuple(cpus),
-        cpu_s=first.cpu_s + again.cpu_s,
-        wall_s=first.wall_s + again.wall_s,
-        retried=True,
-    )
 
 
 def _n_cores() -> int:

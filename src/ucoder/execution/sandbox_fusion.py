@@ -57,7 +57,8 @@ from ucoder.execution.outcomes import (
     ProgramStatus,
     Verdict,
 )
-from ucoder.execution.pool import RETRY_FACTOR, refuse_nonsense
+from ucoder.execution.patience import RETRY_FACTOR, was_kept_waiting
+from ucoder.execution.pool import refuse_nonsense
 from ucoder.execution.protocol import Limits
 from ucoder.execution.replies import (
     MalformedReply,
@@ -218,7 +219,7 @@ class SandboxFusionExecutor:
         self, source: str, entry_point: str, inputs: tuple[str, ...]
     ) -> CallReport:
         report = await self._call(source, entry_point, inputs, patience=1.0)
-        if _was_kept_waiting(report, self.limits):
+        if was_kept_waiting(report, self.limits):
             again = await self._call(source, entry_point, inputs, patience=RETRY_FACTOR)
             return replace(again, retried=True)
         return report
@@ -344,13 +345,3 @@ class SandboxFusionExecutor:
                 if attempt == 2:
                     raise ServerFailed(f"the server failed twice; the last: {error}") from None
         raise AssertionError("unreachable")
-
-
-def _was_kept_waiting(report: CallReport, limits: Limits) -> bool:
-    """Whether a timeout came by the wall clock, without half the CPU time to show for it."""
-    if report.detail == records.LOAD_TIMED_OUT:
-        return report.cpu_s < limits.program_timeout_s / 2
-    return any(
-        outcome.kind is OutcomeKind.TIMED_OUT and cpu_s < limits.call_timeout_s / 2
-        for outcome, cpu_s in zip(report.outcomes, report.call_cpu_s, strict=True)
-    )
