@@ -23,8 +23,8 @@ demo: $(STAMP)  ## the whole method on a real small model, then a report (about 
 	@if [ -f runs/demo/manifest.json ]; then $(BIN)/ucoder resume runs/demo; \
 	else $(BIN)/ucoder run demo --output runs/demo; fi
 
-test: $(STAMP)  ## the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## the tests, two files at a time: half of them wait for timeouts of programs
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(STAMP)  ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check

@@ -169,11 +169,8 @@ def test_a_call_that_used_its_time_is_not_tried_again(sandbox: Sandbox) -> None:
     assert not report.retried or report.call_cpu_s[0] >= 0.8 * LIMITS.call_timeout_s
 
 
-def test_a_module_and_a_script_that_waited_are_tried_again(sandbox: Sandbox) -> None:
-    pause = f"import time\ntime.sleep({1.4 * LIMITS.program_timeout_s})\n"
-    report = sandbox.call(pause + "def f(): return 1")
-    assert kinds(report) == ["returned"] and report.retried
-    checked = sandbox.check(pause)
+def test_a_script_that_waited_is_tried_again(sandbox: Sandbox) -> None:
+    checked = sandbox.check("import time\ntime.sleep(0.6)", timeout_s=0.4)
     assert checked.verdict is Verdict.PASSED and checked.retried
 
 

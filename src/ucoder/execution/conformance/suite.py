@@ -22,7 +22,7 @@ from ucoder.execution.protocol import Executor, Limits
 
 LIMITS: Final = Limits(
     call_timeout_s=0.4,
-    program_timeout_s=2.0,
+    program_timeout_s=1.5,
     memory_limit_mib=256,
     output_limit_bytes=20_000,
     n_processes=16,
