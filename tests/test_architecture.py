@@ -60,6 +60,22 @@ def test_imports_point_one_way(room: str) -> None:
             assert not name.startswith(FORBIDDEN[room]), f"{module.name} imports {name}"
 
 
+def test_the_executor_stands_by_itself() -> None:
+    for module in (SOURCE / "execution").rglob("*.py"):
+        allowed = ("ucoder.execution", "ucoder.errors")
+        assert all(name.startswith(allowed) for name in imports_of(module)), module
+    # Without any installed package: isolated, and without site-packages.
+    code = (
+        f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r}); "
+        "from ucoder.execution import open_executor; "
+        "import ucoder.execution.conformance; print(open_executor().name)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("auto", "")
+
+
 def test_only_the_command_line_knows_the_report() -> None:
     for module in SOURCE.rglob("*.py"):
         if module.parent.name not in ("report", "cli"):

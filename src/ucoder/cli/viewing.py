@@ -180,7 +180,7 @@ def _outputs_table(case: Case) -> Table:
 
 def _output(outcome: Outcome) -> Text:
     if outcome.executed:
-        return Text(outcome.text[:120])
+        return Text(outcome.answer[:120])
     return Text(f"{outcome.kind}: {outcome.text}"[:80], style="dim")
 
 

@@ -222,7 +222,7 @@ def _call(arguments: str) -> str:
 
 def _cell(outcome: Outcome) -> Cell:
     if outcome.kind is OutcomeKind.RETURNED:
-        return Cell(middle_clip(outcome.text, _MAX_VALUE_CHARS), True)
+        return Cell(middle_clip(outcome.answer, _MAX_VALUE_CHARS), True)
     if outcome.kind is OutcomeKind.RAISED:
         return Cell(middle_clip(outcome.text or "raised", _MAX_VALUE_CHARS), False)
     return Cell(reason(outcome.kind.value), False)
