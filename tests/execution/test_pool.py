@@ -23,6 +23,7 @@ from ucoder.execution import (
     bubblewrap,
     open_executor,
     pool,
+    process,
     replies,
 )
 from ucoder.execution.child import records
@@ -142,6 +143,26 @@ def test_ctrl_c_ends_every_process_within_a_moment(tmp_path: Path) -> None:
             _, errors = process.communicate(timeout=30)
         assert b"KeyboardInterrupt" in errors
         assert len(below) > 2 and not descendants() & below
+
+
+def test_whatever_programs_leave_in_a_directory_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "left"
+    (left / "shut").mkdir(parents=True)
+    (left / "shut" / "file").touch()
+    (left / "shut").chmod(0)
+    (left / "moved-0").touch()
+    (left / "link").symlink_to(tmp_path)
+    here = Path.cwd()
+    os.chdir(left)
+    try:  # deeper than Python recurses, and longer than a path may be
+        for _ in range(3000):
+            Path("deeper").mkdir(mode=0o300)
+            os.chdir("deeper")
+            Path("file").touch()
+    finally:
+        os.chdir(here)
+    process._remove(left)
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_auto_takes_bubblewrap_where_it_starts() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
+import itertools
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self, cast
@@ -223,18 +224,39 @@ class WorkerProcess:
 
 
 def _remove(directory: Path | None) -> None:
-    """Remove a directory and all that programs left in it, whatever modes they gave it."""
+    """Remove a directory and all that programs left in it, whatever they did to it.
+
+    A tree may be deeper than Python recurses and its paths longer than the kernel takes, and its
+    folders may forbid everything. So nothing is walked down: what lies in a folder is moved up to
+    the top, over and over, until there are no folders left.
+    """
     if directory is None:
         return
+    numbers = itertools.count()
+    progress = True
+    while progress:
+        progress = False
+        for entry in _entries(directory):
+            for inner in _entries(Path(entry)) if entry.is_dir(follow_symlinks=False) else ():
+                with contextlib.suppress(OSError):
+                    if inner.is_dir(follow_symlinks=False):
+                        os.chmod(inner, 0o700)  # moving a folder writes to it  # noqa: PTH101
+                        os.rename(inner, directory / f"moved-{next(numbers)}")  # noqa: PTH104
+                    else:
+                        os.unlink(inner)  # noqa: PTH108
+                    progress = True
+            with contextlib.suppress(OSError):
+                remove = os.rmdir if entry.is_dir(follow_symlinks=False) else os.unlink
+                remove(entry)
+                progress = True
+    with contextlib.suppress(OSError):
+        directory.rmdir()
 
-    def open_up(function: Any, path: str, error: object) -> None:
-        with contextlib.suppress(OSError):
-            for locked in (Path(path).parent, Path(path)):
-                if locked.is_relative_to(directory) and not locked.is_symlink():
-                    locked.chmod(0o700)
-            if Path(path).is_dir() and not Path(path).is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                Path(path).unlink()
 
-    shutil.rmtree(directory, onerror=open_up)
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, whatever its mode was."""
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+        with os.scandir(folder) as entries:
+            return list(entries)
+    return []

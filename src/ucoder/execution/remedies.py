@@ -44,6 +44,7 @@ def remedies(bwrap_found: bool = True) -> str:
             "in Docker or Podman: run the container with `--security-opt seccomp=unconfined "
             "--security-opt apparmor=unconfined --security-opt systempaths=unconfined`"
         )
+    lines.append("or let programs run in the `landlock` sandbox, which `auto` takes by itself")
     lines.append(
         "or, on a machine that holds nothing of value, run without isolation by naming the "
         "provider `unsafe-process`"
