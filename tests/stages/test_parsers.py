@@ -310,6 +310,8 @@ LITERALS = st.recursive(
 )
 
 
+@example(float("inf"), 0)
+@example(float("nan"), 0)
 @given(LITERALS, st.integers(0, 2**31 - 1))
 def test_mutation_takes_any_literal(value: object, seed: int) -> None:
     parent = write((value,))

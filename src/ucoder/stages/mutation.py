@@ -8,6 +8,7 @@ each type (0, 1, -1, empty, one element, repeated elements) come first.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -65,7 +66,8 @@ def _mutate(value: Any, donors: Sequence[Any], random_: random.Random) -> Any:
     if kind is int:
         return _mutate_int(value, random_)
     if kind is float:
-        return random_.choice([0.0, -value, value + 1.0, value / 2, value * 2, round(value), -1.5])
+        whole = round(value) if math.isfinite(value) else 0
+        return random_.choice([0.0, -value, value + 1.0, value / 2, value * 2, whole, -1.5])
     if kind is str:
         return _mutate_text(value, donors, random_)
     if kind in (list, tuple):
