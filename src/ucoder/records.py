@@ -173,7 +173,17 @@ class InputOrigin(StrEnum):
 
     EXAMPLE = "example"
     MODEL = "model"
+    BOUNDARY = "boundary"
     MUTATION = "mutation"
+    SEPARATION = "separation"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """An output that the model predicted for an input, as canonical text, and how often it did."""
+
+    text: str
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +193,20 @@ class TestInput:
     Attributes:
         arguments: Canonical text of the argument tuple.
         origin: Where it came from.
-        predicted: Canonical text of the output that the model predicted, None where it gave none.
-            Evidence for the paper-literal pass/fail signature, never shown to a program.
+        predictions: The outputs that the model predicted for it, most frequent first, the earlier
+            one where two are equally frequent. Evidence for selectors, never shown to a program.
     """
 
     __test__ = False  # pytest: this is a record, not a test class
 
     arguments: str
     origin: InputOrigin
-    predicted: str | None = None
+    predictions: tuple[Prediction, ...] = ()
+
+    @property
+    def predicted(self) -> str | None:
+        """What the model predicted most often, None where it predicted nothing."""
+        return self.predictions[0].text if self.predictions else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from ucoder.records import (
     InputOrigin,
     Interface,
     Parameter,
+    Prediction,
     Problem,
     Reason,
     Score,
@@ -272,7 +273,11 @@ def add_attempts(run: Run) -> None:
 def suite_of(story: Story) -> TestSuite:
     origins = [InputOrigin.EXAMPLE, *[InputOrigin.MODEL] * 3, *[InputOrigin.MUTATION] * 2]
     inputs = tuple(
-        TestInput(write(arguments), origin, "3" if origin is InputOrigin.MODEL else None)
+        TestInput(
+            write(arguments),
+            origin,
+            (Prediction("3", 1),) if origin is InputOrigin.MODEL else (),
+        )  # fmt: skip
         for arguments, origin in zip(story.inputs, origins, strict=False)
     )
     refused = (Count(Reason.NOT_LITERAL, 2), Count(Reason.DUPLICATE_INPUT, 1))

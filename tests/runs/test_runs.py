@@ -20,6 +20,7 @@ from ucoder.records import (
     InputOrigin,
     Interface,
     Parameter,
+    Prediction,
     Problem,
     Reason,
     TestInput,
@@ -36,7 +37,10 @@ ATTEMPT = Attempt(3, 7, "area", "topic", PROBLEM, None, "", "text", "", "", 1, 2
 REJECTED = dataclasses.replace(ATTEMPT, problem=None, reason=Reason.DUPLICATE)
 SUITE = TestSuite(
     "id",
-    (TestInput("(1,)", InputOrigin.MODEL, "2"), TestInput("(2,)", InputOrigin.MUTATION)),
+    (
+        TestInput("(1,)", InputOrigin.MODEL, (Prediction("2", 1),)),
+        TestInput("(2,)", InputOrigin.MUTATION),
+    ),
     (Count(Reason.NOT_LITERAL, 2),),
     None,
     5,

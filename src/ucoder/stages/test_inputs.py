@@ -11,14 +11,23 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ucoder.config import TestInputsConfig
 from ucoder.engines.protocol import Engine, Prompt, Request
 from ucoder.execution.canonical import CanonicalError, parse, write
-from ucoder.records import Count, InputOrigin, Interface, Problem, Reason, TestInput, TestSuite
+from ucoder.records import (
+    Count,
+    InputOrigin,
+    Interface,
+    Prediction,
+    Problem,
+    Reason,
+    TestInput,
+    TestSuite,
+)
 from ucoder.seeds import derive_seed
 from ucoder.stages._text import MAX_CHARS, Refusal, parse_module, unparse
 from ucoder.stages.mutation import mutations
@@ -71,29 +80,41 @@ def build_suite(
 ) -> TestSuite:
     """The suite that follows from the model's texts: pure, so a test can hold it."""
     refused: Counter[Reason] = Counter()
-    inputs: dict[str, TestInput] = {}
+    origins: dict[str, InputOrigin] = {}
+    predictions: defaultdict[str, Counter[str]] = defaultdict(Counter)
     sources = [(problem.example, InputOrigin.EXAMPLE)] if problem.example else []
     sources += [(text, InputOrigin.MODEL) for text in texts]
     for text, origin in sources:
         for call in read_calls(text, problem.interface):
             if isinstance(call, Refusal):
                 refused[call.reason] += 1
-            elif call.arguments in inputs:
+                continue
+            if call.arguments in origins:
                 refused[Reason.DUPLICATE_INPUT] += 1
-            elif len(inputs) < config.n:
-                inputs[call.arguments] = TestInput(call.arguments, origin, call.predicted)
-    enough = len(inputs) >= config.min_from_model
+            elif len(origins) < config.n:
+                origins[call.arguments] = origin
+            if call.predicted is not None:
+                predictions[call.arguments][call.predicted] += 1
+    enough = len(origins) >= config.min_from_model
     if enough:
-        seen = list(inputs)
-        for arguments in mutations(seen, config.n - len(inputs), seed):
-            inputs[arguments] = TestInput(arguments, InputOrigin.MUTATION)
+        for arguments in mutations(list(origins), config.n - len(origins), seed):
+            origins[arguments] = InputOrigin.MUTATION
+    inputs = [
+        TestInput(arguments, origin, ranked(predictions[arguments]))
+        for arguments, origin in origins.items()
+    ]
     return TestSuite(
         problem_id=problem.id,
-        inputs=tuple(inputs.values()),
+        inputs=tuple(inputs),
         refused=tuple(Count(reason, count) for reason, count in sorted(refused.items())),
         reason=None if enough else Reason.TOO_FEW_INPUTS,
         n_tokens=n_tokens,
     )
+
+
+def ranked(counts: Counter[str]) -> tuple[Prediction, ...]:
+    """Predicted outputs, most frequent first; the earlier one where two are equally frequent."""
+    return tuple(Prediction(text, count) for text, count in counts.most_common())
 
 
 def read_calls(text: str, interface: Interface) -> list[Call | Refusal]:
