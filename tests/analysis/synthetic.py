@@ -277,7 +277,7 @@ def suite_of(story: Story) -> TestSuite:
             write(arguments),
             origin,
             (Prediction("3", 1),) if origin is InputOrigin.MODEL else (),
-        )  # fmt: skip
+        )
         for arguments, origin in zip(story.inputs, origins, strict=False)
     )
     refused = (Count(Reason.NOT_LITERAL, 2), Count(Reason.DUPLICATE_INPUT, 1))
