@@ -22,6 +22,11 @@ Probability = Annotated[float, Field(gt=0.0, le=1.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0.0)]
+SelectorName = Literal[
+    "consensus",
+    "consensus_pass_fail",
+    "agreement",
+]
 
 
 class Section(BaseModel):
@@ -110,7 +115,7 @@ class InterfacesConfig(Section):
 
 
 class TestInputsConfig(Section):
-    """Stage 4: test inputs, asked from the model and topped up by mutation."""
+    """Stage 4: test inputs, asked from the model, topped up by boundary values and mutation."""
 
     __test__ = False
 
@@ -120,6 +125,9 @@ class TestInputsConfig(Section):
     """Completions that the model is asked for, a problem."""
     min_from_model: Annotated[int, Field(ge=1)] = 3
     """Fewer valid inputs from the model: the problem is given up."""
+    n_boundary: Annotated[int, Field(ge=0, le=10_000)] = 16
+    """Inputs made of boundary values of the annotated types, after the model's own and before
+    mutation fills up; part of `n`, 0: none."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.8, max_tokens=512)
 
 
@@ -128,9 +136,15 @@ class SolutionsConfig(Section):
 
     n: Annotated[int, Field(ge=1, le=4096)] = 128
     """Candidates a problem."""
-    signature: Literal["outputs", "pass_fail"] = "outputs"
-    """`outputs`: our reading of definition 2.1; `pass_fail`: the paper's letter, against outputs
-    that the model predicted."""
+    selector: SelectorName = "consensus"
+    """The rule that chooses. `consensus`: the paper's, by outputs, our reading of definition 2.1;
+    `consensus_pass_fail`: the paper's letter, against outputs that the model predicted;
+    `agreement`: ours. docs/selection.md compares them all."""
+    min_probability: Share = 0.0
+    """Abstain where the choice is right with less than this probability. Training wants precision;
+    docs/selection.md says what a threshold gives up."""
+    raising_may_win: bool = False
+    """Whether candidates that return on no input at all may be selected."""
     rho: Share = 0.8
     """Reliability: least e(r)."""
     tau: Positive = 3

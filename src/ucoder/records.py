@@ -71,6 +71,7 @@ class Reason(StrEnum):
     NO_INFORMATIVE_INPUT = "no_informative_input"
     NO_RELIABLE_CANDIDATE = "no_reliable_candidate"
     NO_CONSENSUS = "no_consensus"
+    LOW_PROBABILITY = "low_probability"
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +311,21 @@ class Execution:
     wall_s: float
 
 
+class Flag(StrEnum):
+    """What to be careful about with a selection (`ucoder.consensus.flags`)."""
+
+    FLOAT_NOISE = "float_noise"
+    """Answers that differ in the last bits of a float were made one."""
+    UNORDERED = "unordered"
+    """The winner and the next cluster differ in the order of elements alone."""
+    RIVAL = "rival"
+    """The next cluster is at least half as large as the winner's: perhaps both are right."""
+    RAISING = "raising"
+    """On some inputs the winner's answer is an exception that it raises on purpose."""
+    FEW_INPUTS = "few_inputs"
+    """Fewer than three inputs counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What consensus made of one problem's candidates (section 2.3.2).
@@ -321,13 +337,19 @@ class Selection:
         n_programs: Distinct programs among those that could run.
         n_inputs: In the suite.
         n_kept_inputs: After dropping those that hardly any candidate can run.
-        n_reliable: Candidates with e(r) >= rho.
-        cluster_sizes: s(r) of every cluster of reliable candidates, largest first.
+        n_reliable: Candidates that could win: with e(r) >= rho under the paper's rule.
+        cluster_sizes: s(r) of every cluster of candidates that could win, largest first.
         candidate_id: r*, None where `reason` says why there is none.
         success: e(r*), NaN without r*.
         perplexity: f(r*), NaN without r*.
         reason: Why nothing was selected.
         n_sandbox_failures: Candidates left out because the sandbox failed on them.
+        selector: The rule that chose.
+        score: What it gave the winner; the would-be winner's where `reason` says why not.
+        runner_up_score: The best score of another cluster, NaN where there is none.
+        score_unit: What a score counts, for people.
+        probability: That the would-be winner is right (`ucoder.consensus.probability`).
+        flags: What to be careful about .
     """
 
     problem_id: str
@@ -343,6 +365,12 @@ class Selection:
     perplexity: float
     reason: Reason | None
     n_sandbox_failures: int
+    selector: str
+    score: float
+    runner_up_score: float
+    score_unit: str
+    probability: float
+    flags: tuple[Flag, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,9 +355,8 @@ def add_selections(run: Run) -> None:
     for story in STORIES:
         problem_id = problem_of(story).id
         executions = {e.program_id: e for e in executions_of(story)}
-        predicted = [test_input.predicted for test_input in suite_of(story).inputs]
         ballot = select(
-            problem_id, 0, candidates_of(story), executions, predicted,
+            problem_id, 0, candidates_of(story), executions, suite_of(story).inputs,
             rule_of(run.config.solutions),
         )  # fmt: skip
         run.selections(0).put(problem_id, [ballot.selection])

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -7,6 +8,11 @@ from ucoder.records import Selection
 from ucoder.runs import Run
 
 from .synthetic import STORIES, build, config, problem_of
+
+UNDECIDED = {
+    "selector": "consensus", "score": math.nan, "runner_up_score": math.nan, "score_unit": "",
+    "probability": math.nan, "flags": (),
+}  # fmt: skip
 
 
 def test_attempts_are_counted_by_stage_and_reason(finished):
@@ -100,7 +106,8 @@ def test_a_half_done_run_names_the_next_thing_missing(tmp_path, upto, missing):
 def test_sandbox_failures_are_added_up(tmp_path):
     run = build(tmp_path / "run", "candidates")
     key = problem_of(STORIES[0]).id
-    lost = Selection(key, 0, 8, 0, 6, 0, 0, (), None, float("nan"), float("nan"), None, 8)
+    counts = (8, 0, 6, 0, 0, (), None, math.nan, math.nan, None, 8)
+    lost = Selection(key, 0, *counts, **UNDECIDED)
     run.selections(0).put(key, [lost])
     (iteration,) = summarise(run).iterations
     assert iteration.n_sandbox_failures == 8

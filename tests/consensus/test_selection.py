@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.consensus.selection import Ballot, Rule, select
-from ucoder.consensus.signatures import kept_inputs, pass_fail_signature, success
+from ucoder.consensus.inputs import kept_inputs
+from ucoder.consensus.selection import Ballot, select
+from ucoder.consensus.selectors import Rule
+from ucoder.consensus.votes import votes_of
 from ucoder.execution.outcomes import Outcome, OutcomeKind, ProgramStatus
-from ucoder.records import Candidate, Execution, FinishReason, Reason
+from ucoder.records import (
+    Candidate,
+    Execution,
+    FinishReason,
+    InputOrigin,
+    Prediction,
+    Reason,
+    TestInput,
+)  # fmt: skip
 
 RAISED = Outcome(OutcomeKind.RAISED, "ValueError: no")
 SANDBOX = Outcome(OutcomeKind.SANDBOX_FAILED)
@@ -44,9 +55,15 @@ def candidate(
 def vote(
     candidates: Sequence[Candidate], executions: Sequence[Execution], rule: Rule | None = None
 ) -> Ballot:
+    inputs = inputs_for(executions)
+    return select("p", 0, candidates, {e.program_id: e for e in executions}, inputs, rule or Rule())
+
+
+def inputs_for(executions: Sequence[Execution], *predicted: str | None) -> tuple[TestInput, ...]:
     n_inputs = len(executions[0].outcomes) if executions else 0
-    return select(
-        "p", 0, candidates, {e.program_id: e for e in executions}, [None] * n_inputs, rule or Rule()
+    return tuple(
+        TestInput(f"({at},)", InputOrigin.MODEL, (Prediction(text, 1),) if text else ())
+        for at, text in zip_longest(range(n_inputs), predicted)
     )
 
 
@@ -70,7 +87,7 @@ def test_success_comes_before_perplexity() -> None:
     assert ballot.selection.candidate_id == "c1"
 
 
-def test_tied_clusters_break_by_lowest_perplexity_then_by_index() -> None:
+def test_tied_clusters_break_by_lowest_perplexity_then_by_program_id() -> None:
     executions = [execution("a", 1), execution("b", 2)]
     rule = Rule(tau=2)
     first = [
@@ -79,7 +96,7 @@ def test_tied_clusters_break_by_lowest_perplexity_then_by_index() -> None:
     ]  # fmt: skip
     assert vote(first, executions, rule).selection.candidate_id == "c2"
     even = [candidate(0, "b"), candidate(1, "a"), candidate(2, "a"), candidate(3, "b")]
-    assert vote(even, executions, rule).selection.candidate_id == "c0"
+    assert vote(even, executions, rule).selection.candidate_id == "c1"
 
 
 def test_no_cluster_of_tau_means_nothing_selected() -> None:
@@ -151,13 +168,23 @@ def test_undefined_perplexity_comes_last() -> None:
 
 
 def test_pass_fail_signature_is_definition_2_1_to_the_letter() -> None:
-    run = execution("a", 1, 5, RAISED, 4)
-    assert pass_fail_signature(run, (0, 1, 2, 3), ["1", "2", "3", None]) == ("pass", "fail", "fail")
+    # Outputs differ, but a and b pass and fail the same predictions; the last input has none.
+    executions = [
+        execution("a", 1, 5, RAISED, 4), execution("b", 1, 6, 7, 8), execution("c", 1, 2, 3, 4),
+    ]  # fmt: skip
+    candidates = [candidate(i, p) for i, p in enumerate("abc")]
+    inputs = inputs_for(executions, "1", "2", "3")
+    rule = Rule("consensus_pass_fail", rho=0.5, tau=2)
+    by_program = {e.program_id: e for e in executions}
+    ballot = select("p", 0, candidates, by_program, inputs, rule)
+    assert ballot.selection.score == 2
+    assert ballot.selection.candidate_id == "c1"
 
 
 def test_success_without_inputs_is_undefined() -> None:
-    assert math.isnan(success(execution("a", 1), ()))
-    assert kept_inputs({}, {}, 0.2) == ()
+    votes = votes_of([candidate(0, "a")], {"a": execution("a")}, ())
+    assert math.isnan(votes.success_P[0])
+    assert kept_inputs(votes_of([], {}, ()), 0.2) == ()
 
 
 values = st.sampled_from([1, 2, RAISED])
@@ -181,8 +208,12 @@ def test_permuting_candidates_or_inputs_changes_nothing(pool: list, random_) -> 
     assert vote(shuffled, executions, rule).selection == before
 
     order = random_.sample(range(len(pool[0][0])), len(pool[0][0]))
-    permuted = [execution(e.program_id, *(e.outcomes[at] for at in order)) for e in executions]
-    assert vote(candidates, permuted, rule).selection == before
+    permuted = {
+        e.program_id: execution(e.program_id, *(e.outcomes[at] for at in order)) for e in executions
+    }
+    inputs = inputs_for(executions)
+    suite = [inputs[at] for at in order]
+    assert select("p", 0, candidates, permuted, suite, rule).selection == before
 
 
 @given(pools)

@@ -58,11 +58,11 @@ def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
     waiting = any(c.reason is None and c.program_id not in executions for c in candidates)
     if not suites or not candidates or waiting:
         return None
-    predicted = [test_input.predicted for test_input in suites[0].inputs]
-    if any(len(e.outcomes) != len(predicted) for e in executions.values()):
+    inputs = suites[0].inputs
+    if any(len(e.outcomes) != len(inputs) for e in executions.values()):
         return None  # the suite was made again since: these votes are on other inputs
     rule = rule_of(run.config.solutions)
-    ballot = select(problem.id, iteration, candidates, executions, predicted, rule)
+    ballot = select(problem.id, iteration, candidates, executions, inputs, rule)
     return Case(problem, suites[0], tuple(candidates), executions, ballot)
 
 

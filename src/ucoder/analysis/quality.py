@@ -8,14 +8,14 @@ orders success, the quality signal is gone. Both definitions are 2.3.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
-from ucoder.consensus.signatures import kept_inputs, sandbox_failed, success
-from ucoder.records import NAN, Candidate, Execution
+from ucoder.consensus.inputs import kept_inputs
+from ucoder.consensus.votes import sandbox_failed, votes_of
+from ucoder.records import NAN, Candidate, Execution, TestInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,10 @@ class Bin:
 
 
 def qualities(
-    candidates: Sequence[Candidate], executions: Iterable[Execution], min_support: float
+    candidates: Sequence[Candidate],
+    executions: Iterable[Execution],
+    inputs: Sequence[TestInput],
+    min_support: float,
 ) -> list[Quality]:
     """f(r) and e(r) of one problem's candidates.
 
@@ -59,18 +62,20 @@ def qualities(
     Args:
         candidates: Of one problem and iteration.
         executions: Of the same.
+        inputs: The problem's.
         min_support: As `SolutionsConfig.min_input_support`.
     """
     by_program = {e.program_id: e for e in executions if not sandbox_failed(e)}
     voters = [c for c in candidates if c.reason is None and c.program_id in by_program]
-    weights = Counter(dict.fromkeys(by_program, 0))
-    weights.update(c.program_id for c in voters)
-    kept = kept_inputs(by_program, weights, min_support)
+    votes = votes_of(voters, by_program, inputs)
+    votes = votes.on(kept_inputs(votes, min_support))
+    if not votes.inputs:
+        return []
+    successes = dict(zip(votes.programs, votes.success_P.tolist(), strict=True))
     found = [
-        Quality(c.problem_id, c.id, c.perplexity, success(by_program[c.program_id], kept))
-        for c in voters
+        Quality(c.problem_id, c.id, c.perplexity, successes.get(c.program_id, 0.0)) for c in voters
     ]
-    return [q for q in found if math.isfinite(q.perplexity) and math.isfinite(q.success)]
+    return [q for q in found if math.isfinite(q.perplexity)]
 
 
 def bins(points: Iterable[Quality], n: int = 4) -> tuple[Bin, ...]:

@@ -17,6 +17,7 @@ from rich.text import Text
 from ucoder.analysis.ballots import Case, take_ballot, telling_inputs
 from ucoder.analysis.scores import ModelScore
 from ucoder.analysis.summary import Summary, summarise
+from ucoder.consensus.explanation import explain
 from ucoder.errors import RunError
 from ucoder.execution.outcomes import Outcome
 from ucoder.records import Problem
@@ -135,23 +136,7 @@ def print_problem(path: Path, prefix: str, iteration: int, out: Console) -> None
     out.print(Columns(panels))
     if len(clusters) > 1:
         out.print(_outputs_table(case))
-    out.print(Text(why(case)))
-
-
-def why(case: Case) -> str:
-    """The selection, explained in a sentence."""
-    selection = case.ballot.selection
-    sizes = ", ".join(str(size) for size in selection.cluster_sizes) or "none"
-    start = (
-        f"{selection.n_candidates} candidates, {selection.n_programs} distinct programs, "
-        f"{selection.n_reliable} reliable; clusters: {sizes}. "
-    )
-    if selection.candidate_id is None:
-        return f"{start}Nothing selected: {selection.reason}."
-    return (
-        f"{start}Selected {selection.candidate_id}: in the largest cluster, the highest e(r) "
-        f"({selection.success:.2f}), then the lowest perplexity ({selection.perplexity:.3f})."
-    )
+    out.print(Text("\n".join(explain(case.ballot.selection))))
 
 
 def _problems(run: Run) -> list[Problem]:

@@ -1,5 +1,11 @@
 """What a cluster is and which candidate wins (section 2.3): pure functions over plain records.
 
-signatures   definition 2.1, e(r) of definition 2.3, and which inputs count
-selection    section 2.3.2: clusters (definition 2.2), reliability, consensus, r*
+votes         one problem's executions as numbers; definition 2.1 and e(r) of definition 2.3
+inputs        which inputs count, and the fewest that keep the partition
+agreement     how far programs agree, and what of it is more than chance
+selectors/    rules that choose: the paper's (section 2.3.2), ours, and everybody else's
+selection     votes and a rule make a selection
+probability   how sure it is
+flags         signs that a problem has no single exact answer
+explanation   a selection in words
 """

@@ -1,55 +1,48 @@
-"""Selection (section 2.3.2): reliability, consensus, then r* within the consensus cluster.
+"""From votes to a selection: which inputs count, who wins, how sure that is, and why.
 
-1. Reliability: candidates with e(r) < rho are dropped.
-2. Consensus: C* is the largest cluster with |C| >= tau; without one nothing is selected.
-3. r* = argmax over <e(r), -f(r)>, lexicographic, within C*.
-
-The paper does not say which of two equally large clusters wins: ours is the one whose best member
-comes first under <e, -f>, and the earlier candidate where even these are equal. A candidate with
-undefined perplexity comes after every defined one.
+The rule itself is a selector (`ucoder.consensus.selectors`). Everything around it is the same for
+all of them: which inputs count, how ties are broken, what r* is within the winner, the
+probability that the choice is right, and the record that explains it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ucoder.config import SolutionsConfig
-from ucoder.consensus.signatures import (
-    Signature,
-    is_runnable,
-    kept_inputs,
-    output_signature,
-    pass_fail_signature,
-    sandbox_failed,
-    success,
-)
-from ucoder.records import NAN, Candidate, Execution, Reason, Selection
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """The thresholds of section 2.3.2; see `ucoder.config.SolutionsConfig` for each."""
-
-    rho: float = 0.8
-    tau: int = 3
-    min_input_support: float = 0.2
-    signature: str = "outputs"
+from ucoder.consensus.flags import flags_of
+from ucoder.consensus.inputs import kept_inputs
+from ucoder.consensus.probability import probability_right
+from ucoder.consensus.selectors import Ranking, Rule, selector_named
+from ucoder.consensus.votes import Votes, sandbox_failed, votes_of
+from ucoder.records import NAN, Candidate, Execution, Reason, Selection, TestInput
 
 
 def rule_of(config: SolutionsConfig) -> Rule:
-    """The thresholds that a run was configured with."""
-    return Rule(config.rho, config.tau, config.min_input_support, config.signature)
+    """The rule that a run was configured with."""
+    return Rule(
+        config.selector, config.rho, config.tau, config.min_input_support,
+        config.min_probability, config.raising_may_win,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Reliable candidates with one signature (definition 2.2), best first under <e, -f>."""
+    """Candidates that can win and answer alike (definition 2.2), best first under <e, -f>.
 
-    signature: Signature
+    Attributes:
+        members: The candidates.
+        success: e(r) of them all.
+        score: The selector's.
+    """
+
     members: tuple[Candidate, ...]
     success: float
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +51,8 @@ class Ballot:
 
     Attributes:
         selection: The outcome.
-        kept: The inputs that counted, by position.
-        clusters: Of the reliable candidates, largest first.
+        kept: The inputs that counted, by position in the suite.
+        clusters: Of the programs that could win, best score first.
         successes: e(r) of every candidate that ran, by candidate id.
     """
 
@@ -74,7 +67,7 @@ def select(
     iteration: int,
     candidates: Sequence[Candidate],
     executions: Mapping[str, Execution],
-    predicted: Sequence[str | None],
+    inputs: Sequence[TestInput],
     rule: Rule,
 ) -> Ballot:
     """Choose r* among one problem's candidates.
@@ -84,86 +77,101 @@ def select(
         iteration: Of the model that wrote them.
         candidates: All of them, the refused ones among them.
         executions: By program id; each on the same inputs.
-        predicted: One an input, None where the model predicted no output.
-        rule: The thresholds.
+        inputs: The suite's.
+        rule: The selector and its thresholds.
 
     Returns:
         The ballot. Its selection holds a reason where there is no r*.
-    """
-    running = [c for c in candidates if c.reason is None]
-    failed = [c for c in running if sandbox_failed(executions[c.program_id])]
-    voters = [c for c in running if not sandbox_failed(executions[c.program_id])]
-    weights: dict[str, int] = dict.fromkeys(executions, 0)
-    for candidate in voters:
-        weights[candidate.program_id] += 1
-    kept = kept_inputs(executions, weights, rule.min_input_support)
 
-    successes = {c.id: success(executions[c.program_id], kept) for c in voters}
-    reliable = [
-        c for c in voters if is_runnable(executions[c.program_id]) and successes[c.id] >= rule.rho
-    ]
-    clusters = _cluster(reliable, successes, _signer(executions, kept, predicted, rule))
-    winner = clusters[0] if clusters and len(clusters[0].members) >= rule.tau else None
-    chosen = winner.members[0] if winner else None
+    Raises:
+        ConfigError: The rule names no selector.
+    """
+    votes = votes_of(candidates, executions, inputs)
+    votes = votes.on(kept_inputs(votes, rule.min_input_support))
+    ranking = selector_named(rule.selector)(votes, rule)
+    order = ranked_programs(votes, ranking)
+    members = _members(votes, candidates)
+    clusters = _clusters(votes, ranking, order, members)
+    probability = probability_right(votes, order[0]) if order else NAN
+    reason = ranking.reason
+    if reason is None and probability < rule.min_probability:
+        reason = Reason.LOW_PROBABILITY
+    chosen = members[order[0]][0] if order and reason is None else None
     selection = Selection(
         problem_id=problem_id,
         iteration=iteration,
         n_candidates=len(candidates),
-        n_programs=sum(weight > 0 for weight in weights.values()),
-        n_inputs=len(predicted),
-        n_kept_inputs=len(kept),
-        n_reliable=len(reliable),
-        cluster_sizes=tuple(len(cluster.members) for cluster in clusters),
+        n_programs=len(votes.programs),
+        n_inputs=len(inputs),
+        n_kept_inputs=len(votes.inputs),
+        n_reliable=ranking.n_reliable,
+        cluster_sizes=tuple(sorted((len(c.members) for c in clusters), reverse=True)),
         candidate_id=chosen.id if chosen else None,
-        success=successes[chosen.id] if chosen else NAN,
+        success=float(votes.success_P[order[0]]) if chosen else NAN,
         perplexity=chosen.perplexity if chosen else NAN,
-        reason=None if chosen else _why_none(voters, kept, reliable),
-        n_sandbox_failures=len(failed),
+        reason=reason,
+        n_sandbox_failures=votes.n_sandbox_failures,
+        selector=rule.selector,
+        score=clusters[0].score if clusters else NAN,
+        runner_up_score=clusters[1].score if len(clusters) > 1 else NAN,
+        score_unit=ranking.unit,
+        probability=probability,
+        flags=flags_of(votes, order),
     )
-    return Ballot(selection, kept, tuple(clusters), successes)
+    # A program that defines no entry point returns on no input.
+    successes = {
+        c.id: 0.0
+        for c in candidates
+        if c.reason is None and votes.inputs and not sandbox_failed(executions[c.program_id])
+    }
+    for at, group in enumerate(members):
+        successes.update((candidate.id, float(votes.success_P[at])) for candidate in group)
+    return Ballot(selection, tuple(sorted(votes.positions)), clusters, successes)
 
 
-def _signer(
-    executions: Mapping[str, Execution],
-    kept: tuple[int, ...],
-    predicted: Sequence[str | None],
-    rule: Rule,
-) -> Callable[[Candidate], Signature]:
-    if rule.signature == "pass_fail":
-        return lambda c: pass_fail_signature(executions[c.program_id], kept, predicted)
-    return lambda c: output_signature(executions[c.program_id], kept)
+def ranked_programs(votes: Votes, ranking: Ranking) -> list[int]:
+    """The programs that can win, the winner first; ties are broken as `Ranking` says."""
+    able = [int(at) for at in np.flatnonzero(~np.isnan(ranking.scores_P))]
+    success_P, perplexities_P = votes.success_P, votes.perplexities_P
 
-
-def _cluster(
-    reliable: Sequence[Candidate],
-    successes: Mapping[str, float],
-    sign: Callable[[Candidate], Signature],
-) -> list[Cluster]:
-    """Definition 2.2, largest cluster first, members best first."""
-
-    def rank(candidate: Candidate) -> tuple[float, float, int]:
-        perplexity = candidate.perplexity
+    def rank(at: int) -> tuple[float, float, float, str]:
+        f = float(perplexities_P[at])
         return (
-            -successes[candidate.id],
-            math.inf if math.isnan(perplexity) else perplexity,
-            candidate.index,
+            -float(ranking.scores_P[at]),
+            -float(success_P[at]) if votes.inputs else 0.0,
+            math.inf if math.isnan(f) else f,
+            votes.programs[at],
         )
 
-    groups: dict[Signature, list[Candidate]] = {}
-    for candidate in reliable:
-        groups.setdefault(sign(candidate), []).append(candidate)
-    clusters = [
-        Cluster(signature, members := tuple(sorted(group, key=rank)), successes[members[0].id])
-        for signature, group in groups.items()
-    ]
-    return sorted(clusters, key=lambda c: (-len(c.members), rank(c.members[0])))
+    return sorted(able, key=rank)
 
 
-def _why_none(
-    voters: Sequence[Candidate], kept: tuple[int, ...], reliable: Sequence[Candidate]
-) -> Reason:
-    if not voters:
-        return Reason.NO_CANDIDATE
-    if not kept:
-        return Reason.NO_INFORMATIVE_INPUT
-    return Reason.NO_CONSENSUS if reliable else Reason.NO_RELIABLE_CANDIDATE
+def _members(votes: Votes, candidates: Sequence[Candidate]) -> list[list[Candidate]]:
+    """Each program's candidates, the one to be chosen first: lowest f(r), then the first text."""
+    groups: dict[str, list[Candidate]] = {program: [] for program in votes.programs}
+    for candidate in candidates:
+        if candidate.reason is None and candidate.program_id in groups:
+            groups[candidate.program_id].append(candidate)
+    return [sorted(groups[program], key=fluency) for program in votes.programs]
+
+
+def fluency(candidate: Candidate) -> tuple[float, str, int]:
+    """Order of candidates with one program: lowest f(r), then their texts, then their places."""
+    f = candidate.perplexity
+    return (math.inf if math.isnan(f) else f, candidate.program, candidate.index)
+
+
+def _clusters(
+    votes: Votes, ranking: Ranking, order: Sequence[int], members: Sequence[Sequence[Candidate]]
+) -> tuple[Cluster, ...]:
+    groups: dict[int, list[int]] = {}
+    for at in order:
+        groups.setdefault(int(votes.clusters_P[at]), []).append(at)
+    return tuple(
+        Cluster(
+            members=tuple(sorted((c for at in group for c in members[at]), key=fluency)),
+            success=float(votes.success_P[group[0]]) if votes.inputs else NAN,
+            score=float(ranking.scores_P[group[0]]),
+        )
+        for group in groups.values()
+    )

@@ -115,7 +115,8 @@ def _candidates(run: Run, iteration: int) -> tuple[list[Quality], list[Any]]:
     for key in sorted(table.keys()):
         candidates = table.get(key)
         min_support = run.config.solutions.min_input_support
-        points += qualities(candidates, executions.get(key), min_support)
+        inputs = [i for suite in run.suites.get(key) for i in suite.inputs]
+        points += qualities(candidates, executions.get(key), inputs, min_support)
         distinct = {c.program_id: c.program for c in candidates if c.reason is None}
         for program in distinct.values():
             if len(shapes) < _MAX_SHAPES and (measured := shape(program)) is not None:

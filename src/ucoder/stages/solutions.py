@@ -78,8 +78,8 @@ async def probe_solutions(
     finally:
         for task in running.values():
             task.cancel()  # no effect on those that are done
-    predicted = [test_input.predicted for test_input in suite.inputs]
-    ballot = select(problem.id, iteration, candidates, executions, predicted, rule_of(config))
+    rule = rule_of(config)
+    ballot = select(problem.id, iteration, candidates, executions, suite.inputs, rule)
     return Pool(tuple(candidates), tuple(executions.values()), ballot)
 
 

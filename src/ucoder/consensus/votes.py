@@ -1,0 +1,253 @@
+"""One problem's executions as numbers: what every selector reads.
+
+Answers become codes once, so that clustering, agreement and everything that is built on them are
+comparisons of integers. Rows and columns have an order of their own (by content), so that nothing
+depends on the order in which candidates were sampled or inputs written.
+
+Array names carry their dimensions: P distinct programs, T inputs.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ucoder.execution.canonical import key
+from ucoder.execution.outcomes import Outcome, OutcomeKind, ProgramStatus
+from ucoder.records import Candidate, Execution, TestInput
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+BOTTOM: Final = -1
+"""The code of a call without an answer (definition 2.3)."""
+
+FLOAT_TOLERANCE: Final = 1e-9
+"""Floats are compared to so many digits, relative to their size, and are zero below: sums in
+another order differ in the last bits, and a right program must not lose votes by that."""
+
+_DIGITS: Final = 9
+_FLOAT: Final = re.compile(r"\d\.\d|\de[-+]?\d")
+_FLOAT_OR_STRING: Final = re.compile(
+    r"'(?:[^'\\]|\\.)*+'" r'|"(?:[^"\\]|\\.)*+"' r"|-?\b\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)",
+    re.DOTALL,
+)
+_RAISE: Final = re.compile(r"\braise[ \t]+([A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """What the candidates of one problem answered.
+
+    Attributes:
+        programs: Ids of the distinct programs that could run, in their own order.
+        weights_P: Candidates that each program stands for.
+        perplexities_P: Lowest f(r) among them; NaN where none is defined.
+        answers_PT: Code of the answer, equal exactly where two answers are equal; BOTTOM where
+            the call neither returned nor raised on purpose.
+        returned_PT: Whether the call returned. An answer that did not return is an exception that
+            the program's own text raises: on an input that asks for one, raising is the answer.
+        texts: The answers by code.
+        inputs: The T inputs, in the order of their arguments.
+        positions: Where each input stands in the suite.
+        merged: Answers that were made one with another because they differ by float noise alone,
+            or as `1` and `1.0` do.
+        n_sandbox_failures: Candidates left out because the sandbox failed on them: a sandbox
+            failure is never a vote.
+    """
+
+    programs: tuple[str, ...]
+    weights_P: Ints
+    perplexities_P: Floats
+    answers_PT: Ints
+    returned_PT: Bools
+    texts: tuple[str, ...]
+    inputs: tuple[TestInput, ...]
+    positions: tuple[int, ...]
+    merged: int = 0
+    n_sandbox_failures: int = 0
+
+    @property
+    def n(self) -> int:
+        """Candidates that vote."""
+        return int(self.weights_P.sum())
+
+    @cached_property
+    def success_P(self) -> Floats:
+        """e(r) of definition 2.3: the share of inputs on which a program returns; NaN without."""
+        if not self.inputs:
+            return np.full(len(self.programs), math.nan)
+        share: Floats = self.returned_PT.mean(axis=1)
+        return share
+
+    @cached_property
+    def clusters_P(self) -> Ints:
+        """Definition 2.2: the number of each program's cluster, by equal rows of answers."""
+        numbers: dict[bytes, int] = {}
+        rows = np.ascontiguousarray(self.answers_PT)
+        found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
+        return np.array(found, dtype=np.int32)
+
+    @cached_property
+    def sizes_P(self) -> Ints:
+        """s(r) of definition 2.3: the size of each program's cluster, in candidates."""
+        sizes: Ints = np.bincount(self.clusters_P, weights=self.weights_P).astype(np.int32)
+        return sizes[self.clusters_P]
+
+    def passes(self, at: int, predicted: str) -> Bools:
+        """Which programs return the predicted output on the input at that place, P.
+
+        Where nothing is returned and arguments change, a predicted None is met by any change.
+        """
+        codes = self._codes.get(_rounded(key(predicted)), ())
+        found: Bools = np.isin(self.answers_PT[:, at], codes) & self.returned_PT[:, at]
+        return found
+
+    @cached_property
+    def _codes(self) -> Mapping[str, tuple[int, ...]]:
+        """The codes that meet a predicted text."""
+        codes: dict[str, tuple[int, ...]] = {}
+        for code, text in enumerate(self.texts):
+            told = "None" if text.startswith("None; ") else _rounded(text)
+            codes[told] = (*codes.get(told, ()), code)
+        return codes
+
+    def on(self, kept: Sequence[int]) -> Votes:
+        """The same votes on some of the inputs, given by their place in `inputs`."""
+        at = np.asarray(kept, dtype=np.intp)
+        return Votes(
+            self.programs, self.weights_P, self.perplexities_P,
+            self.answers_PT[:, at], self.returned_PT[:, at], self.texts,
+            tuple(self.inputs[i] for i in kept), tuple(self.positions[i] for i in kept),
+            self.merged, self.n_sandbox_failures,
+        )  # fmt: skip
+
+
+def votes_of(
+    candidates: Sequence[Candidate],
+    executions: Mapping[str, Execution],
+    inputs: Sequence[TestInput],
+) -> Votes:
+    """Count one problem's candidates and code their answers.
+
+    Args:
+        candidates: All of them; the refused ones have no vote.
+        executions: By program id, each on all of the inputs.
+        inputs: The suite's.
+    """
+    running = [c for c in candidates if c.reason is None]
+    failed = {p for p, execution in executions.items() if sandbox_failed(execution)}
+    weights: dict[str, int] = {}
+    perplexities: dict[str, float] = {}
+    sources: dict[str, str] = {}
+    for candidate in running:
+        program = candidate.program_id
+        if program in failed or not is_runnable(executions[program]):
+            continue
+        weights[program] = weights.get(program, 0) + 1
+        sources.setdefault(program, candidate.program)
+        known = perplexities.get(program, math.nan)
+        # fmin takes the number where the other one is NaN.
+        perplexities[program] = min(
+            (f for f in (known, candidate.perplexity) if not math.isnan(f)), default=math.nan
+        )
+    programs = sorted(weights)
+    order = sorted(range(len(inputs)), key=lambda at: inputs[at].arguments)
+    coder = _Coder()
+    rows = [
+        coder.row(executions[program].outcomes, _raised_on_purpose(sources[program]))
+        for program in programs
+    ]
+    shape = (len(programs), len(inputs))
+    answers_PT = np.array(rows, dtype=np.int32).reshape(shape)[:, order]
+    is_raise = np.array([*coder.is_raise, True])  # the last one is BOTTOM's
+    return Votes(
+        programs=tuple(programs),
+        weights_P=np.array([weights[p] for p in programs], dtype=np.int32),
+        perplexities_P=np.array([perplexities[p] for p in programs], dtype=np.float64),
+        answers_PT=answers_PT,
+        returned_PT=~is_raise[answers_PT],
+        texts=tuple(coder.texts),
+        inputs=tuple(inputs[at] for at in order),
+        positions=tuple(order),
+        merged=coder.merged,
+        n_sandbox_failures=sum(c.program_id in failed for c in running),
+    )
+
+
+def is_runnable(execution: Execution) -> bool:
+    """Whether the program defined its entry point, so that its calls say something."""
+    return execution.status in (ProgramStatus.LOADED, ProgramStatus.KILLED)
+
+
+def sandbox_failed(execution: Execution) -> bool:
+    """Whether the sandbox, not the program, failed: then the program has no vote."""
+    return execution.status is ProgramStatus.SANDBOX_FAILED or any(
+        outcome.kind is OutcomeKind.SANDBOX_FAILED for outcome in execution.outcomes
+    )
+
+
+class _Coder:
+    """Numbers for answers. Most outcomes repeat, so their raw texts are looked up first."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.is_raise: list[bool] = []
+        self.merged = 0
+        self._codes: dict[tuple[bool, str], int] = {}
+        self._raw: dict[tuple[str, str], int] = {}
+
+    def row(self, outcomes: Sequence[Outcome], on_purpose: frozenset[str]) -> list[int]:
+        codes = []
+        for outcome in outcomes:
+            if outcome.kind is OutcomeKind.RETURNED:
+                raw = (outcome.text, outcome.arguments)
+                code = self._raw.get(raw)
+                if code is None:
+                    code = self._raw[raw] = self._code(False, outcome.answer)
+                codes.append(code)
+            elif (
+                on_purpose
+                and outcome.kind is OutcomeKind.RAISED
+                and (name := outcome.text.split(":", 1)[0]) in on_purpose
+            ):
+                codes.append(self._code(True, f"raise {name}"))
+            else:
+                codes.append(BOTTOM)
+        return codes
+
+    def _code(self, is_raise: bool, text: str) -> int:
+        code = self._codes.setdefault((is_raise, _rounded(text)), len(self.texts))
+        if code == len(self.texts):
+            self.texts.append(text)
+            self.is_raise.append(is_raise)
+        elif not is_raise and text != self.texts[code]:
+            self.merged += 1
+        return code
+
+
+def _raised_on_purpose(source: str) -> frozenset[str]:
+    return frozenset(_RAISE.findall(source))
+
+
+def _rounded(text: str) -> str:
+    """The text with every float in it rounded, and whole floats written as ints."""
+    return _FLOAT_OR_STRING.sub(_rounded_token, text) if _FLOAT.search(text) else text
+
+
+def _rounded_token(match: re.Match[str]) -> str:
+    token = match[0]
+    if token[0] in "'\"":
+        return token
+    value = float(token)
+    if abs(value) < FLOAT_TOLERANCE:
+        return "0"
+    return f"{value:.{_DIGITS}g}"
