@@ -21,16 +21,7 @@ import warnings
 from collections.abc import Callable
 
 from ucoder.execution.duplicates import program_key, tree_key
-
-STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
-"""Where CodeT cuts a sample, one after the other."""
-
-
-def program(prompt: str, body: str) -> str:
-    """A sample as it is run."""
-    for stop in STOP:
-        body = body.split(stop)[0]
-    return prompt + body
+from ucoder.studies.samples import program
 
 
 def parses(source: str) -> bool:

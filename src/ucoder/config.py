@@ -26,6 +26,15 @@ SelectorName = Literal[
     "consensus",
     "consensus_pass_fail",
     "agreement",
+    "random",
+    "cluster",
+    "low_perplexity",
+    "success_rate",
+    "codet",
+    "mbr_soft",
+    "mbr_hard",
+    "srank",
+    "conself",
 ]
 
 

@@ -8,17 +8,20 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ucoder.config import TestInputsConfig
+from ucoder.config import SamplingConfig, TestInputsConfig
+from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.execution.canonical import parse, write
-from ucoder.records import InputOrigin, Interface, Problem, Reason
+from ucoder.records import InputOrigin, Interface, Parameter, Problem, Reason
 from ucoder.stages._signatures import read_signature
 from ucoder.stages._text import Refusal
+from ucoder.stages.boundaries import boundary_inputs
+from ucoder.stages.calls import CUT, Call, read_calls, with_inferred_return
 from ucoder.stages.interfaces import interface_prompt, parse_interface
 from ucoder.stages.mutation import mutations
 from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
 from ucoder.stages.ratings import Rating, parse_rating
 from ucoder.stages.solutions import extract_program
-from ucoder.stages.test_inputs import Call, build_suite, read_calls
+from ucoder.stages.test_inputs import build_suite, probe_inputs
 
 GOOD = """<PROBLEM_START>
 Title: Digit Sum
@@ -139,17 +142,150 @@ def interface_of(signature: str) -> Interface:
         ("assert f(1, [2]) == 3", "(1, [2])", "3"),
         ("assert f(1, b=[2]) == 3  # comment", "(1, [2])", "3"),
         ("assert f(-1, []) is None", "(-1, [])", "None"),
-        ("assert not f(1, [2])", "(1, [2])", "False"),
+        ("assert f(1, [2]) is True", "(1, [2])", "True"),
+        ("assert 3 == f(1, [2])", "(1, [2])", "3"),
+        ("assert (f(1, [2]) == 3)", "(1, [2])", "3"),
+        ("assert f(1, [2]) == 3 and g(4) == 5", "(1, [2])", "3"),
         ("assert f(1, [0] * 3) == 'a', 'message'", "(1, [0, 0, 0])", "'a'"),
-        ("assert f(1, [2]) != 3", "(1, [2])", None),
-        ("assert f(1, [2]) == g(3)", "(1, [2])", None),
-        (">>> f(1, [2])", "(1, [2])", None),
-        ("f(1, [2])", "(1, [2])", None),
+        ("assert f(1, [2]) == 'a', f'got {f(1, [2])}'", "(1, [2])", "'a'"),
+        ("assert f(1, [2]) == 'a', 'got %s' % f(1, [2])", "(1, [2])", "'a'"),
+        ("assert f(1, [2]) == (3, 4), 'message'", "(1, [2])", "(3, 4)"),
+        ("assert candidate(1, [2]) == 3", "(1, [2])", "3"),
+        ("assertEqual(f(1, [2]), 3)", "(1, [2])", "3"),
+        ("self.assertEqual(f(1, [2]), 3)", "(1, [2])", "3"),
+        ("    self.assertEqual(3, f(1, [2]), 'message')", "(1, [2])", "3"),
+        ("self.assertIsNone(f(1, [2]))", "(1, [2])", "None"),
+        ("self.assertTrue(f(1, [2]) == 3)", "(1, [2])", "3"),
+        ("assert f(1,\n  [2]) == 3\nan unfinished (line", "(1, [2])", "3"),
+        # Arguments that stand for long literals.
+        ("assert f(+2, [-1, 2**10 - 1]) == 3", "(2, [-1, 1023])", "3"),
+        (
+            "assert f(10**18, ['ab' * 2, 'a' + 'b']) == 3",
+            "(10" + "0" * 17 + ", ['abab', 'ab'])",
+            "3",
+        ),
+        ("assert f(1, [0] * 2 + [1]) == 3", "(1, [0, 0, 1])", "3"),
+        ("assert f(1, list(range(3))) == 3", "(1, [0, 1, 2])", "3"),
+        ("assert f(1, list('ab')) == 3", "(1, ['a', 'b'])", "3"),
+        ("assert f(1, [float('inf'), -float('inf')]) == 3", "(1, [inf, -inf])", "3"),
+        ("assert f(1, [set(), {1}, tuple([1])]) == 3", "(1, [set(), {1}, (1,)])", "3"),
+        ("assert f(1, [7 / 2, 7 // 2, 7 % 2]) == [0] * 2", "(1, [3.5, 3, 1])", "[0, 0]"),
     ],
 )
 def test_calls_are_read_and_bound(line: str, arguments: str, predicted: str | None) -> None:
     calls = read_calls(line, interface_of("def f(a: int, b: list) -> int:"))
     assert calls == [Call(arguments, predicted)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "assert f(1, [2]) != 3",
+        "assert f(1, [2]) == g(3)",
+        "assert f(1, [2]) is not None",
+        "assert f(1, [2]) == f(1, [2]) == 3",
+        "assert f(1, [2]) == 3 or g()",
+        "assert f(1, [2]) == pytest.approx(3)",
+        "assert f(1, [2])",
+        "assert not f(1, [2])",
+        "assert not f(1, [2]) == 3",
+        "self.assertTrue(f(1, [2]))",
+        "self.assertAlmostEqual(f(1, [2]), 3)",
+        "assert sorted(f(1, [2])) == [3]",
+        "assert abs(f(1, [2]) - 2) < 1e-6",
+        "assert isinstance(f(1, [2]), list)",
+        "assert len(f(1, [2])) == 3",
+        "assert round(f(1, [2]), 2) == 3.14",
+        "assert f(1, [2])[0] == 3",
+        "assert f(1, [2]).lower() == 'a'",
+        "assert ____ == f(1, [2])",
+        "assert ____ f(1, [2])",
+        "assert ____.f(1, [2]) == 3",
+        "assert all(f(1, [2]) == x for x in y)",
+        "assert ____, 'the result of f(1, [2]) is wrong'",
+        "assert ____ # f(1, [2]) should be 3",
+        "assert f(1, [2]) == 3, 4",
+        "assert f(1, [2]) == [3, 4",
+        "assert f(1, [2]) == 'cut",
+        "assert f(1, [2]) == 3from __future__ import annotations",
+        f"assert f(1, [2]) == 12{CUT}",
+        "assert (f(1, [2])",
+        "print(f(1, [2]))",
+        "result = f(1, [2])\nassert result == 3",
+        "for x in y:\n    print(f(1, [2]))",
+        ">>> f(1, [2])",
+        ">>> f(1, [2]) == 3\nFalse",
+        "f(1, [2])",
+        "`f(1, [2])`",
+        "f(1, [2]) -> 3",
+    ],
+)
+def test_what_only_looks_like_a_prediction_gives_an_input_alone(line: str) -> None:
+    (call, *others) = read_calls(line, interface_of("def f(a: int, b: list) -> int:"))
+    assert call == Call("(1, [2])", None)
+    assert all(isinstance(other, Refusal) for other in others)
+
+
+def test_a_range_given_as_a_list_predicts_nothing() -> None:
+    interface = interface_of("def f(a: list) -> int:")
+    assert read_calls("assert f(range(1, 4)) == 3", interface) == [Call("([1, 2, 3],)", None)]
+    assert read_calls("assert f([1]) == range(3)", interface) == [Call("([1],)", None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "predicted"),
+    [
+        ("assert f(1)", "True"),
+        ("assert not f(1)", "False"),
+        ("self.assertTrue(f(1))", "True"),
+        ("self.assertFalse(f(1))", "False"),
+        ("assert f(1), 'message'", "True"),
+        ("assert f(1) and g(2)", "True"),
+        ("f(1)", None),
+        (">>> f(1)", None),
+        ("assert f(1) or g(2)", None),
+        ("assert not (f(1) or g(2))", None),
+    ],
+)
+def test_that_it_holds_predicts_a_bool(line: str, predicted: str | None) -> None:
+    calls = read_calls(line, interface_of("def f(a: int) -> bool:"))
+    assert calls == [Call("(1,)", predicted)]
+
+
+def test_a_function_that_is_said_to_return_bools_returns_a_bool() -> None:
+    bare = Interface("f", (Parameter("a", ""),), "", "")
+    bools = ["assert f(1) == True\nassert f(2) == False", "assert f(3) is True\nassert not f(4)"]
+    inferred = with_inferred_return(bools, bare)
+    assert inferred.returns == "bool"
+    assert read_calls(bools[1], inferred)[1] == Call("(4,)", "False")
+    assert with_inferred_return([*bools, "assert f(4) == 0\nassert f(5) == 'a'"], bare) == bare
+    assert with_inferred_return(["assert not f(4)"] * 9, bare) == bare
+    annotated = interface_of("def f(a: int) -> int:")
+    assert with_inferred_return(bools, annotated) is annotated
+
+
+def test_every_call_of_a_line_is_read_once() -> None:
+    interface = interface_of("def f(a: int) -> int:")
+    assert read_calls("assert f(1) == 2 and f(2) == 3, f'{f(1)} {f(4)}'", interface) == [
+        Call("(1,)", "2"), Call("(2,)", "3"), Call("(4,)", None),
+    ]  # fmt: skip
+    assert read_calls("assert f(f(f(3))) == 4", interface) == [Call("(3,)", None)]
+    assert read_calls("x = f(1)\nassert x == f(2)\nprint(f(3)); f(4) == 5", interface) == [
+        Call("(1,)", None), Call("(2,)", None), Call("(4,)", "5"), Call("(3,)", None),
+    ]  # fmt: skip
+
+
+def test_methods_and_definitions_are_no_calls() -> None:
+    interface = interface_of("def count(text: str, default: str = 'a') -> int:")
+    for text in (
+        "assert 'aba'.count('a') == 2",
+        "assert [1].count('a') == 0",
+        "assert discount('a') == 1",
+        "def count(text='b', default='a'):\n    pass",
+    ):
+        (refusal,) = read_calls(text, interface)
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.NOT_A_CALL
 
 
 @pytest.mark.parametrize(
@@ -160,6 +296,17 @@ def test_calls_are_read_and_bound(line: str, arguments: str, predicted: str | No
         ("assert f(1, c=2) == 2", Reason.DOES_NOT_BIND),
         ("assert f(1, open('x')) == 2", Reason.NOT_LITERAL),
         ("assert f(1, [0] * 10**9) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, [[[0] * 999] * 999] * 999) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, ['a' * 10**9]) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, list(range(10**9))) == 2", Reason.NOT_LITERAL),
+        ("assert f(9**9**9, []) == 2", Reason.NOT_LITERAL),
+        ("assert f(1 / 0, []) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, {[]: 2}) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, {**x}) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, [x for x in y]) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, list({2, 1})) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, [not 2]) == 2", Reason.NOT_LITERAL),
+        ("assert f(1, ...) == 2", Reason.NOT_LITERAL),
         ("assert g(1, [2]) == 2", Reason.NOT_A_CALL),
         ("assert f(1, [2", Reason.NOT_A_CALL),
         ("", Reason.NOT_A_CALL),
@@ -184,11 +331,64 @@ def test_a_suite_has_the_models_inputs_first_no_duplicates_and_is_topped_up() ->
     texts = [test_input.arguments for test_input in suite.inputs]
     assert texts[:2] == ["(1, [5])", "(2, [])"]
     assert len(texts) == len(set(texts)) == 100
-    assert suite.inputs[0].origin is InputOrigin.EXAMPLE
-    assert suite.inputs[-1].origin is InputOrigin.MUTATION
+    origins = [test_input.origin for test_input in suite.inputs]
+    assert origins == [
+        InputOrigin.EXAMPLE,
+        InputOrigin.MODEL,
+        *[InputOrigin.BOUNDARY] * config.n_boundary,
+        *[InputOrigin.MUTATION] * (98 - config.n_boundary),
+    ]
     assert {count.reason: count.count for count in suite.refused} == {
         Reason.DUPLICATE_INPUT: 2,
         Reason.DOES_NOT_BIND: 1,
+    }
+
+
+@pytest.mark.parametrize(("n", "n_boundary"), [(1, 16), (2, 16), (3, 16), (10, 0), (10, 4), (9, 9)])
+def test_boundary_inputs_take_what_the_model_leaves(n: int, n_boundary: int) -> None:
+    config = TestInputsConfig(n=n, n_boundary=n_boundary, min_from_model=1)
+    text = "assert f(2, []) == 2"
+    suite = build_suite(problem_with("def f(a: int, b: list) -> int:"), [text], config, 0, 0)
+    origins = [test_input.origin for test_input in suite.inputs]
+    assert len(origins) == n
+    assert origins.count(InputOrigin.BOUNDARY) == max(0, min(n_boundary, n - 2))
+
+
+def test_boundary_inputs_are_no_parents_of_mutants() -> None:
+    # Every boundary of `a` is out of reach of the model's own: True has one mutant, False.
+    config = TestInputsConfig(n=100, n_boundary=8, min_from_model=1)
+    problem = Problem(
+        "p", "area", "topic", "", "", "", "", 8.0, "", interface_of("def f(a: object) -> int:")
+    )
+    suite = build_suite(problem, ["assert f(True) == 2"], config, 0, 0)
+    mutants = [i.arguments for i in suite.inputs if i.origin is InputOrigin.MUTATION]
+    assert mutants == ["(False,)"]
+
+
+def test_what_the_model_gave_is_not_given_again_as_a_boundary() -> None:
+    config = TestInputsConfig(n=100, n_boundary=8, min_from_model=1)
+    given = boundary_inputs(["int", "list"], 8, seed=0)
+    text = "\n".join(f"assert f{arguments} == 1" for arguments in given)
+    suite = build_suite(problem_with("def f(a: int, b: list) -> int:"), [text], config, 0, 0)
+    texts = [test_input.arguments for test_input in suite.inputs]
+    assert len(texts) == len(set(texts)) == 100
+    origins = [test_input.origin for test_input in suite.inputs]
+    assert origins.count(InputOrigin.BOUNDARY) == 8
+
+
+@pytest.mark.parametrize(("n_words", "last"), [(7, None), (8, "125")])
+async def test_an_answer_cut_at_its_limit_predicts_nothing_in_its_last_line(
+    n_words: int, last: str | None
+) -> None:
+    problem = problem_with("def f(a: int, b: list) -> int:")
+    answer = "2, []) == 12\nassert f(3, []) == 125"
+    script = Script.model_validate({"rules": [{"when": [], "answers": [answer]}]})
+    config = TestInputsConfig(n_completions=1, sampling=SamplingConfig(max_tokens=n_words))
+    async with ScriptedEngine(script) as engine:
+        suite = await probe_inputs(problem, engine, config, 0)
+    assert {i.arguments: i.predicted for i in suite.inputs[1:3]} == {
+        "(2, [])": "12",
+        "(3, [])": last,
     }
 
 
@@ -284,6 +484,13 @@ GARBAGE = st.one_of(
 @example("assert f(" + "[" * 5_000 + "]" * 5_000 + ", []) == 1")
 @example("assert f(" + "-" * 5_000 + "1, []) == 1")
 @example("assert f(1" + "+1" * 9_000 + ", []) == 1")
+@example("assert f(1, [" + "[" * 60 + "0" + "] * 999" * 60 + "]) == 1")
+@example("f(" * 9_000)
+@example("assert " + "f(1, [" * 3_000)
+@example("assert " + "not " * 4_000 + "f(1, [2])")
+@example("assert " + "f(1, [2]) == 3 and " * 900 + "f(1, [2])")
+@example("assert " + "f(1, [2]), " * 1_500)
+@example("assert f('" + "\\" * 9_000)
 @example("\ud800\udfff\x00")
 @example("```python\n" + "x=" * 9_000 + "1\n```")
 def test_no_parser_ever_raises(text: str) -> None:

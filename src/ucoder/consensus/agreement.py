@@ -69,7 +69,9 @@ def _expected(rows_CT: Ints) -> Floats:
     own_C = ((counts_CK * (counts_CK.astype(bool).sum(axis=0) == 1)) ** 2)[:, codes != BOTTOM]
     shared = (counts_CK.astype(bool).sum(axis=0) > 1) & (codes != BOTTOM)
     counts = counts_CK[:, shared].astype(np.float64)
-    expected: Floats = (counts @ counts.T + np.diag(own_C.sum(axis=1))) / T**2
+    # Not a matrix product: for so few numbers its threads cost more than they save.
+    products = np.einsum("ik,jk->ij", counts, counts)
+    expected: Floats = (products + np.diag(own_C.sum(axis=1))) / T**2
     return expected
 
 

@@ -18,7 +18,8 @@ from ucoder.consensus.flags import flags_of
 from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
 from ucoder.consensus.selectors import Ranking, Rule, selector_named
-from ucoder.consensus.votes import Votes, sandbox_failed, votes_of
+from ucoder.consensus.selectors.lottery import waiting_times
+from ucoder.consensus.votes import Votes, votes_of
 from ucoder.records import NAN, Candidate, Execution, Reason, Selection, TestInput
 
 
@@ -122,7 +123,7 @@ def select(
     successes = {
         c.id: 0.0
         for c in candidates
-        if c.reason is None and votes.inputs and not sandbox_failed(executions[c.program_id])
+        if c.reason is None and votes.inputs and c.program_id not in votes.failed
     }
     for at, group in enumerate(members):
         successes.update((candidate.id, float(votes.success_P[at])) for candidate in group)
@@ -132,6 +133,9 @@ def select(
 def ranked_programs(votes: Votes, ranking: Ranking) -> list[int]:
     """The programs that can win, the winner first; ties are broken as `Ranking` says."""
     able = [int(at) for at in np.flatnonzero(~np.isnan(ranking.scores_P))]
+    if ranking.is_lottery:
+        waiting_P = waiting_times(votes)
+        return sorted(able, key=lambda at: (-float(ranking.scores_P[at]), float(waiting_P[at])))
     success_P, perplexities_P = votes.success_P, votes.perplexities_P
 
     def rank(at: int) -> tuple[float, float, float, str]:

@@ -60,8 +60,8 @@ class Votes:
         positions: Where each input stands in the suite.
         merged: Answers that were made one with another because they differ by float noise alone,
             or as `1` and `1.0` do.
-        n_sandbox_failures: Candidates left out because the sandbox failed on them: a sandbox
-            failure is never a vote.
+        failed: Ids of the programs on which the sandbox failed.
+        n_sandbox_failures: Candidates left out: a sandbox failure is never a vote.
     """
 
     programs: tuple[str, ...]
@@ -73,6 +73,7 @@ class Votes:
     inputs: tuple[TestInput, ...]
     positions: tuple[int, ...]
     merged: int = 0
+    failed: tuple[str, ...] = ()
     n_sandbox_failures: int = 0
 
     @property
@@ -127,7 +128,7 @@ class Votes:
             self.programs, self.weights_P, self.perplexities_P,
             self.answers_PT[:, at], self.returned_PT[:, at], self.texts,
             tuple(self.inputs[i] for i in kept), tuple(self.positions[i] for i in kept),
-            self.merged, self.n_sandbox_failures,
+            self.merged, self.failed, self.n_sandbox_failures,
         )  # fmt: skip
 
 
@@ -143,44 +144,44 @@ def votes_of(
         executions: By program id, each on all of the inputs.
         inputs: The suite's.
     """
-    running = [c for c in candidates if c.reason is None]
-    failed = {p for p, execution in executions.items() if sandbox_failed(execution)}
-    weights: dict[str, int] = {}
-    perplexities: dict[str, float] = {}
-    sources: dict[str, str] = {}
-    for candidate in running:
-        program = candidate.program_id
-        if program in failed or not is_runnable(executions[program]):
-            continue
-        weights[program] = weights.get(program, 0) + 1
-        sources.setdefault(program, candidate.program)
-        known = perplexities.get(program, math.nan)
-        # fmin takes the number where the other one is NaN.
-        perplexities[program] = min(
-            (f for f in (known, candidate.perplexity) if not math.isnan(f)), default=math.nan
-        )
-    programs = sorted(weights)
-    order = sorted(range(len(inputs)), key=lambda at: inputs[at].arguments)
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        if candidate.reason is None:
+            groups.setdefault(candidate.program_id, []).append(candidate)
     coder = _Coder()
-    rows = [
-        coder.row(executions[program].outcomes, _raised_on_purpose(sources[program]))
-        for program in programs
-    ]
-    shape = (len(programs), len(inputs))
-    answers_PT = np.array(rows, dtype=np.int32).reshape(shape)[:, order]
+    rows: dict[str, list[int]] = {}
+    failed: list[str] = []
+    for program in sorted(groups):
+        execution = executions[program]
+        on_purpose = frozenset(_RAISE.findall(groups[program][0].program))
+        row = coder.row(execution.outcomes, on_purpose)
+        if row is None or execution.status is ProgramStatus.SANDBOX_FAILED:
+            failed.append(program)
+        elif is_runnable(execution):
+            rows[program] = row
+    order = sorted(range(len(inputs)), key=lambda at: inputs[at].arguments)
+    answers_PT = np.array(list(rows.values()), dtype=np.int32).reshape(len(rows), len(inputs))
+    answers_PT = answers_PT[:, order]
     is_raise = np.array([*coder.is_raise, True])  # the last one is BOTTOM's
     return Votes(
-        programs=tuple(programs),
-        weights_P=np.array([weights[p] for p in programs], dtype=np.int32),
-        perplexities_P=np.array([perplexities[p] for p in programs], dtype=np.float64),
+        programs=tuple(rows),
+        weights_P=np.array([len(groups[program]) for program in rows], dtype=np.int32),
+        perplexities_P=np.array([_lowest(groups[program]) for program in rows], dtype=np.float64),
         answers_PT=answers_PT,
         returned_PT=~is_raise[answers_PT],
         texts=tuple(coder.texts),
         inputs=tuple(inputs[at] for at in order),
         positions=tuple(order),
         merged=coder.merged,
-        n_sandbox_failures=sum(c.program_id in failed for c in running),
+        failed=tuple(failed),
+        n_sandbox_failures=sum(len(groups[program]) for program in failed),
     )
+
+
+def _lowest(candidates: Sequence[Candidate]) -> float:
+    """The lowest defined perplexity, NaN where none is."""
+    known = (c.perplexity for c in candidates)
+    return min((f for f in known if not math.isnan(f)), default=math.nan)
 
 
 def is_runnable(execution: Execution) -> bool:
@@ -203,20 +204,24 @@ class _Coder:
         self.is_raise: list[bool] = []
         self.merged = 0
         self._codes: dict[tuple[bool, str], int] = {}
-        self._raw: dict[tuple[str, str], int] = {}
+        self._raw: dict[str | tuple[str, str], int] = {}
 
-    def row(self, outcomes: Sequence[Outcome], on_purpose: frozenset[str]) -> list[int]:
+    def row(self, outcomes: Sequence[Outcome], on_purpose: frozenset[str]) -> list[int] | None:
+        """The codes of a program's outcomes; None where the sandbox failed on one of them."""
         codes = []
         for outcome in outcomes:
-            if outcome.kind is OutcomeKind.RETURNED:
-                raw = (outcome.text, outcome.arguments)
+            kind = outcome.kind
+            if kind is OutcomeKind.RETURNED:
+                raw = (outcome.text, outcome.arguments) if outcome.arguments else outcome.text
                 code = self._raw.get(raw)
                 if code is None:
                     code = self._raw[raw] = self._code(False, outcome.answer)
                 codes.append(code)
+            elif kind is OutcomeKind.SANDBOX_FAILED:
+                return None
             elif (
                 on_purpose
-                and outcome.kind is OutcomeKind.RAISED
+                and kind is OutcomeKind.RAISED
                 and (name := outcome.text.split(":", 1)[0]) in on_purpose
             ):
                 codes.append(self._code(True, f"raise {name}"))
@@ -232,10 +237,6 @@ class _Coder:
         elif not is_raise and text != self.texts[code]:
             self.merged += 1
         return code
-
-
-def _raised_on_purpose(source: str) -> frozenset[str]:
-    return frozenset(_RAISE.findall(source))
 
 
 def _rounded(text: str) -> str:

@@ -3,14 +3,15 @@
 A mutant keeps the shape of its parent: an int stays an int, a list of strings a list of strings,
 so that it stays valid where types are all that validity asks. Values stay near those that the
 model used, because a factorial asked for 10**9 says nothing about a candidate. Boundary values of
-each type (0, 1, -1, empty, one element, repeated elements) come first.
+each type (0, 1, -1, empty, one element, repeated elements) are among them; those of the signature
+alone are in `boundaries`.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from ucoder.execution.canonical import CanonicalError, parse, write
@@ -22,17 +23,20 @@ TRIES_PER_INPUT = 30
 """Mutants drawn for each input wanted, before giving up: a `bool` has only two values."""
 
 
-def mutations(parents: Sequence[str], n: int, seed: int) -> Iterator[str]:
+def mutations(
+    parents: Sequence[str], n: int, seed: int, known: Iterable[str] = ()
+) -> Iterator[str]:
     """Up to n new argument tuples that are none of the parents, as canonical texts.
 
     Args:
         parents: Canonical texts of valid argument tuples.
         n: How many are wanted; fewer come where the types allow no more.
         seed: Of the random choices.
+        known: Further texts that are not wanted again, such as those of boundary inputs.
     """
     random_ = random.Random(seed)
     tuples = [parse(parent) for parent in parents]
-    seen = set(parents)
+    seen = {*parents, *known}
     found = 0
     for _ in range(n * TRIES_PER_INPUT):
         if found >= n:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from ucoder.consensus.selectors import ablations, peers
 from ucoder.consensus.selectors.agreement import by_agreement
 from ucoder.consensus.selectors.consensus import by_outputs, by_pass_and_fail
 from ucoder.consensus.selectors.protocol import Selector
@@ -16,6 +17,15 @@ SELECTORS: Final[Mapping[str, Selector]] = MappingProxyType(
         "consensus": by_outputs,
         "consensus_pass_fail": by_pass_and_fail,
         "agreement": by_agreement,
+        "random": ablations.at_random,
+        "cluster": ablations.by_largest_cluster,
+        "low_perplexity": ablations.by_perplexity,
+        "success_rate": ablations.by_success,
+        "codet": peers.by_dual_agreement,
+        "mbr_soft": peers.by_soft_risk,
+        "mbr_hard": peers.by_hard_risk,
+        "srank": peers.by_functional_overlap,
+        "conself": peers.by_behavioural_consensus,
     }
 )
 
