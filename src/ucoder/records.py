@@ -224,7 +224,7 @@ class TestSuite:
 
     Attributes:
         problem_id: Whose inputs these are.
-        inputs: Distinct, in order: the example's and the model's first, then mutations.
+        inputs: Distinct, in order: the example's and the model's first, then boundaries, mutations.
         refused: What was dropped while reading the model's calls, counted by reason.
         reason: Why the problem cannot go on (too few inputs), None where it can.
         n_tokens: Tokens sampled for it.

@@ -52,7 +52,7 @@ def test_show_explains_a_selection(run: Path) -> None:
     shown = ucoder("show", str(run), problem).stdout
     assert "cluster 1 (selected)" in shown
     assert "return a + b" in shown or "total += b" in shown
-    assert "in the largest cluster" in " ".join(shown.split())
+    assert "candidates with equal answers" in " ".join(shown.split())
     missing = ucoder("show", str(run), "zzz")
     assert missing.returncode == 1
     assert "0 problems" in missing.stderr

@@ -1,0 +1,103 @@
+"""Boundary inputs: from a signature alone, the inputs on which programs most often differ.
+
+A model's own inputs are ordinary ones. Wrong programs give themselves away at 0, at a negative
+number, at an empty or a one-element list, at duplicates, at an unsorted list, at mixed case. What
+is *valid* is not known here: the executions tell.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, Final
+
+from ucoder.execution.canonical import CanonicalError, write
+from ucoder.stages._boundary_values import MAX_VALUES, boundary_values
+
+__all__ = ["MAX_SHAPES", "MAX_VALUES", "boundary_inputs", "boundary_values", "shapes"]
+
+MAX_SHAPES: Final = 64
+"""Shapes of one parameter count at most."""
+
+_MAX_CHARS: Final = 4_000
+_N_FIRST: Final = 6
+"""Values of each argument that are tried before combinations are drawn: the boundaries proper."""
+_N_ORDINARY: Final = 3
+_TRIES_PER_INPUT: Final = 30
+
+
+def boundary_inputs(annotations: Sequence[str], n: int, seed: int) -> list[str]:
+    """Argument tuples made of boundary values.
+
+    First each argument in turn takes its first values while the others are ordinary, so that one
+    thing at a time is unusual; then all are drawn at random, for the relations between them.
+
+    Args:
+        annotations: Source text of each parameter's annotation.
+        n: How many are wanted; fewer come where the types allow no more.
+        seed: Of the combinations. The first of n inputs do not depend on n.
+
+    Returns:
+        Distinct canonical texts of argument tuples.
+    """
+    choices = [boundary_values(annotation) for annotation in annotations]
+    if not choices:
+        return ["()"][: max(n, 0)]
+    n_first = MAX_VALUES if len(choices) == 1 else _N_FIRST
+    found: dict[str, None] = {}
+    for turn in range(n_first):
+        ordinary = [_ordinary(values, turn) for values in choices]
+        for at, values in enumerate(choices):
+            if turn < len(values):
+                _add(found, [*ordinary[:at], values[turn], *ordinary[at + 1 :]])
+    random_ = random.Random(seed)
+    for _ in range(n * _TRIES_PER_INPUT if len(choices) > 1 else 0):
+        if len(found) >= n:
+            break
+        _add(found, [random_.choice(values) for values in choices])
+    return list(found)[: max(n, 0)]
+
+
+def shapes(n_parameters: int) -> list[tuple[str, ...]]:
+    """Annotations to try for a function that has none, the commonest combinations first.
+
+    Which one is right only programs can tell: the one that most of them run on without raising,
+    and on which their outputs vary.
+
+    Args:
+        n_parameters: How many parameters the function has.
+
+    Returns:
+        Up to `MAX_SHAPES` tuples of `n_parameters` annotations each.
+    """
+    if n_parameters < 1:
+        return [()]
+    if n_parameters == 1:
+        single = ("int", "str", "list[int]", "float", "list[str]", "list[float]", "list[list[int]]",
+                  "dict[str, int]", "dict[str, str]", "tuple[int, int]", "list[list[str]]",
+                  "list", "bool")  # fmt: skip
+        return [(annotation,) for annotation in single]
+    common = ("int", "list[int]", "str", "list[str]", "float")
+    same = [(annotation,) * n_parameters for annotation in (*common, "list[float]")]
+    # Three parameters are mostly of two types, more of them the first and the rest alike.
+    firsts = common if n_parameters == 2 else common[:4]
+    lead = [(first, *(rest,) * (n_parameters - 1)) for first, rest in product(firsts, common)]
+    rare = ("list[list[int]]", "dict[str, int]", "list[float]")
+    lead += [(first, *(rest,) * (n_parameters - 1)) for first, rest in product(rare, common)]
+    last = [(*(first,) * (n_parameters - 1), last) for first, last in product(common, common[:3])]
+    mixed = list(product(common[:3], repeat=n_parameters)) if n_parameters == 3 else []
+    tail = [(*(first,) * (n_parameters - 1), "bool") for first in common[:3]]
+    return list(dict.fromkeys([*same, *lead, *tail, *last, *mixed]))[:MAX_SHAPES]
+
+
+def _ordinary(values: Sequence[Any], turn: int) -> Any:
+    """One from the middle: past the boundaries, before the longest; another at every turn."""
+    return values[(len(values) // 2 + turn % _N_ORDINARY) % len(values)]
+
+
+def _add(found: dict[str, None], arguments: list[Any]) -> None:
+    try:
+        found.setdefault(write(tuple(arguments), max_chars=_MAX_CHARS))
+    except CanonicalError:
+        return
