@@ -1,0 +1,10 @@
+"""Experiments on samples that exist already: what selects best, with how many inputs and samples.
+
+    samples         published samples, read from a file of JSON lines
+    inputs          the test inputs of one task of such a file
+    executing       a task's programs, run on its inputs
+    pools           executed tasks, kept, so that a study takes seconds to minutes
+    fields, shards  what files hold: checked JSON, packed Parquet
+
+The truth, where a file holds it, scores a selection and never takes part in one.
+"""

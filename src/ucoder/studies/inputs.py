@@ -1,0 +1,211 @@
+"""The test inputs of one task: calls that the model wrote, their mutations, and trial by type.
+
+Inputs come from the generated test texts first: they are what the model thinks worth testing. Where
+these hold hardly a call (a third of a weak model's texts are empty), the types of the arguments are
+found by trial: every program runs on boundary values of each shape of arguments, and the shape on
+which most candidates do something is taken. The truth script is never looked at.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ucoder.execution.outcomes import Outcome
+from ucoder.execution.protocol import Executor
+from ucoder.records import Candidate, InputOrigin, Interface, TestInput
+from ucoder.seeds import derive_seed
+from ucoder.stages._text import Refusal
+from ucoder.stages.boundaries import boundary_inputs, shapes
+from ucoder.stages.mutation import mutations
+from ucoder.stages.test_inputs import ranked, read_calls
+from ucoder.steps import gather_bounded
+from ucoder.studies.samples import Samples, interface_of
+
+Shape = tuple[str, ...]
+"""One annotation a parameter."""
+
+_BARE = re.compile(
+    r"(typing\.)?(list|dict|tuple|set|frozenset|iterable|sequence|mapping|collection)",
+    re.IGNORECASE,
+)
+"""Annotations that leave open what a container holds: trial finds out more."""
+
+
+_GENERAL = {"bool": "int", "tuple[int, int]": "list[int]"}
+_NEARLY = 0.95
+_GOOD_PART = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class InputSettings:
+    """How a task's inputs are made.
+
+    Attributes:
+        n: Most inputs out of the test texts, and out of boundary values with them.
+        n_mutations: Most mutations of these.
+        min_parsed: With fewer calls read, types are found by trial.
+        n_trial: Boundary inputs of each shape in that trial.
+        seed: Of boundary values and mutations.
+    """
+
+    n: int = 100
+    n_mutations: int = 100
+    min_parsed: int = 3
+    n_trial: int = 10
+    seed: int = 0
+
+
+async def make_inputs(
+    samples: Samples,
+    candidates: Sequence[Candidate],
+    executor: Executor,
+    settings: InputSettings,
+) -> tuple[TestInput, ...]:
+    """The task's inputs in order: MODEL, BOUNDARY, MUTATION; none where no signature is known.
+
+    Raises:
+        SandboxClosed: The executor is not open.
+    """
+    interface = interface_of(samples)
+    if interface is None:
+        return ()
+    inputs = written_inputs(samples.test_texts, interface, settings.n)
+    if len(inputs) < settings.min_parsed:
+        tried = await _boundary_inputs(samples.task_id, interface, candidates, executor, settings)
+        known = {test_input.arguments for test_input in inputs}
+        new = [arguments for arguments in dict.fromkeys(tried) if arguments not in known]
+        inputs += [TestInput(arguments, InputOrigin.BOUNDARY) for arguments in new]
+        inputs = inputs[: settings.n]
+    if inputs:
+        seed = derive_seed(settings.seed, "mutations", samples.task_id)
+        parents = [test_input.arguments for test_input in inputs]
+        found = mutations(parents, settings.n_mutations, seed)
+        inputs += [TestInput(arguments, InputOrigin.MUTATION) for arguments in found]
+    return tuple(inputs)
+
+
+def written_inputs(texts: Sequence[str], interface: Interface, n: int) -> list[TestInput]:
+    """The n inputs that the texts call the function on most often, with predicted outputs.
+
+    Those written equally often keep the order in which they were written first.
+    """
+    counts: Counter[str] = Counter()
+    predictions: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for text in texts:
+        for call in read_calls(text, interface):
+            if isinstance(call, Refusal):
+                continue
+            counts[call.arguments] += 1
+            if call.predicted is not None:
+                predictions[call.arguments][call.predicted] += 1
+    return [
+        TestInput(arguments, InputOrigin.MODEL, ranked(predictions[arguments]))
+        for arguments, _ in counts.most_common(n)
+    ]
+
+
+def candidate_shapes(interface: Interface) -> list[Shape]:
+    """The shapes to try, the simplest first; arguments that may be left out are.
+
+    An annotation that says what values are made of is believed. A vague one, and one that stands
+    for a class of the program's own, is tried like a missing one.
+    """
+    given = [parameter.annotation for parameter in interface.parameters][: interface.n_required]
+    known = [_is_specific(annotation) for annotation in given]
+    found = (
+        tuple(a if sure else trial for a, sure, trial in zip(given, known, shape, strict=True))
+        for shape in (shapes(len(given)) if given else ())
+    )
+    return list(dict.fromkeys(found))
+
+
+def _is_specific(annotation: str) -> bool:
+    if _BARE.fullmatch(annotation.strip()):
+        return False
+    # Boundary values treat every annotation that they do not know like this one.
+    anything, some = (boundary_inputs((text,), 10, 0) for text in ("Any", annotation))
+    return some != anything
+
+
+def choose_shape(
+    outcomes_of: Mapping[Shape, Mapping[str, Sequence[Outcome]]], weights: Mapping[str, int]
+) -> Shape | None:
+    """The shape of arguments that the candidates were most likely written for.
+
+    A right type shows in two ways at once: calls return, and what they return depends on the
+    input. Returning alone is not enough, because a function that compares its argument with a
+    constant returns False for every type; varying alone is not either, because a function may
+    work on the empty value of a wrong type and raise on all others. So a program supports a shape
+    by the share of inputs that it returns on, if it gives at least two different answers there.
+    Each program counts as often as it was sampled.
+
+    What works on one type often works on others, and a right program may raise on a boundary
+    value of its own type. Two rules follow. Of shapes with nearly the most support the first is
+    taken, the simplest as `shapes` orders them. And a special type, whose values are harmless (a
+    bool is an index that no list is too short for), gives way to the general one that stands
+    beside it with a good part of the support.
+
+    Args:
+        outcomes_of: For each shape, what each program (by id) made of its trial inputs.
+        weights: How many candidates each program stands for.
+
+    Returns:
+        None where no program supports any shape.
+    """
+    support = {
+        shape: math.fsum(  # exact: the order in which programs came back does not count
+            weights[program_id] * _support(outcomes) for program_id, outcomes in found.items()
+        )
+        for shape, found in outcomes_of.items()
+    }
+    most = max(support.values(), default=0.0)
+    if most == 0.0:
+        return None
+    chosen = next(shape for shape in support if support[shape] >= _NEARLY * most)
+    general = tuple(_GENERAL.get(annotation, annotation) for annotation in chosen)
+    return general if support.get(general, 0.0) >= _GOOD_PART * most else chosen
+
+
+def _support(outcomes: Sequence[Outcome]) -> float:
+    """The share of calls that returned, 0 where all returned the same."""
+    answers = [outcome.answer for outcome in outcomes if outcome.executed]
+    return len(answers) / len(outcomes) if len(set(answers)) > 1 else 0.0
+
+
+async def _boundary_inputs(
+    task_id: str,
+    interface: Interface,
+    candidates: Sequence[Candidate],
+    executor: Executor,
+    settings: InputSettings,
+) -> list[str]:
+    """Boundary inputs of the shape that the task's programs accept; none where they accept none."""
+    seed = derive_seed(settings.seed, "boundaries", task_id)
+    trial_inputs = {
+        shape: list(boundary_inputs(shape, settings.n_trial, seed))
+        for shape in candidate_shapes(interface)
+    }
+    # All shapes in one batch, by turns: a program that hangs on one type may run out of its time,
+    # and has then seen as much of each shape.
+    turns = itertools.chain.from_iterable(itertools.zip_longest(*trial_inputs.values()))
+    batch = [text for text in dict.fromkeys(turns) if text is not None]
+    programs = {c.program_id: c.program for c in candidates if c.reason is None}
+    weights = Counter(c.program_id for c in candidates if c.reason is None)
+    outcomes: dict[str, dict[str, Outcome]] = {}
+
+    async def run(program_id: str) -> None:
+        report = await executor.call(programs[program_id], interface.name, batch)
+        outcomes[program_id] = dict(zip(batch, report.outcomes, strict=True))
+
+    await gather_bounded(run, programs, len(programs) or 1)
+    outcomes_of = {
+        shape: {name: [found[text] for text in texts] for name, found in outcomes.items()}
+        for shape, texts in trial_inputs.items()
+    }
+    chosen = choose_shape(outcomes_of, weights)
+    return list(boundary_inputs(chosen, settings.n, seed)) if chosen else []
