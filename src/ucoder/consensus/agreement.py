@@ -12,6 +12,7 @@ everybody: its kappa is 0, without any rule about constants.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,6 +21,9 @@ from ucoder.consensus.votes import BOTTOM, Floats, Ints, Votes
 
 _CERTAIN: Final = 1.0 - 1e-9
 """Expected agreement above which kappa is undefined (0 / 0): two equal constants."""
+
+_TIE: Final = 1e-6
+"""What exact agreement counts where chance explains all of it: enough to break a tie."""
 
 
 def overlap(rows_CT: Ints) -> Floats:
@@ -75,10 +79,53 @@ def _expected(rows_CT: Ints) -> Floats:
     return expected
 
 
-def distinct_rows(votes: Votes) -> tuple[Ints, Floats]:
-    """One row of answers a cluster, and the candidates of each: C x T and C."""
-    clusters_P = votes.clusters_P
-    C = int(clusters_P.max()) + 1 if clusters_P.size else 0
-    _, first = np.unique(clusters_P, return_index=True)
-    weights_C: Floats = np.bincount(clusters_P, votes.weights_P, minlength=C).astype(np.float64)
-    return votes.answers_PT[first], weights_C
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How the behaviours of one problem agree, and how many votes each has.
+
+    Attributes:
+        kappa_CC: Of each two clusters.
+        clusters_P: Each program's cluster.
+        counts_C: Candidates of each cluster.
+        lengths_C: Mean length of their programs, in tokens.
+    """
+
+    kappa_CC: Floats
+    clusters_P: Ints
+    counts_C: Floats
+    lengths_C: Floats
+
+    @classmethod
+    def of(cls, votes: Votes) -> Agreement:
+        """The agreement among a problem's candidates."""
+        clusters_P = votes.clusters_P
+        firsts = np.unique(clusters_P, return_index=True)[1]
+        counts_C = np.bincount(clusters_P, votes.weights_P).astype(np.float64)
+        tokens_C = np.bincount(clusters_P, votes.weights_P * votes.lengths_P)
+        return cls(kappa(votes.answers_PT[firsts]), clusters_P, counts_C, tokens_C / counts_C)
+
+    def scores(self) -> Floats:
+        """sqrt(H * S) of each cluster, C, from 0 to 1."""
+        scores_C: Floats = self.forecast(self.counts_C[None, :])[0]
+        return scores_C
+
+    def forecast(self, counts_RC: Floats) -> Floats:
+        """The scores if the clusters had other numbers of candidates, R x columns.
+
+        Args:
+            counts_RC: One row a case; one more column than clusters stands for behaviour that was
+                not seen yet and agrees with itself alone.
+        """
+        C = self.counts_C.size
+        extra = counts_RC.shape[1] - C
+        lengths = np.append(self.lengths_C, [self.lengths_C.mean()] * extra)
+        votes_RC = counts_RC * lengths
+        total_R1 = np.maximum(votes_RC.sum(axis=1, keepdims=True), 1e-12)
+        # Of a constant, chance explains even that it agrees with itself.
+        exact_RC = votes_RC * np.append(np.diag(self.kappa_CC) > 0, [True] * extra)
+        soft_RC = votes_RC.copy()
+        soft_RC[:, :C] = np.einsum("rk,ck->rc", votes_RC[:, :C], self.kappa_CC)
+        scores_RC = (np.sqrt(exact_RC * soft_RC) + _TIE * votes_RC) / total_R1
+        # Rounded, so that the order in which sums were taken breaks no tie.
+        rounded_RC: Floats = np.round(scores_RC, 9)
+        return rounded_RC

@@ -40,6 +40,13 @@ _FLOAT_OR_STRING: Final = re.compile(
     r"'(?:[^'\\]|\\.)*+'" r'|"(?:[^"\\]|\\.)*+"' r"|-?\b\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)",
     re.DOTALL,
 )
+_MAX_SOURCE: Final = 20_000
+_UNSAID: Final = ("#", '"""', "'''")
+_TOKEN: Final = re.compile(
+    r"#[^\n]*|\"{3}.*?\"{3}|'{3}.*?'{3}"
+    r"|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|\w+|[^\w\s]",
+    re.DOTALL,
+)
 _RAISE: Final = re.compile(r"\braise[ \t]+([A-Za-z_]\w*)")
 
 
@@ -49,6 +56,7 @@ class Votes:
 
     Attributes:
         programs: Ids of the distinct programs that could run, in their own order.
+        sources: A text of each.
         weights_P: Candidates that each program stands for.
         perplexities_P: Lowest f(r) among them; NaN where none is defined.
         answers_PT: Code of the answer, equal exactly where two answers are equal; BOTTOM where
@@ -56,7 +64,7 @@ class Votes:
         returned_PT: Whether the call returned. An answer that did not return is an exception that
             the program's own text raises: on an input that asks for one, raising is the answer.
         texts: The answers by code.
-        inputs: The T inputs, in the order of their arguments.
+        inputs: The T distinct inputs, in the order of their arguments.
         positions: Where each input stands in the suite.
         merged: Answers that were made one with another because they differ by float noise alone,
             or as `1` and `1.0` do.
@@ -65,6 +73,7 @@ class Votes:
     """
 
     programs: tuple[str, ...]
+    sources: tuple[str, ...]
     weights_P: Ints
     perplexities_P: Floats
     answers_PT: Ints
@@ -80,6 +89,12 @@ class Votes:
     def n(self) -> int:
         """Candidates that vote."""
         return int(self.weights_P.sum())
+
+    @cached_property
+    def lengths_P(self) -> Floats:
+        """Tokens of each program, without comments and docstrings; at least 1."""
+        lengths = [max(1, _n_tokens(source)) for source in self.sources]
+        return np.array(lengths, dtype=np.float64)
 
     @cached_property
     def success_P(self) -> Floats:
@@ -125,10 +140,24 @@ class Votes:
         """The same votes on some of the inputs, given by their place in `inputs`."""
         at = np.asarray(kept, dtype=np.intp)
         return Votes(
-            self.programs, self.weights_P, self.perplexities_P,
+            self.programs, self.sources, self.weights_P, self.perplexities_P,
             self.answers_PT[:, at], self.returned_PT[:, at], self.texts,
             tuple(self.inputs[i] for i in kept), tuple(self.positions[i] for i in kept),
             self.merged, self.failed, self.n_sandbox_failures,
+        )  # fmt: skip
+
+    def with_weights(self, weights_P: Ints) -> Votes:
+        """The same answers from other numbers of candidates.
+
+        Args:
+            weights_P: Candidates that each program stands for; one with 0 is left out.
+        """
+        at = np.flatnonzero(weights_P)
+        return Votes(
+            tuple(self.programs[i] for i in at), tuple(self.sources[i] for i in at),
+            weights_P[at].astype(np.int32),
+            self.perplexities_P[at], self.answers_PT[at], self.returned_PT[at], self.texts,
+            self.inputs, self.positions, self.merged, self.failed, self.n_sandbox_failures,
         )  # fmt: skip
 
 
@@ -151,20 +180,25 @@ def votes_of(
     coder = _Coder()
     rows: dict[str, list[int]] = {}
     failed: list[str] = []
+    sources: dict[str, str] = {}
     for program in sorted(groups):
         execution = executions[program]
-        on_purpose = frozenset(_RAISE.findall(groups[program][0].program))
+        # Texts of one program differ in looks and comments: one of them, whatever the order.
+        source = sources[program] = min(c.program for c in groups[program])
+        on_purpose = frozenset(_RAISE.findall(source))
         row = coder.row(execution.outcomes, on_purpose)
         if row is None or execution.status is ProgramStatus.SANDBOX_FAILED:
             failed.append(program)
         elif is_runnable(execution):
             rows[program] = row
-    order = sorted(range(len(inputs)), key=lambda at: inputs[at].arguments)
+    places = {inputs[at].arguments: at for at in reversed(range(len(inputs)))}
+    order = [places[arguments] for arguments in sorted(places)]
     answers_PT = np.array(list(rows.values()), dtype=np.int32).reshape(len(rows), len(inputs))
     answers_PT = answers_PT[:, order]
     is_raise = np.array([*coder.is_raise, True])  # the last one is BOTTOM's
     return Votes(
         programs=tuple(rows),
+        sources=tuple(sources[program] for program in rows),
         weights_P=np.array([len(groups[program]) for program in rows], dtype=np.int32),
         perplexities_P=np.array([_lowest(groups[program]) for program in rows], dtype=np.float64),
         answers_PT=answers_PT,
@@ -237,6 +271,10 @@ class _Coder:
         elif not is_raise and text != self.texts[code]:
             self.merged += 1
         return code
+
+
+def _n_tokens(source: str) -> int:
+    return sum(not token.startswith(_UNSAID) for token in _TOKEN.findall(source[:_MAX_SOURCE]))
 
 
 def _rounded(text: str) -> str:

@@ -1,19 +1,25 @@
-"""Ours: the candidate that agrees most with all candidates, beyond what chance explains.
+"""Ours: the candidate whose behaviour the others support, beyond what chance explains.
 
-    score(r) = 1/n * sum over candidates r' of kappa(r, r')
+    score(r) = sqrt( H(r) * S(r) )
+    H(r) = share of the votes of candidates that answer exactly as r does
+    S(r) = mean over all votes of kappa(r, r')
+    a candidate's vote = the length of its program in tokens
 
-It is a minimum-Bayes-risk choice whose gain is Cohen's kappa (`ucoder.consensus.agreement`). What
-that buys over the largest cluster:
+Three ideas, none with a number to be tuned:
 
-- Programs that are almost right agree with the right one on most inputs, and add to its score; the
-  largest cluster throws their evidence away.
-- Constant programs, and those that agree because the answers allow little else (True or False),
-  gain nothing: no list of trivial programs has to be kept.
-- A few invalid inputs, on which right programs differ, cost a little instead of splitting a
-  cluster.
+- *Agreement is corrected for chance* (Cohen's kappa, `ucoder.consensus.agreement`). A constant
+  program agrees with nobody beyond chance, not even with its equals, and where the answers allow
+  little else (True or False), agreeing says little. So no list of trivial programs is kept.
+- *Both kinds of agreement count.* Exact agreement (H) is what right programs have in common.
+  Partial agreement (S) keeps the evidence of programs that are almost right, which the largest
+  cluster throws away, and survives a few invalid inputs on which right programs differ. The
+  geometric mean asks for both.
+- *A vote weighs as much as the program says.* Programs that agree because they do the same simple
+  thing are cheap: most wrong majorities are naive programs that leave out half of the problem.
+  Agreement of longer programs is less likely to be an accident.
 
-Two demands on top, neither with a number to be tuned: a program that returns on no input cannot
-win, and one that gives back its own argument cannot unless all do.
+Two demands on top: a program that returns on no input cannot win, and one that gives back its own
+argument cannot unless all do.
 """
 
 from __future__ import annotations
@@ -22,24 +28,29 @@ import math
 
 import numpy as np
 
-from ucoder.consensus.agreement import distinct_rows, kappa
+from ucoder.consensus.agreement import Agreement
 from ucoder.consensus.inputs import echoes
 from ucoder.consensus.selectors.consensus import why_none
 from ucoder.consensus.selectors.protocol import Ranking, Rule
 from ucoder.consensus.votes import Votes
 
+UNIT = "agreement beyond chance, 0 to 1"
+
 
 def by_agreement(votes: Votes, rule: Rule) -> Ranking:
-    """Score each program by its mean kappa with all candidates, itself included."""
+    """Score each program by the agreement of all candidates, itself included."""
     scores_P = np.full(len(votes.programs), math.nan)
     may_win = votes.returned_PT.any(axis=1) | rule.raising_may_win
     if not votes.inputs or not may_win.any():
-        return Ranking(scores_P, "mean kappa", why_none(votes, 0))
-    rows_CT, weights_C = distinct_rows(votes)
-    scores_C = kappa(rows_CT) @ weights_C / votes.n
+        return Ranking(scores_P, UNIT, why_none(votes, 0))
+    agreement = Agreement.of(votes)
     echo = echoes(votes)
     if not echo[may_win].all():
         may_win &= ~echo
-    # Rounded, so that the order in which the sums were taken breaks no tie.
-    scores_P[may_win] = np.round(scores_C[votes.clusters_P][may_win], 9)
-    return Ranking(scores_P, "mean kappa", n_reliable=int(votes.weights_P[may_win].sum()))
+    scores_P[may_win] = agreement.scores()[votes.clusters_P][may_win]
+    return Ranking(
+        scores_P,
+        UNIT,
+        n_reliable=int(votes.weights_P[may_win].sum()),
+        forecast=agreement.forecast,
+    )

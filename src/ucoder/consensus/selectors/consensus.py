@@ -12,11 +12,12 @@ candidate with undefined perplexity comes after every defined one.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ucoder.consensus.selectors.protocol import Ranking, Rule
-from ucoder.consensus.votes import Bools, Ints, Votes
+from ucoder.consensus.votes import Bools, Floats, Ints, Votes
 from ucoder.records import Reason
 
 
@@ -72,4 +73,26 @@ def _largest_cluster(votes: Votes, rule: Rule, rows_PT: Ints) -> Ranking:
     n_reliable = int(votes.weights_P[is_reliable].sum())
     is_consensus = any(size >= rule.tau for size in sizes.values())
     reason = None if is_consensus else why_none(votes, n_reliable)
-    return Ranking(scores_P, "candidates with equal answers", reason, n_reliable=n_reliable)
+    return Ranking(
+        scores_P,
+        "candidates with equal answers",
+        reason,
+        n_reliable=n_reliable,
+        forecast=_sizes_forecast(votes, rows),
+    )
+
+
+def _sizes_forecast(votes: Votes, rows: Sequence[bytes]) -> Callable[[Floats], Floats]:
+    """Sizes of the paper's clusters, which may join what `Votes.clusters_P` tells apart."""
+
+    def forecast(counts_RC: Floats) -> Floats:
+        firsts = np.unique(votes.clusters_P, return_index=True)[1]
+        joined: dict[bytes, list[int]] = {}
+        for cluster, program in enumerate(firsts.tolist()):
+            joined.setdefault(rows[program], []).append(cluster)
+        sizes_RC = counts_RC.copy()
+        for clusters in joined.values():
+            sizes_RC[:, clusters] = counts_RC[:, clusters].sum(axis=1, keepdims=True)
+        return sizes_RC
+
+    return forecast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +35,9 @@ class Ranking:
         is_lottery: Whether the rule draws at random among all that have the highest score, each
             candidate with equal chance. The draw's seed is the programs themselves.
         n_reliable: Candidates that met the rule's own demands.
+        forecast: The score of each cluster (the columns, numbered as `Votes.clusters_P`; a last
+            one more for behaviour not seen yet) if they had these numbers of candidates, R cases
+            in rows; None where the selector cannot say. Sequential stopping rests on it.
     """
 
     scores_P: Floats
@@ -41,6 +45,7 @@ class Ranking:
     reason: Reason | None = None
     is_lottery: bool = False
     n_reliable: int = 0
+    forecast: Callable[[Floats], Floats] | None = None
 
 
 class Selector(Protocol):
