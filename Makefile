@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
 .PHONY: help setup demo test check format doctor fuzz bench-engine bench-execution \
-	bench-verdicts bench-duplicates clean
+	bench-verdicts bench-duplicates bench-selection clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -57,6 +57,9 @@ bench-verdicts: $(BENCH)  ## verdicts against EvalPlus's; needs HUMANEVAL_OVERRI
 
 bench-duplicates: $(STAMP)  ## executions saved on samples in CodeT's format: FILE=samples.jsonl.gz
 	$(BIN)/python benchmarks/duplicates.py $(FILE)
+
+bench-selection: $(STAMP)  ## pass@1 of every selector on samples in CodeT's format: DATA=samples.jsonl.gz
+	$(BIN)/python benchmarks/selection.py $(DATA) $(ARGS)
 
 fuzz: $(STAMP)  ## three minutes of coverage-guided fuzzing of all that reads what programs send
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'

@@ -13,6 +13,9 @@ from hypothesis import settings
 from ucoder.models import Checkpoint, openvino_export, resolve
 
 # `pytest --hypothesis-profile=thorough` looks for longer, where a module under test was changed.
+# Two files are tested at a time, on a machine with other work: no deadline for one example.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 settings.register_profile("thorough", max_examples=2_000, deadline=None)
 
 MAKE_TINY = """

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from ucoder import __version__
+from ucoder.cli.studying import study
 from ucoder.errors import UcoderError
 
 app = typer.Typer(
@@ -32,6 +33,8 @@ First open implementation of UCoder (arXiv 2512.17385).
 **Start here:** `ucoder doctor`, then `ucoder run demo`.
 """,
 )
+
+app.add_typer(study, name="study")
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory, made by `ucoder run`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

@@ -17,6 +17,7 @@ from typing import Final
 
 import numpy as np
 
+from ucoder.consensus.inputs import predictions_met
 from ucoder.consensus.votes import BOTTOM, Floats, Ints, Votes
 
 _CERTAIN: Final = 1.0 - 1e-9
@@ -79,6 +80,21 @@ def _expected(rows_CT: Ints) -> Floats:
     return expected
 
 
+def vote_of_each(votes: Votes) -> Floats:
+    """How much one candidate of each program counts, P.
+
+    As much as its program is long, in tokens: programs that do the same simple thing agree
+    cheaply. And more for meeting the outputs that the model predicted: 1 plus the square root of
+    the share of them that the program meets, relative to the candidates' mean. It is weak
+    evidence, because a model that errs in its programs errs in its predictions; the root keeps
+    one program that meets what hardly any does from outvoting all others.
+    """
+    met_P = predictions_met(votes)
+    mean = float(votes.weights_P @ met_P) / max(votes.n, 1)
+    weights_P: Floats = votes.lengths_P * (1.0 + (np.sqrt(met_P / mean) if mean > 0 else 1.0))
+    return weights_P
+
+
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """How the behaviours of one problem agree, and how many votes each has.
@@ -87,13 +103,13 @@ class Agreement:
         kappa_CC: Of each two clusters.
         clusters_P: Each program's cluster.
         counts_C: Candidates of each cluster.
-        lengths_C: Mean length of their programs, in tokens.
+        votes_C: The mean vote of a candidate of each cluster (`vote_of_each`).
     """
 
     kappa_CC: Floats
     clusters_P: Ints
     counts_C: Floats
-    lengths_C: Floats
+    votes_C: Floats
 
     @classmethod
     def of(cls, votes: Votes) -> Agreement:
@@ -101,8 +117,8 @@ class Agreement:
         clusters_P = votes.clusters_P
         firsts = np.unique(clusters_P, return_index=True)[1]
         counts_C = np.bincount(clusters_P, votes.weights_P).astype(np.float64)
-        tokens_C = np.bincount(clusters_P, votes.weights_P * votes.lengths_P)
-        return cls(kappa(votes.answers_PT[firsts]), clusters_P, counts_C, tokens_C / counts_C)
+        votes_C = np.bincount(clusters_P, votes.weights_P * vote_of_each(votes)) / counts_C
+        return cls(kappa(votes.answers_PT[firsts]), clusters_P, counts_C, votes_C)
 
     def scores(self) -> Floats:
         """sqrt(H * S) of each cluster, C, from 0 to 1."""
@@ -118,8 +134,7 @@ class Agreement:
         """
         C = self.counts_C.size
         extra = counts_RC.shape[1] - C
-        lengths = np.append(self.lengths_C, [self.lengths_C.mean()] * extra)
-        votes_RC = counts_RC * lengths
+        votes_RC = counts_RC * np.append(self.votes_C, [self.votes_C.mean()] * extra)
         total_R1 = np.maximum(votes_RC.sum(axis=1, keepdims=True), 1e-12)
         # Of a constant, chance explains even that it agrees with itself.
         exact_RC = votes_RC * np.append(np.diag(self.kappa_CC) > 0, [True] * extra)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ucoder.consensus.votes import BOTTOM, Bools, Floats, Ints, Votes
 from ucoder.execution.canonical import CanonicalError, key, parse, write
+from ucoder.records import InputOrigin
 
 
 def support(votes: Votes) -> Floats:
@@ -79,6 +80,40 @@ def _refine(groups: Ints, column_C: Ints) -> Ints:
 def _unsplit_pairs(groups: Ints, column_C: Ints) -> int:
     sizes = np.bincount(_refine(groups, column_C)).astype(np.int64)
     return int((sizes * (sizes - 1) // 2).sum())
+
+
+def predictions_met(votes: Votes) -> Floats:
+    """The share of the model's predicted outputs that each program returns, P; 0 without any.
+
+    Each input counts once, each prediction for it as often as the model made it. The examples of
+    the problem's statement are no predictions: see `examples_met`.
+    """
+    met: list[Floats] = []
+    for at, test_input in enumerate(votes.inputs):
+        if test_input.predictions and test_input.origin is not InputOrigin.EXAMPLE:
+            total = sum(prediction.count for prediction in test_input.predictions)
+            met.append(
+                sum(
+                    (votes.passes(at, p.text) * float(p.count) for p in test_input.predictions),
+                    np.zeros(len(votes.programs)),
+                )
+                / total
+            )
+    return np.mean(met, axis=0) if met else np.zeros(len(votes.programs))
+
+
+def n_examples(votes: Votes) -> int:
+    """How many examples of the problem's statement are among the inputs."""
+    return sum(bool(i.predictions) and i.origin is InputOrigin.EXAMPLE for i in votes.inputs)
+
+
+def examples_met(votes: Votes) -> Ints:
+    """On how many examples of the problem's statement each program returns what they say, P."""
+    met = np.zeros(len(votes.programs), dtype=np.int32)
+    for at, test_input in enumerate(votes.inputs):
+        if test_input.predictions and test_input.origin is InputOrigin.EXAMPLE:
+            met += votes.passes(at, test_input.predictions[0].text)
+    return met
 
 
 def echoes(votes: Votes) -> Bools:

@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -273,6 +273,7 @@ class _Coder:
         return code
 
 
+@lru_cache(maxsize=2_048)
 def _n_tokens(source: str) -> int:
     return sum(not token.startswith(_UNSAID) for token in _TOKEN.findall(source[:_MAX_SOURCE]))
 

@@ -243,7 +243,7 @@ def _calls_in(piece: str, names: tuple[str, ...]) -> Iterator[ast.Call]:
     either = "|".join(re.escape(name) for name in names)
     pattern = re.compile(rf"(?<!\w)(?<!def )(?<!['\"\])}}]\.)(?:{either})[ \t]*\(")
     for match in islice(pattern.finditer(piece), _MAX_CALLS):
-        end = _closing(piece, match.end())
+        end = closing(piece, match.end())
         module = None if end is None else parse_module(piece[match.start() : end])
         if module and len(module.body) == 1 and isinstance(module.body[0], ast.Expr):
             expression = module.body[0].value
@@ -251,7 +251,7 @@ def _calls_in(piece: str, names: tuple[str, ...]) -> Iterator[ast.Call]:
                 yield expression
 
 
-def _closing(piece: str, at: int) -> int | None:
+def closing(piece: str, at: int) -> int | None:
     """Where the bracket that was opened before `at` is closed; None where it is not."""
     depth = 1
     for match in _TOKEN.finditer(piece, at, at + MAX_INPUT_CHARS):

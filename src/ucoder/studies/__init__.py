@@ -6,5 +6,12 @@
     pools           executed tasks, kept, so that a study takes seconds to minutes
     fields, shards  what files hold: checked JSON, packed Parquet
 
+    tasks, choices  a pool as numbers, and what a selector chooses there
+    selection       selector against selector; calibration holds what concerns probabilities
+    coverage        how many inputs a choice needs
+    sampling        how many samples it needs; sequential: where sampling in rounds may stop
+    adversary       planted wrong programs that agree; planting: what they do
+    bootstrap, tables, figures   intervals, and what a study writes
+
 The truth, where a file holds it, scores a selection and never takes part in one.
 """

@@ -21,6 +21,8 @@ from ucoder.records import Candidate, InputOrigin, Interface, TestInput
 from ucoder.seeds import derive_seed
 from ucoder.stages._text import Refusal
 from ucoder.stages.boundaries import boundary_inputs, shapes
+from ucoder.stages.calls import Call
+from ucoder.stages.examples import read_examples
 from ucoder.stages.mutation import mutations
 from ucoder.stages.test_inputs import ranked, read_calls
 from ucoder.steps import gather_bounded
@@ -39,6 +41,8 @@ _BARE = re.compile(
 _GENERAL = {"bool": "int", "tuple[int, int]": "list[int]"}
 _NEARLY = 0.95
 _GOOD_PART = 0.5
+_FEW = 10
+"""So few inputs are tried before they are believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class InputSettings:
     Attributes:
         n: Most inputs out of the test texts, and out of boundary values with them.
         n_mutations: Most mutations of these.
-        min_parsed: With fewer calls read, types are found by trial.
+        min_parsed: With fewer valid calls read, types are found by trial.
         n_trial: Boundary inputs of each shape in that trial.
         seed: Of boundary values and mutations.
     """
@@ -66,7 +70,7 @@ async def make_inputs(
     executor: Executor,
     settings: InputSettings,
 ) -> tuple[TestInput, ...]:
-    """The task's inputs in order: MODEL, BOUNDARY, MUTATION; none where no signature is known.
+    """The task's inputs: EXAMPLE, MODEL, BOUNDARY, MUTATION; none where no signature is known.
 
     Raises:
         SandboxClosed: The executor is not open.
@@ -74,8 +78,11 @@ async def make_inputs(
     interface = interface_of(samples)
     if interface is None:
         return ()
-    inputs = written_inputs(samples.test_texts, interface, settings.n)
-    if len(inputs) < settings.min_parsed:
+    inputs = with_examples(
+        read_examples(samples.prompt, interface),
+        written_inputs(samples.test_texts, interface, settings.n),
+    )[: settings.n]
+    if await _n_valid(inputs, interface, candidates, executor) < settings.min_parsed:
         tried = await _boundary_inputs(samples.task_id, interface, candidates, executor, settings)
         known = {test_input.arguments for test_input in inputs}
         new = [arguments for arguments in dict.fromkeys(tried) if arguments not in known]
@@ -107,6 +114,56 @@ def written_inputs(texts: Sequence[str], interface: Interface, n: int) -> list[T
         TestInput(arguments, InputOrigin.MODEL, ranked(predictions[arguments]))
         for arguments, _ in counts.most_common(n)
     ]
+
+
+async def _n_valid(
+    inputs: Sequence[TestInput],
+    interface: Interface,
+    candidates: Sequence[Candidate],
+    executor: Executor,
+) -> int:
+    """How many inputs at least half of the candidates return on; looked at where they are few."""
+    if not 0 < len(inputs) < _FEW:
+        return len(inputs)
+    texts = [test_input.arguments for test_input in inputs]
+    weights = Counter(c.program_id for c in candidates if c.reason is None)
+    outcomes = await _run_all(texts, interface, candidates, executor)
+    returned = [
+        sum(weights[program] * found[text].executed for program, found in outcomes.items())
+        for text in texts
+    ]
+    return sum(2 * n >= weights.total() for n in returned)
+
+
+async def _run_all(
+    texts: Sequence[str],
+    interface: Interface,
+    candidates: Sequence[Candidate],
+    executor: Executor,
+) -> dict[str, dict[str, Outcome]]:
+    """What each program made of each input."""
+    programs = {c.program_id: c.program for c in candidates if c.reason is None}
+    outcomes: dict[str, dict[str, Outcome]] = {}
+
+    async def run(program_id: str) -> None:
+        report = await executor.call(programs[program_id], interface.name, texts)
+        outcomes[program_id] = dict(zip(texts, report.outcomes, strict=True))
+
+    await gather_bounded(run, programs, len(programs) or 1)
+    return outcomes
+
+
+def with_examples(examples: Sequence[Call], written: Sequence[TestInput]) -> list[TestInput]:
+    """The statement's examples, then the other inputs; an example's own result counts alone."""
+    results: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for call in examples:
+        if call.predicted is not None:
+            results[call.arguments][call.predicted] += 1
+    first = [
+        TestInput(arguments, InputOrigin.EXAMPLE, ranked(counts))
+        for arguments, counts in results.items()
+    ]
+    return [*first, *(i for i in written if i.arguments not in results)]
 
 
 def candidate_shapes(interface: Interface) -> list[Shape]:
@@ -194,15 +251,8 @@ async def _boundary_inputs(
     # and has then seen as much of each shape.
     turns = itertools.chain.from_iterable(itertools.zip_longest(*trial_inputs.values()))
     batch = [text for text in dict.fromkeys(turns) if text is not None]
-    programs = {c.program_id: c.program for c in candidates if c.reason is None}
     weights = Counter(c.program_id for c in candidates if c.reason is None)
-    outcomes: dict[str, dict[str, Outcome]] = {}
-
-    async def run(program_id: str) -> None:
-        report = await executor.call(programs[program_id], interface.name, batch)
-        outcomes[program_id] = dict(zip(batch, report.outcomes, strict=True))
-
-    await gather_bounded(run, programs, len(programs) or 1)
+    outcomes = await _run_all(batch, interface, candidates, executor)
     outcomes_of = {
         shape: {name: [found[text] for text in texts] for name, found in outcomes.items()}
         for shape, texts in trial_inputs.items()

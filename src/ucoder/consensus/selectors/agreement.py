@@ -3,9 +3,10 @@
     score(r) = sqrt( H(r) * S(r) )
     H(r) = share of the votes of candidates that answer exactly as r does
     S(r) = mean over all votes of kappa(r, r')
-    a candidate's vote = the length of its program in tokens
+    a candidate's vote = the length of its program, weighed by the share of the model's
+                         predictions that it meets (`ucoder.consensus.agreement.vote_of_each`)
 
-Three ideas, none with a number to be tuned:
+The ideas, none with a number to be tuned:
 
 - *Agreement is corrected for chance* (Cohen's kappa, `ucoder.consensus.agreement`). A constant
   program agrees with nobody beyond chance, not even with its equals, and where the answers allow
@@ -18,6 +19,11 @@ Three ideas, none with a number to be tuned:
   thing are cheap: most wrong majorities are naive programs that leave out half of the problem.
   Agreement of longer programs is less likely to be an accident.
 
+- *Predicted outputs are weak evidence*, so they weigh votes and exclude nobody.
+- *The statement's examples are strong evidence*, so they decide who can win: nobody who meets
+  fewer of them than the best program does. Where the examples are wrong, or could not be read, no
+  program meets them, and they exclude nobody.
+
 Two demands on top: a program that returns on no input cannot win, and one that gives back its own
 argument cannot unless all do.
 """
@@ -29,7 +35,7 @@ import math
 import numpy as np
 
 from ucoder.consensus.agreement import Agreement
-from ucoder.consensus.inputs import echoes
+from ucoder.consensus.inputs import echoes, examples_met
 from ucoder.consensus.selectors.consensus import why_none
 from ucoder.consensus.selectors.protocol import Ranking, Rule
 from ucoder.consensus.votes import Votes
@@ -47,6 +53,8 @@ def by_agreement(votes: Votes, rule: Rule) -> Ranking:
     echo = echoes(votes)
     if not echo[may_win].all():
         may_win &= ~echo
+    met = examples_met(votes)
+    may_win &= met == met[may_win].max()
     scores_P[may_win] = agreement.scores()[votes.clusters_P][may_win]
     return Ranking(
         scores_P,

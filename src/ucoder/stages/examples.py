@@ -1,0 +1,77 @@
+"""Examples in a problem's statement: calls with their results, in the notations that people use.
+
+`f(2) == 3`, `f(2) = 3`, `f(2) => 3`, `f(2) -> 3`, `f(2) # returns 3`, `f(2) should return 3`, and
+a doctest's `>>> f(2)` with the result on the next line. An example belongs to the problem, so what
+it says is stronger evidence than what the model predicts for an input of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ucoder.records import Interface
+from ucoder.stages._text import MAX_CHARS, Refusal, parse_module
+from ucoder.stages.calls import Call, closing, read_calls
+
+_RESULT: Final = re.compile(
+    r"[ \t]*(?:#[ \t]*)?(?:={0,2}>|={1,3}|➞|→|⇒|[-–]+>|(?:should[ \t]+|will[ \t]+|must[ \t]+)?"
+    r"(?:returns?|gives?|outputs?|evaluates?[ \t]+to|is)\b:?)[ \t]*([^\n]+)",
+    re.IGNORECASE,
+)
+_NEXT_LINE: Final = re.compile(r"[ \t]*(?:#[^\n]*)?\n[ \t]*([^\s>][^\n]*)")
+_PROMPT: Final = re.compile(r">>>[ \t]*$")
+_MAX_EXAMPLES: Final = 32
+_MAX_RESULT: Final = 2_000
+_MAX_CUTS: Final = 12
+
+
+def read_examples(statement: str, interface: Interface) -> list[Call]:
+    """The examples that can be read as a call of the interface with a literal result.
+
+    Args:
+        statement: Any text.
+        interface: Whose calls are looked for.
+    """
+    found: list[Call] = []
+    for call, result in _pairs(statement[:MAX_CHARS], interface.name):
+        for read in read_calls(f"assert {call} == {result}", interface)[:1]:
+            if not isinstance(read, Refusal) and read.predicted is not None:
+                found.append(read)
+        if len(found) == _MAX_EXAMPLES:
+            break
+    return found
+
+
+def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
+    """Calls with the literal that stands for their result, as they are written."""
+    for match in re.finditer(rf"(?<![\w.]){re.escape(name)}[ \t]*\(", text):
+        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+        if line.rstrip().endswith("def"):
+            continue
+        end = closing(text, match.end())
+        if end is None:
+            continue
+        said = _RESULT.match(text, end) or (
+            _NEXT_LINE.match(text, end) if _PROMPT.search(line) else None
+        )
+        if said and (result := _literal(said[1][:_MAX_RESULT])) is not None:
+            yield text[match.start() : end], result
+
+
+def _literal(rest: str) -> str | None:
+    """The longest start of a line that is one literal."""
+    cut = rest.split("#", 1)[0].strip()
+    for _ in range(_MAX_CUTS):
+        module = parse_module(cut)
+        if module and len(module.body) == 1 and isinstance(module.body[0], ast.Expr):
+            value = module.body[0].value
+            # Only the first of `3, 4` or `"a", because ...` can be meant.
+            return ast.get_source_segment(cut, value)
+        shorter = re.sub(r"(?:[\s.,;:)]|\S+)$", "", cut).rstrip()
+        if not shorter or shorter == cut:
+            return None
+        cut = shorter
+    return None
