@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -36,6 +36,9 @@ SelectorName = Literal[
     "srank",
     "conself",
 ]
+
+FORECASTING: Final = ("consensus", "consensus_pass_fail", "agreement")
+"""Selectors that can say what more candidates would do; sequential stopping needs one of them."""
 
 
 class Section(BaseModel):
@@ -140,6 +143,16 @@ class TestInputsConfig(Section):
     sampling: SamplingConfig = SamplingConfig(temperature=0.8, max_tokens=512)
 
 
+class StoppingConfig(Section):
+    """Sequential sampling: when to stop before n candidates are drawn."""
+
+    max_regret: Share = 0.01
+    """Stop where the rest would raise the probability of being right by no more than this, in
+    expectation (`ucoder.consensus.stopping`)."""
+    min_candidates: Positive = 16
+    """Never stop before so many."""
+
+
 class SolutionsConfig(Section):
     """Stage 5: candidates, executed, clustered, one selected."""
 
@@ -160,6 +173,11 @@ class SolutionsConfig(Section):
     """Consensus: least size of the winning cluster. The paper gives no value."""
     min_input_support: Share = 0.2
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
+    stopping: StoppingConfig | None = None
+    """Stop a problem's sampling early; null: always n candidates, as in the paper."""
+    separation: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """New inputs to try, a problem, in search of some that tell apart programs which agree so far
+    (`ucoder.stages.separation`); 64 is a sensible value, 0: no search, as in the paper."""
     sampling: SamplingConfig = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=512)
     """The paper gives no temperature. At 1, without a nucleus, every engine knows the raw
     log-probabilities that f(r) needs; elsewhere OpenVINO does not, and ties go unbroken by it."""
@@ -170,6 +188,23 @@ class SolutionsConfig(Section):
             raise ValueError(
                 f"tau={self.tau} is more than n={self.n}: no cluster can be that large; "
                 f"lower tau or raise n"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stopping_is_possible(self) -> Self:
+        if self.stopping is None:
+            return self
+        if self.selector not in FORECASTING:
+            raise ValueError(
+                f"stopping needs a selector that can say what more candidates would do, and "
+                f"{self.selector} cannot; choose one of {', '.join(FORECASTING)}, or "
+                f"stopping=null"
+            )
+        if self.stopping.min_candidates >= self.n:
+            raise ValueError(
+                f"stopping.min_candidates={self.stopping.min_candidates} leaves nothing of "
+                f"n={self.n} to be saved; lower it, raise n, or stopping=null"
             )
         return self
 

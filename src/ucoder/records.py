@@ -172,11 +172,15 @@ class Attempt:
 class InputOrigin(StrEnum):
     """Where a test input came from."""
 
+    GIVEN = "given"
+    """An example in a statement that came from outside: what it says is taken as true."""
     EXAMPLE = "example"
+    """An example in a statement that the model invented: as weak as its other predictions."""
     MODEL = "model"
     BOUNDARY = "boundary"
     MUTATION = "mutation"
     SEPARATION = "separation"
+    """Found because programs differ on it that agreed before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +353,11 @@ class Selection:
         runner_up_score: The best score of another cluster, NaN where there is none.
         score_unit: What a score counts, for people.
         probability: That the would-be winner is right (`ucoder.consensus.probability`).
-        flags: What to be careful about .
+        flags: What to be careful about.
+        n_wanted: Candidates that the configuration asked for; more than `n_candidates` where
+            sampling stopped early.
+        regret: By how much those that were not drawn would raise the probability of being right,
+            in expectation (`ucoder.consensus.stopping`); NaN where sampling does not stop early.
     """
 
     problem_id: str
@@ -371,6 +379,8 @@ class Selection:
     score_unit: str
     probability: float
     flags: tuple[Flag, ...]
+    n_wanted: int
+    regret: float
 
 
 @dataclass(frozen=True, slots=True)

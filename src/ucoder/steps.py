@@ -23,6 +23,7 @@ from ucoder.seeds import derive_seed
 from ucoder.stages.attempts import Accepted, attempt_problem
 from ucoder.stages.consolidation import make_examples
 from ucoder.stages.problems import load_topics
+from ucoder.stages.separation import is_separated
 from ucoder.stages.solutions import probe_solutions
 from ucoder.stages.test_inputs import probe_inputs
 from ucoder.training.protocol import TrainingJob
@@ -110,7 +111,12 @@ class Steps:
         engine: Engine,
         executor: Executor,
     ) -> None:
-        """Stage 5: candidates, executions and a selection for every problem with a suite."""
+        """Stage 5: candidates, executions and a selection for every problem with a suite.
+
+        Where inputs were found that separate, `suites` and its table get the longer suite. It is
+        written before anything that rests on it: whoever is killed in between finds it, and works
+        on it as it is.
+        """
         usable = [problem for problem in problems if suites[problem.id].reason is None]
         config = self.config
 
@@ -119,14 +125,28 @@ class Steps:
                 problem, suites[problem.id], engine, executor,
                 config.solutions, config.seed, iteration,
             )  # fmt: skip
+            if pool.suite != suites[problem.id]:
+                self.run.suites.put(problem.id, [pool.suite])
+                suites[problem.id] = pool.suite
             self.run.candidates(iteration).put(problem.id, pool.candidates)
             self.run.executions(iteration).put(problem.id, pool.executions)
             # Last: a problem with a selection is finished.
             self.run.selections(iteration).put(problem.id, [pool.ballot.selection])
 
         done = self.run.selections(iteration).keys()
-        missing = [problem for problem in usable if problem.id not in done]
+        missing = [p for p in usable if p.id not in done or self._is_outdated(p, suites, iteration)]
         await self._each("solutions", iteration, usable, missing, solve)
+
+    def _is_outdated(self, problem: Problem, suites: dict[str, TestSuite], iteration: int) -> bool:
+        """Whether a suite was lost and made again, without what stage 5 had found for it.
+
+        Solving the problem again finds the same inputs and the same selection.
+        """
+        suite = suites[problem.id]
+        if iteration or not self.config.solutions.separation or is_separated(suite):
+            return False
+        executions = self.run.executions(iteration).get(problem.id)
+        return any(len(e.outcomes) != len(suite.inputs) for e in executions)
 
     async def consolidate(self, iteration: int, problems: Sequence[Problem], model: Model) -> Model:
         """Stage 6: M(t) fine-tuned on what was selected from its samples.

@@ -11,7 +11,7 @@ from .synthetic import STORIES, build, config, problem_of
 
 UNDECIDED = {
     "selector": "consensus", "score": math.nan, "runner_up_score": math.nan, "score_unit": "",
-    "probability": math.nan, "flags": (),
+    "probability": math.nan, "flags": (), "n_wanted": 8, "regret": math.nan,
 }  # fmt: skip
 
 

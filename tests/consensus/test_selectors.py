@@ -133,7 +133,9 @@ def test_a_sandbox_failure_is_never_a_vote(
         before = problem.select(rule).selection
         after = crowd.select(rule).selection
         assert after.n_sandbox_failures == n
-        restored = replace(after, n_candidates=before.n_candidates, n_sandbox_failures=0)
+        restored = replace(
+            after, n_candidates=before.n_candidates, n_wanted=before.n_wanted, n_sandbox_failures=0
+        )
         assert repr(restored) == repr(before), selector
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from ucoder.consensus.selection import Ballot, Cluster, rule_of, select
+from ucoder.consensus.selection import Ballot, Cluster, n_wanted_by, rule_of, select
 from ucoder.execution.outcomes import Outcome
 from ucoder.records import Candidate, Execution, Problem, TestSuite
 
@@ -61,8 +61,9 @@ def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
     inputs = suites[0].inputs
     if any(len(e.outcomes) != len(inputs) for e in executions.values()):
         return None  # the suite was made again since: these votes are on other inputs
-    rule = rule_of(run.config.solutions)
-    ballot = select(problem.id, iteration, candidates, executions, inputs, rule)
+    config = run.config.solutions
+    rule, n_wanted = rule_of(config), n_wanted_by(config)
+    ballot = select(problem.id, iteration, candidates, executions, inputs, rule, n_wanted)
     return Case(problem, suites[0], tuple(candidates), executions, ballot)
 
 

@@ -55,6 +55,11 @@ def explain(selection: Selection) -> list[str]:
             f"Selected {selection.candidate_id} by {selection.selector}: score {margin}; within "
             f"its cluster the highest e(r) ({selection.success:.2f}){fluency}."
         )
+    if selection.n_candidates < selection.n_wanted:
+        lines.append(
+            f"Stopped after {selection.n_candidates} of {selection.n_wanted} candidates: the rest "
+            f"would raise the probability of being right by {selection.regret:.3f} in expectation."
+        )
     if not math.isnan(selection.probability):
         lines.append(f"It is right with probability {selection.probability:.2f}.")
     lines += [f"Careful: {_CAUTIONS[flag]}." for flag in selection.flags]

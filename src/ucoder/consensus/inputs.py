@@ -85,12 +85,12 @@ def _unsplit_pairs(groups: Ints, column_C: Ints) -> int:
 def predictions_met(votes: Votes) -> Floats:
     """The share of the model's predicted outputs that each program returns, P; 0 without any.
 
-    Each input counts once, each prediction for it as often as the model made it. The examples of
-    the problem's statement are no predictions: see `examples_met`.
+    Each input counts once, each prediction for it as often as the model made it. Examples
+    of a given statement are no predictions: see `examples_met`.
     """
     met: list[Floats] = []
     for at, test_input in enumerate(votes.inputs):
-        if test_input.predictions and test_input.origin is not InputOrigin.EXAMPLE:
+        if test_input.predictions and test_input.origin is not InputOrigin.GIVEN:
             total = sum(prediction.count for prediction in test_input.predictions)
             met.append(
                 sum(
@@ -103,15 +103,15 @@ def predictions_met(votes: Votes) -> Floats:
 
 
 def n_examples(votes: Votes) -> int:
-    """How many examples of the problem's statement are among the inputs."""
-    return sum(bool(i.predictions) and i.origin is InputOrigin.EXAMPLE for i in votes.inputs)
+    """How many examples of a given statement are among the inputs."""
+    return sum(bool(i.predictions) and i.origin is InputOrigin.GIVEN for i in votes.inputs)
 
 
 def examples_met(votes: Votes) -> Ints:
-    """On how many examples of the problem's statement each program returns what they say, P."""
+    """On how many examples of a given statement each program returns what they say, P."""
     met = np.zeros(len(votes.programs), dtype=np.int32)
     for at, test_input in enumerate(votes.inputs):
-        if test_input.predictions and test_input.origin is InputOrigin.EXAMPLE:
+        if test_input.predictions and test_input.origin is InputOrigin.GIVEN:
             met += votes.passes(at, test_input.predictions[0].text)
     return met
 

@@ -2,9 +2,9 @@
 
     P(right) = logistic(a + b * support + c * [meets every example] - d * [meets not every example])
 
-The *support* of a program is its mean kappa with the candidates that meet as many of the
-statement's examples as it does: whoever contradicts the examples is no witness. Without examples
-in the statement both brackets are 0.
+The *support* of a program is its mean kappa with the candidates that meet as many of a given
+statement's examples as it does: whoever contradicts the examples is no witness. Without given
+examples both brackets are 0.
 
 The coefficients were fitted by penalised logistic regression (ridge 0.5) on the choices of the
 `agreement` selector on 134 problems of two models (CodeGen-16B on the even-numbered half of

@@ -19,6 +19,7 @@ from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
 from ucoder.consensus.selectors import Ranking, Rule, selector_named
 from ucoder.consensus.selectors.lottery import waiting_times
+from ucoder.consensus.stopping import outlook_of
 from ucoder.consensus.votes import Votes, votes_of
 from ucoder.records import NAN, Candidate, Execution, Reason, Selection, TestInput
 
@@ -29,6 +30,11 @@ def rule_of(config: SolutionsConfig) -> Rule:
         config.selector, config.rho, config.tau, config.min_input_support,
         config.min_probability, config.raising_may_win,
     )  # fmt: skip
+
+
+def n_wanted_by(config: SolutionsConfig) -> int | None:
+    """`select`'s `n_wanted` in a run that was configured so."""
+    return config.n if config.stopping else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,7 @@ def select(
     executions: Mapping[str, Execution],
     inputs: Sequence[TestInput],
     rule: Rule,
+    n_wanted: int | None = None,
 ) -> Ballot:
     """Choose r* among one problem's candidates.
 
@@ -80,6 +87,8 @@ def select(
         executions: By program id; each on the same inputs.
         inputs: The suite's.
         rule: The selector and its thresholds.
+        n_wanted: Candidates that sampling may go on to, so that the regret of stopping here is
+            asked for; None where these are all and nothing is asked.
 
     Returns:
         The ballot. Its selection holds a reason where there is no r*.
@@ -98,6 +107,7 @@ def select(
     if reason is None and probability < rule.min_probability:
         reason = Reason.LOW_PROBABILITY
     chosen = members[order[0]][0] if order and reason is None else None
+    outlook = None if n_wanted is None else outlook_of(votes, rule, n_wanted - len(candidates))
     selection = Selection(
         problem_id=problem_id,
         iteration=iteration,
@@ -118,6 +128,8 @@ def select(
         score_unit=ranking.unit,
         probability=probability,
         flags=flags_of(votes, order),
+        n_wanted=len(candidates) if n_wanted is None else n_wanted,
+        regret=outlook.regret if outlook else NAN,
     )
     # A program that defines no entry point returns on no input.
     successes = {

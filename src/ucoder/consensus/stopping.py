@@ -6,7 +6,7 @@ What n samples would have said can be simulated from the first m:
    so far as counts; what was not seen yet has the share that Good and Turing estimate, that of the
    samples whose behaviour was seen once.
 2. Draw the n - m missing samples from it, many times, and score again. New behaviour stays alone,
-   but where nobody meets the statement's examples yet it may, with the chance that the next of C
+   but where nobody meets the given examples yet it may, with the chance that the next of C
    distinct behaviours does after none did (Laplace: 1 / (C + 2)), and then it wins.
 3. In each draw, compare the winner at n with today's winner. The *regret* of stopping is by how
    much the probability of being right is higher for the winner at n, on average over the draws.

@@ -47,10 +47,11 @@ _SCALARS: Final[dict[str, tuple[Any, ...]]] = {
 _LISTS: Final[dict[str, tuple[list[Any], ...]]] = {
     "int": (
         [], [1], [1, 2, 3], [3, 1, 2], [2, 2, 1, 4, 4], [5, -3, 0, 8], [4, 3, 2, 1], [0],
-        [-1, -2, -3], [10, 7, 11, 24, 5, 9], [1, 0, -5, 100, 33, 15], [1, 3, 2, 5, 4, 2], [7, 7, 7],
+        [-1, -2, -3], [10, 7, 11, 24, 5, 9], [1, 0, -5, 100, 33, 15], [1, 3, 2, 5, 4, 2],
+        [21, 38, 15, 47, 102, 9], [101, 222, -39, 350, 77], [12, 345, -6, 7890, 33],
+        [64, 27, 8, 1000], [7, 7, 7],
         [2, 1], [0, 0], [1, 2, 3, 2, 1], [1, 3, 5, 7, 9, 11], [5, 2, 8, 1, 9, 3, 7, 4, 6],
-        [-10, 10, -10, 10], [21, 38, 15, 47, 102, 9], [101, 222, -39, 350, 77],
-        [12, 345, -6, 7890, 33], [64, 27, 8, 1000],
+        [-10, 10, -10, 10],
     ),
     "float": (
         [], [0.5], [1.0, 2.5], [3.0, -1.5, 2.0], [1.5, 1.5, 0.25], [1.0, 2.0, 3.0, 4.0],
@@ -68,7 +69,7 @@ _LISTS: Final[dict[str, tuple[list[Any], ...]]] = {
         [[-1, 2, 0], [3, -4, 5]],
     ),
 }  # fmt: skip
-"""Hand-made where lists are common: sorted, reversed, with duplicates, negatives mixed in, of several sizes."""
+"""Hand-made where lists are common: sorted, reversed, with duplicates, of several magnitudes."""
 
 _ALIASES: Final = {
     **dict.fromkeys(("list", "List", "Sequence", "Iterable", "Collection", "MutableSequence"),

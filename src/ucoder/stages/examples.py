@@ -63,13 +63,18 @@ def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
 
 def _literal(rest: str) -> str | None:
     """The longest start of a line that is one literal."""
-    cut = rest.split("#", 1)[0].strip()
+    cut = rest.strip()
     for _ in range(_MAX_CUTS):
+        # A sentence's own full stop or comma would make a float or a tuple of a number.
+        cut = cut.rstrip(" \t,;:.")
         module = parse_module(cut)
         if module and len(module.body) == 1 and isinstance(module.body[0], ast.Expr):
-            value = module.body[0].value
-            # Only the first of `3, 4` or `"a", because ...` can be meant.
-            return ast.get_source_segment(cut, value)
+            try:
+                ast.literal_eval(module.body[0].value)
+            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+                pass
+            else:
+                return cut
         shorter = re.sub(r"(?:[\s.,;:)]|\S+)$", "", cut).rstrip()
         if not shorter or shorter == cut:
             return None

@@ -4,6 +4,13 @@ Candidates are drawn in rounds. A round's programs go to the executor as soon as
 while the engine works on the next round and on other problems, so sampling and execution overlap.
 Programs that are the same but for their looks run once.
 
+With `solutions.stopping` a problem waits after each round until its programs have run, and is
+finished as soon as more candidates could hardly make the choice better. The rounds of other
+problems keep the engine's batch full meanwhile: `concurrency` says how many there are.
+
+With `solutions.separation` the first round is followed by a search for inputs that tell apart what
+agrees so far. They join the problem's suite, once and for all iterations.
+
 What a candidate is: the definitions of the code block that the model wrote. Top-level calls,
 asserts and `if __name__` blocks, with which models like to show their function off, are left out:
 they print, and they would be learnt.
@@ -12,12 +19,12 @@ they print, and they would be learnt.
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from ucoder.config import SolutionsConfig
-from ucoder.consensus.selection import Ballot, rule_of, select
+from ucoder.config import SolutionsConfig, StoppingConfig
+from ucoder.consensus.selection import Ballot, n_wanted_by, rule_of, select
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
 from ucoder.execution.duplicates import program_key
 from ucoder.execution.protocol import Executor
@@ -27,12 +34,15 @@ from ucoder.records import (
     FinishReason,
     Problem,
     Reason,
+    Selection,
     TestSuite,
     digest,
 )
 from ucoder.seeds import derive_seed
 from ucoder.stages._text import MAX_CHARS, Refusal, parse_module
+from ucoder.stages.executions import Executions
 from ucoder.stages.prompts import fill, sampling_of
+from ucoder.stages.separation import is_separated, seek_inputs
 
 BEGUN = "```python\n"
 STOP = ("\n```",)
@@ -44,8 +54,17 @@ _BLOCK = re.compile(r"```[^\n`]{0,20}\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.M
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A problem's candidates, their executions and the ballot."""
+    """A problem's candidates, their executions and the ballot.
 
+    Attributes:
+        suite: The inputs that every execution is on: those given, or more where some were found
+            that separate.
+        candidates: In the order of sampling.
+        executions: One a distinct program.
+        ballot: What the rule makes of them.
+    """
+
+    suite: TestSuite
     candidates: tuple[Candidate, ...]
     executions: tuple[Execution, ...]
     ballot: Ballot
@@ -60,27 +79,71 @@ async def probe_solutions(
     run_seed: int,
     iteration: int,
 ) -> Pool:
-    """Sample up to n candidates, run them, and select one."""
+    """Sample up to n candidates, run them, and select one.
+
+    Inputs that separate are sought in iteration 0 alone, for a suite that holds none: what a later
+    iteration added would be missing in the executions of those before it.
+    """
     candidates: list[Candidate] = []
-    running: dict[str, asyncio.Task[Execution]] = {}
-    inputs = [test_input.arguments for test_input in suite.inputs]
+    running = Executions(problem, suite.inputs, executor)
+
+    def ballot_on(executions: Mapping[str, Execution]) -> Ballot:
+        return select(
+            problem.id, iteration, candidates, executions, suite.inputs,
+            rule_of(config), n_wanted_by(config),
+        )  # fmt: skip
+
     try:
         for round_ in range(-(-config.n // ROUND_SIZE)):
             request = _request(problem, config, run_seed, iteration, round_)
             for completion in await engine.sample(request):
-                candidate = make_candidate(problem, iteration, len(candidates), completion)
-                candidates.append(candidate)
-                if candidate.reason is None and candidate.program_id not in running:
-                    running[candidate.program_id] = asyncio.create_task(
-                        _execute(candidate, problem, inputs, executor)
-                    )
-        executions = {key: await task for key, task in running.items()}
+                candidates.append(make_candidate(problem, iteration, len(candidates), completion))
+                running.begin(candidates[-1])
+            if config.separation and iteration == round_ == 0 and not is_separated(suite):
+                suite = await _separated(
+                    problem, suite, candidates, running, executor, config, run_seed
+                )
+            if config.stopping and len(candidates) < config.n:
+                ballot = ballot_on(await running.results())
+                if may_stop(ballot.selection, config.stopping):
+                    break
+        executions = await running.results()
     finally:
-        for task in running.values():
-            task.cancel()  # no effect on those that are done
-    rule = rule_of(config)
-    ballot = select(problem.id, iteration, candidates, executions, suite.inputs, rule)
-    return Pool(tuple(candidates), tuple(executions.values()), ballot)
+        running.cancel()
+    return Pool(suite, tuple(candidates), tuple(executions.values()), ballot_on(executions))
+
+
+def may_stop(selection: Selection, stopping: StoppingConfig) -> bool:
+    """Whether the candidates so far will do.
+
+    Not as long as the selector's own demands (the paper's tau) leave nobody to choose: more
+    candidates may meet them, and the regret of a choice that was not made says nothing.
+    """
+    is_choice = selection.reason in (None, Reason.LOW_PROBABILITY)
+    enough = selection.n_candidates >= stopping.min_candidates
+    return is_choice and enough and selection.regret <= stopping.max_regret  # NaN: no
+
+
+async def _separated(
+    problem: Problem,
+    suite: TestSuite,
+    candidates: Sequence[Candidate],
+    running: Executions,
+    executor: Executor,
+    config: SolutionsConfig,
+    run_seed: int,
+) -> TestSuite:
+    """The suite with what separates the programs so far, which then run on all of it."""
+    new = await seek_inputs(
+        problem, suite, candidates, await running.results(), executor,
+        n=config.separation,
+        min_support=config.min_input_support,
+        seed=derive_seed(run_seed, "separation", problem.id),
+    )  # fmt: skip
+    if new:
+        suite = replace(suite, inputs=suite.inputs + new)
+        running.begin_again(suite.inputs)
+    return suite
 
 
 def solution_prompt(problem: Problem) -> Prompt:
@@ -182,19 +245,3 @@ def _request(
     n = min(ROUND_SIZE, config.n - round_ * ROUND_SIZE)
     seed = derive_seed(run_seed, "solutions", iteration, problem.id, round_)
     return Request(solution_prompt(problem), n, sampling_of(config.sampling, STOP), seed)
-
-
-async def _execute(
-    candidate: Candidate, problem: Problem, inputs: list[str], executor: Executor
-) -> Execution:
-    report = await executor.call(candidate.program, problem.interface.name, inputs)
-    return Execution(
-        problem_id=problem.id,
-        iteration=candidate.iteration,
-        program_id=candidate.program_id,
-        status=report.status,
-        detail=report.detail,
-        outcomes=report.outcomes,
-        cpu_s=report.cpu_s,
-        wall_s=report.wall_s,
-    )

@@ -70,7 +70,7 @@ async def make_inputs(
     executor: Executor,
     settings: InputSettings,
 ) -> tuple[TestInput, ...]:
-    """The task's inputs: EXAMPLE, MODEL, BOUNDARY, MUTATION; none where no signature is known.
+    """The task's inputs: GIVEN, MODEL, BOUNDARY, MUTATION; none where no signature is known.
 
     Raises:
         SandboxClosed: The executor is not open.
@@ -160,7 +160,7 @@ def with_examples(examples: Sequence[Call], written: Sequence[TestInput]) -> lis
         if call.predicted is not None:
             results[call.arguments][call.predicted] += 1
     first = [
-        TestInput(arguments, InputOrigin.EXAMPLE, ranked(counts))
+        TestInput(arguments, InputOrigin.GIVEN, ranked(counts))
         for arguments, counts in results.items()
     ]
     return [*first, *(i for i in written if i.arguments not in results)]

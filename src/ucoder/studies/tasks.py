@@ -22,7 +22,7 @@ from ucoder.records import NAN, InputOrigin
 from ucoder.studies.choices import Choice
 from ucoder.studies.executing import Pool
 
-_OWN = (InputOrigin.EXAMPLE, InputOrigin.MODEL)
+_OWN = (InputOrigin.GIVEN, InputOrigin.EXAMPLE, InputOrigin.MODEL)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,9 +20,10 @@ The ideas, none with a number to be tuned:
   Agreement of longer programs is less likely to be an accident.
 
 - *Predicted outputs are weak evidence*, so they weigh votes and exclude nobody.
-- *The statement's examples are strong evidence*, so they decide who can win: nobody who meets
-  fewer of them than the best program does. Where the examples are wrong, or could not be read, no
-  program meets them, and they exclude nobody.
+- *Examples of a given statement are strong evidence*, so they decide who can win: nobody who
+  meets fewer of them than the best program does. Examples of a problem that the model invented
+  are predictions like any other: a model that cannot compute its own example would let the
+  programs win that copy it.
 
 Two demands on top: a program that returns on no input cannot win, and one that gives back its own
 argument cannot unless all do.
