@@ -49,7 +49,7 @@ def main() -> None:
         app()
     except UcoderError as error:
         err.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        err.print(str(error), markup=False, highlight=False)
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("stopped; everything finished is on disk. Go on with: ucoder resume RUN")
