@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
 .PHONY: help setup demo test check format doctor fuzz bench-engine bench-execution \
-	bench-verdicts bench-duplicates bench-selection clean
+	bench-verdicts bench-duplicates bench-selection bench-calibration bench-streaming clean
 
 help:  ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -60,6 +60,12 @@ bench-duplicates: $(STAMP)  ## executions saved on samples in CodeT's format: FI
 
 bench-selection: $(STAMP)  ## pass@1 of every selector on samples in CodeT's format: DATA=samples.jsonl.gz
 	$(BIN)/python benchmarks/selection.py $(DATA) $(ARGS)
+
+bench-calibration: $(STAMP)  ## fit the probability again, on files like bench-selection's: DATA="file file"
+	$(BIN)/python benchmarks/calibration.py $(DATA) $(ARGS)
+
+bench-streaming: $(STAMP)  ## milliseconds a selection for every selector; memory over a million candidates
+	$(BIN)/python benchmarks/streaming.py $(ARGS)
 
 fuzz: $(STAMP)  ## three minutes of coverage-guided fuzzing of all that reads what programs send
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3'
