@@ -13,6 +13,7 @@ everybody: its kappa is 0, without any rule about constants.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -114,6 +115,10 @@ class Agreement:
     @classmethod
     def of(cls, votes: Votes) -> Agreement:
         """The agreement among a problem's candidates."""
+        return _agreement_of(votes)
+
+    @classmethod
+    def _computed(cls, votes: Votes) -> Agreement:
         clusters_P = votes.clusters_P
         firsts = np.unique(clusters_P, return_index=True)[1]
         counts_C = np.bincount(clusters_P, votes.weights_P).astype(np.float64)
@@ -144,3 +149,9 @@ class Agreement:
         # Rounded, so that the order in which sums were taken breaks no tie.
         rounded_RC: Floats = np.round(scores_RC, 9)
         return rounded_RC
+
+
+@lru_cache(maxsize=1)
+def _agreement_of(votes: Votes) -> Agreement:
+    """The last one is kept: the selector, the probability and the stopping rule each ask for it."""
+    return Agreement._computed(votes)

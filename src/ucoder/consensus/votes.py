@@ -124,8 +124,10 @@ class Votes:
         Where nothing is returned and arguments change, a predicted None is met by any change.
         """
         codes = self._codes.get(_rounded(key(predicted)), ())
-        found: Bools = np.isin(self.answers_PT[:, at], codes) & self.returned_PT[:, at]
-        return found
+        found = np.zeros(len(self.programs), dtype=np.bool_)
+        for code in codes:
+            found |= self.answers_PT[:, at] == code
+        return found & self.returned_PT[:, at]
 
     @cached_property
     def _codes(self) -> Mapping[str, tuple[int, ...]]:
@@ -242,25 +244,26 @@ class _Coder:
 
     def row(self, outcomes: Sequence[Outcome], on_purpose: frozenset[str]) -> list[int] | None:
         """The codes of a program's outcomes; None where the sandbox failed on one of them."""
-        codes = []
+        codes: list[int] = []
+        # This loop is half of a selection's time: names are looked up once.
+        append, known, returned = codes.append, self._raw.get, OutcomeKind.RETURNED
         for outcome in outcomes:
-            kind = outcome.kind
-            if kind is OutcomeKind.RETURNED:
+            if outcome.kind is returned:
                 raw = (outcome.text, outcome.arguments) if outcome.arguments else outcome.text
-                code = self._raw.get(raw)
+                code = known(raw)
                 if code is None:
                     code = self._raw[raw] = self._code(False, outcome.answer)
-                codes.append(code)
-            elif kind is OutcomeKind.SANDBOX_FAILED:
+                append(code)
+            elif outcome.kind is OutcomeKind.SANDBOX_FAILED:
                 return None
             elif (
                 on_purpose
-                and kind is OutcomeKind.RAISED
+                and outcome.kind is OutcomeKind.RAISED
                 and (name := outcome.text.split(":", 1)[0]) in on_purpose
             ):
-                codes.append(self._code(True, f"raise {name}"))
+                append(self._code(True, f"raise {name}"))
             else:
-                codes.append(BOTTOM)
+                append(BOTTOM)
         return codes
 
     def _code(self, is_raise: bool, text: str) -> int:
@@ -275,7 +278,10 @@ class _Coder:
 
 @lru_cache(maxsize=2_048)
 def _n_tokens(source: str) -> int:
-    return sum(not token.startswith(_UNSAID) for token in _TOKEN.findall(source[:_MAX_SOURCE]))
+    tokens = _TOKEN.findall(source[:_MAX_SOURCE])
+    if not any(mark in source for mark in _UNSAID):
+        return len(tokens)
+    return sum(not token.startswith(_UNSAID) for token in tokens)
 
 
 def _rounded(text: str) -> str:
