@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from ucoder.consensus.inputs import predictions_met
-from ucoder.consensus.votes import BOTTOM, Floats, Ints, Votes
+from ucoder.consensus.votes import BOTTOM, Floats, Ints, Votes, firsts
 
 _CERTAIN: Final = 1.0 - 1e-9
 """Expected agreement above which kappa is undefined (0 / 0): two equal constants."""
@@ -120,10 +120,9 @@ class Agreement:
     @classmethod
     def _computed(cls, votes: Votes) -> Agreement:
         clusters_P = votes.clusters_P
-        firsts = np.unique(clusters_P, return_index=True)[1]
         counts_C = np.bincount(clusters_P, votes.weights_P).astype(np.float64)
         votes_C = np.bincount(clusters_P, votes.weights_P * vote_of_each(votes)) / counts_C
-        return cls(kappa(votes.answers_PT[firsts]), clusters_P, counts_C, votes_C)
+        return cls(kappa(votes.answers_PT[firsts(clusters_P)]), clusters_P, counts_C, votes_C)
 
     def scores(self) -> Floats:
         """sqrt(H * S) of each cluster, C, from 0 to 1."""

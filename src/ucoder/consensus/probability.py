@@ -24,7 +24,7 @@ import numpy as np
 
 from ucoder.consensus.agreement import Agreement
 from ucoder.consensus.inputs import examples_met, n_examples
-from ucoder.consensus.votes import Floats, Votes
+from ucoder.consensus.votes import Floats, Votes, firsts
 from ucoder.records import NAN
 
 INTERCEPT: Final = -1.17
@@ -70,8 +70,7 @@ class Chances:
     def of(cls, votes: Votes) -> Chances:
         """The chances of a problem's candidates."""
         agreement = Agreement.of(votes)
-        firsts = np.unique(votes.clusters_P, return_index=True)[1]
-        met_C = examples_met(votes)[firsts]
+        met_C = examples_met(votes)[firsts(votes.clusters_P)]
         n = n_examples(votes)
         examples_C = np.where(met_C == n, 1.0, -1.0) if n else np.zeros(met_C.size)
         return cls(agreement, (met_C[:, None] == met_C).astype(np.float64), examples_C)

@@ -28,8 +28,7 @@ from typing import Final
 
 import numpy as np
 
-from ucoder.consensus.selectors.rows import numbered
-from ucoder.consensus.votes import Bools, Floats, Ints
+from ucoder.consensus.votes import Bools, Floats, Ints, numbered
 from ucoder.errors import ConfigError
 from ucoder.records import NAN
 

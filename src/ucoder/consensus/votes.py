@@ -107,10 +107,7 @@ class Votes:
     @cached_property
     def clusters_P(self) -> Ints:
         """Definition 2.2: the number of each program's cluster, by equal rows of answers."""
-        numbers: dict[bytes, int] = {}
-        rows = np.ascontiguousarray(self.answers_PT)
-        found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
-        return np.array(found, dtype=np.int32)
+        return numbered(self.answers_PT)
 
     @cached_property
     def sizes_P(self) -> Ints:
@@ -230,6 +227,20 @@ def sandbox_failed(execution: Execution) -> bool:
     return execution.status is ProgramStatus.SANDBOX_FAILED or any(
         outcome.kind is OutcomeKind.SANDBOX_FAILED for outcome in execution.outcomes
     )
+
+
+def numbered(rows_PT: Ints | Bools) -> Ints:
+    """Which distinct row each row is, P, counted in the order of first occurrence."""
+    numbers: dict[bytes, int] = {}
+    rows = np.ascontiguousarray(rows_PT)
+    found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
+    return np.array(found, dtype=np.int32)
+
+
+def firsts(numbers_P: Ints) -> Ints:
+    """The first row of each number, C."""
+    first_C: Ints = np.unique(numbers_P, return_index=True)[1].astype(np.int32)
+    return first_C
 
 
 class _Coder:

@@ -50,7 +50,7 @@ def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | R
         return Refusal(Reason.NO_PARAMETERS, f"{node.name} takes no arguments")
     if len(positional) > MAX_PARAMETERS:
         return Refusal(Reason.BAD_SIGNATURE, f"{len(positional)} parameters")
-    if not all(_is_literal(default) for default in arguments.defaults):
+    if not all(is_literal(default) for default in arguments.defaults):
         return Refusal(Reason.BAD_SIGNATURE, "a default value is no literal")
     if keyword.iskeyword(node.name) or node.name.startswith("__") or node.name == "function_name":
         return Refusal(Reason.BAD_SIGNATURE, f"{node.name!r} names no function of its own")
@@ -76,7 +76,8 @@ def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | R
     return Interface(node.name, tuple(parameters), returns, source)
 
 
-def _is_literal(node: ast.expr) -> bool:
+def is_literal(node: ast.expr) -> bool:
+    """Whether an expression is a literal that can be read without running anything."""
     try:
         ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

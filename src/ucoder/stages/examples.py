@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ucoder.records import Interface
+from ucoder.stages._signatures import is_literal
 from ucoder.stages._text import MAX_CHARS, Refusal, parse_module
 from ucoder.stages.calls import Call, closing, read_calls
 
@@ -68,13 +69,9 @@ def _literal(rest: str) -> str | None:
         # A sentence's own full stop or comma would make a float or a tuple of a number.
         cut = cut.rstrip(" \t,;:.")
         module = parse_module(cut)
-        if module and len(module.body) == 1 and isinstance(module.body[0], ast.Expr):
-            try:
-                ast.literal_eval(module.body[0].value)
-            except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                pass
-            else:
-                return cut
+        statement = module.body[0] if module and len(module.body) == 1 else None
+        if isinstance(statement, ast.Expr) and is_literal(statement.value):
+            return cut
         shorter = re.sub(r"(?:[\s.,;:)]|\S+)$", "", cut).rstrip()
         if not shorter or shorter == cut:
             return None

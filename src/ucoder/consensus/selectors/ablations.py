@@ -17,8 +17,8 @@ import numpy as np
 
 from ucoder.consensus.selectors.consensus import reliable, why_none
 from ucoder.consensus.selectors.protocol import Ranking, Rule
-from ucoder.consensus.selectors.rows import has_executed, numbered, returned_answers
-from ucoder.consensus.votes import Bools, Votes
+from ucoder.consensus.selectors.rows import has_executed, returned_answers
+from ucoder.consensus.votes import Bools, Votes, numbered
 
 MIN_SUCCESS: Final = 0.5
 """Table 3's threshold of the success-rate arm."""

@@ -39,6 +39,7 @@ from ucoder.consensus.agreement import Agreement
 from ucoder.consensus.inputs import echoes, examples_met
 from ucoder.consensus.selectors.consensus import why_none
 from ucoder.consensus.selectors.protocol import Ranking, Rule
+from ucoder.consensus.selectors.rows import has_executed
 from ucoder.consensus.votes import Votes
 
 UNIT = "agreement beyond chance, 0 to 1"
@@ -47,7 +48,7 @@ UNIT = "agreement beyond chance, 0 to 1"
 def by_agreement(votes: Votes, rule: Rule) -> Ranking:
     """Score each program by the agreement of all candidates, itself included."""
     scores_P = np.full(len(votes.programs), math.nan)
-    may_win = votes.returned_PT.any(axis=1) | rule.raising_may_win
+    may_win = has_executed(votes, rule)
     if not votes.inputs or not may_win.any():
         return Ranking(scores_P, UNIT, why_none(votes, 0))
     agreement = Agreement.of(votes)

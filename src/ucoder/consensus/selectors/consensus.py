@@ -12,12 +12,13 @@ candidate with undefined perplexity comes after every defined one.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from ucoder.consensus.selectors.protocol import Ranking, Rule
-from ucoder.consensus.votes import Bools, Floats, Ints, Votes
+from ucoder.consensus.selectors.rows import returned_answers
+from ucoder.consensus.votes import Bools, Floats, Ints, Votes, firsts, numbered
 from ucoder.records import Reason
 
 
@@ -27,8 +28,7 @@ def by_outputs(votes: Votes, rule: Rule) -> Ranking:
     A call that raises is bottom here even where the program raises on purpose: definition 2.3
     counts it as not executed.
     """
-    rows_PT = np.where(votes.returned_PT, votes.answers_PT, -1)
-    return _largest_cluster(votes, rule, rows_PT)
+    return _largest_cluster(votes, rule, returned_answers(votes))
 
 
 def by_pass_and_fail(votes: Votes, rule: Rule) -> Ranking:
@@ -63,33 +63,28 @@ def why_none(votes: Votes, n_reliable: int) -> Reason:
 
 def _largest_cluster(votes: Votes, rule: Rule, rows_PT: Ints) -> Ranking:
     is_reliable = reliable(votes, rule)
-    sizes: dict[bytes, int] = {}
-    rows = [row.tobytes() for row in np.ascontiguousarray(rows_PT)]
-    for at in np.flatnonzero(is_reliable):
-        sizes[rows[at]] = sizes.get(rows[at], 0) + int(votes.weights_P[at])
-    scores_P = np.full(len(votes.programs), math.nan)
-    for at in np.flatnonzero(is_reliable):
-        scores_P[at] = sizes[rows[at]]
+    groups_P = numbered(rows_PT)
+    sizes = np.bincount(groups_P, votes.weights_P * is_reliable)
+    scores_P = np.where(is_reliable, sizes[groups_P], math.nan)
     n_reliable = int(votes.weights_P[is_reliable].sum())
-    is_consensus = any(size >= rule.tau for size in sizes.values())
+    is_consensus = (scores_P >= rule.tau).any()  # NaN is not
     reason = None if is_consensus else why_none(votes, n_reliable)
     return Ranking(
         scores_P,
         "candidates with equal answers",
         reason,
         n_reliable=n_reliable,
-        forecast=_sizes_forecast(votes, rows),
+        forecast=_sizes_forecast(votes, groups_P),
     )
 
 
-def _sizes_forecast(votes: Votes, rows: Sequence[bytes]) -> Callable[[Floats], Floats]:
+def _sizes_forecast(votes: Votes, groups_P: Ints) -> Callable[[Floats], Floats]:
     """Sizes of the paper's clusters, which may join what `Votes.clusters_P` tells apart."""
 
     def forecast(counts_RC: Floats) -> Floats:
-        firsts = np.unique(votes.clusters_P, return_index=True)[1]
-        joined: dict[bytes, list[int]] = {}
-        for cluster, program in enumerate(firsts.tolist()):
-            joined.setdefault(rows[program], []).append(cluster)
+        joined: dict[int, list[int]] = {}
+        for cluster, group in enumerate(groups_P[firsts(votes.clusters_P)].tolist()):
+            joined.setdefault(group, []).append(cluster)
         sizes_RC = counts_RC.copy()
         for clusters in joined.values():
             sizes_RC[:, clusters] = counts_RC[:, clusters].sum(axis=1, keepdims=True)

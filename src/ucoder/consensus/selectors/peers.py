@@ -24,8 +24,8 @@ import numpy as np
 from ucoder.consensus.agreement import overlap
 from ucoder.consensus.selectors.consensus import why_none
 from ucoder.consensus.selectors.protocol import Ranking, Rule
-from ucoder.consensus.selectors.rows import firsts, has_executed, numbered, returned_answers
-from ucoder.consensus.votes import BOTTOM, Bools, Floats, Ints, Votes
+from ucoder.consensus.selectors.rows import has_executed, returned_answers
+from ucoder.consensus.votes import BOTTOM, Bools, Floats, Ints, Votes, firsts, numbered
 from ucoder.records import Reason
 
 MAX_ENTROPY: Final = 0.3

@@ -23,17 +23,3 @@ def has_executed(votes: Votes, rule: Rule) -> Bools:
     if rule.raising_may_win:
         return np.ones(len(votes.programs), dtype=np.bool_)
     return np.asarray(votes.returned_PT.any(axis=1))
-
-
-def numbered(rows_PT: Ints | Bools) -> Ints:
-    """Which distinct row each row is, P, counted in the order of first occurrence."""
-    numbers: dict[bytes, int] = {}
-    rows = np.ascontiguousarray(rows_PT)
-    found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
-    return np.array(found, dtype=np.int32)
-
-
-def firsts(numbers_P: Ints) -> Ints:
-    """The first row of each number, C."""
-    first_C: Ints = np.unique(numbers_P, return_index=True)[1].astype(np.int32)
-    return first_C
