@@ -4,17 +4,16 @@ A configuration is a preset or a YAML file, then `key=value` overrides. Unknown 
 and every fault is reported at once, with the range that is allowed.
 """
 
+from ucoder.config.engine import EngineConfig, ServerConfig, VLLMConfig
 from ucoder.config.evaluation import ContaminationConfig, EvaluationConfig, LiveCodeBenchConfig
 from ucoder.config.reading import apply_overrides, load_config, parse_config, preset_names
 from ucoder.config.run import RunConfig
+from ucoder.config.scale import ScaleConfig
 from ucoder.config.section import SamplingConfig, Section
 from ucoder.config.stages import (
     FORECASTING,
-    ConsolidationConfig,
-    EngineConfig,
     ExecutorConfig,
     InterfacesConfig,
-    LoraConfig,
     ProblemsConfig,
     RatingsConfig,
     SelectorName,
@@ -22,6 +21,7 @@ from ucoder.config.stages import (
     StoppingConfig,
     TestInputsConfig,
 )
+from ucoder.config.training import ConsolidationConfig, LoraConfig
 
 __all__ = [
     "FORECASTING",
@@ -37,11 +37,14 @@ __all__ = [
     "RatingsConfig",
     "RunConfig",
     "SamplingConfig",
+    "ScaleConfig",
     "Section",
     "SelectorName",
+    "ServerConfig",
     "SolutionsConfig",
     "StoppingConfig",
     "TestInputsConfig",
+    "VLLMConfig",
     "apply_overrides",
     "load_config",
     "parse_config",

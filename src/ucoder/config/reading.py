@@ -88,7 +88,8 @@ def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
         for parent in parents:
             child = node.get(parent)
             if not isinstance(child, dict):
-                child = {}
+                # `scale: ray` is short for its provider, which further settings must not drop.
+                child = {"provider": child} if isinstance(child, str) else {}
                 node[parent] = child
             node = child
         try:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
+from ucoder.config.engine import EngineConfig
 from ucoder.config.evaluation import EvaluationConfig
+from ucoder.config.scale import ScaleConfig
 from ucoder.config.section import Section
 from ucoder.config.stages import (
-    ConsolidationConfig,
-    EngineConfig,
     ExecutorConfig,
     InterfacesConfig,
     ProblemsConfig,
@@ -18,6 +18,7 @@ from ucoder.config.stages import (
     SolutionsConfig,
     TestInputsConfig,
 )
+from ucoder.config.training import ConsolidationConfig
 
 
 class RunConfig(Section):
@@ -35,5 +36,21 @@ class RunConfig(Section):
     solutions: SolutionsConfig = SolutionsConfig()
     consolidation: ConsolidationConfig = ConsolidationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    scale: ScaleConfig = ScaleConfig()
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Problems on their way at a time."""
+    """Problems on their way at a time; with `scale: ray`, in each replica."""
+
+    @field_validator("engine", "executor", "consolidation", "scale", mode="before")
+    @classmethod
+    def _provider_alone(cls, value: object) -> object:
+        return {"provider": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _a_server_cannot_be_trained(self) -> Self:
+        if self.engine.provider == "openai" and self.consolidation.provider == "trl":
+            raise ValueError(
+                "engine.provider=openai samples from a server, which goes on serving the model "
+                "that it has; set consolidation.provider=none (and iterations=1) to make the "
+                "training pairs there, and train with another engine"
+            )
+        return self

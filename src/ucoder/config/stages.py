@@ -28,23 +28,6 @@ FORECASTING: Final = ("consensus", "consensus_pass_fail", "agreement")
 """Selectors that can say what more candidates would do; sequential stopping needs one of them."""
 
 
-class EngineConfig(Section):
-    """What samples text from a model."""
-
-    provider: Literal["openvino", "transformers", "scripted"] = "openvino"
-    """`openvino` (CPU), `transformers` (reference, CPU or GPU), `scripted` (tests)."""
-    max_sequences: Annotated[int, Field(ge=1, le=4096)] = 128
-    """Completions that share one batch."""
-    cache_gib: Annotated[float, Field(gt=0.0, le=1024.0)] = 2.0
-    """Memory for the key-value cache, in GiB (openvino)."""
-    device: str = "auto"
-    """For transformers: auto, cpu, cuda, cuda:0 ..."""
-    precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    """Of the weights, for transformers; OpenVINO runs int8."""
-    script: Path | None = None
-    """For scripted: a YAML file; the one that ships with the package where null."""
-
-
 class ExecutorConfig(Section):
     """Where untrusted programs run, and what each may use."""
 
@@ -172,44 +155,5 @@ class SolutionsConfig(Section):
             raise ValueError(
                 f"stopping.min_candidates={self.stopping.min_candidates} leaves nothing of "
                 f"n={self.n} to be saved; lower it, raise n, or stopping=null"
-            )
-        return self
-
-
-class LoraConfig(Section):
-    """Low-rank adaptation (PEFT), on all linear layers; merged after training."""
-
-    rank: Annotated[int, Field(ge=1, le=1024)] = 16
-    alpha: Annotated[float, Field(gt=0.0)] = 32.0
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-
-
-class ConsolidationConfig(Section):
-    """Stage 6: supervised fine-tuning (section 3.1), and how often stages 5 and 6 repeat."""
-
-    provider: Literal["trl", "scripted"] = "trl"
-    """`trl` trains; `scripted` copies the model unchanged (tests)."""
-    iterations: Annotated[int, Field(ge=0, le=100)] = 7
-    """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
-    epochs: Annotated[float, Field(gt=0.0)] = 3.0
-    learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 5e-6
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the steps that warm up. The paper names none."""
-    batch_size: Positive = 128
-    """Examples an optimiser step, reached by accumulation."""
-    micro_batch_size: Positive = 4
-    """Examples a forward pass."""
-    max_length: Annotated[int, Field(ge=64)] = 2048
-    """Tokens an example; longer ones are left out and counted."""
-    lora: LoraConfig | None = None
-    """Null: full fine-tuning, as in the paper."""
-
-    @model_validator(mode="after")
-    def _batch_divides(self) -> Self:
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"batch_size={self.batch_size} is no multiple of "
-                f"micro_batch_size={self.micro_batch_size}; accumulation needs one"
             )
         return self

@@ -1,0 +1,74 @@
+"""What samples text from a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ucoder.config.section import Positive, Probability, Seconds, Section
+
+
+class VLLMConfig(Section):
+    """vLLM, in a process of its own."""
+
+    tensor_parallel: Positive = 1
+    """GPUs that share one model."""
+    gpu_memory_share: Probability = 0.9
+    """Of each GPU, for weights and the key-value cache; given back before training."""
+    max_model_len: Positive | None = None
+    """Longest prompt and completion together, in tokens; the model's own where null. Less of it
+    leaves room for more sequences."""
+
+
+class ServerConfig(Section):
+    """A server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama ..."""
+
+    url: str | None = None
+    """Its address up to and with the version, such as http://localhost:8000/v1."""
+    model: str | None = None
+    """What it calls the model; the only one that it serves where null."""
+    api_key_variable: str = "OPENAI_API_KEY"
+    """The environment variable that holds the key, if one is needed; a key itself never stands in a
+    configuration, which a run keeps."""
+    max_connections: Positive = 64
+    """Requests on their way at a time."""
+    requests_per_minute: Positive | None = None
+    """No more than so many are sent; null: as many as the server answers."""
+    timeout_s: Seconds = 600.0
+    """Longest wait for one answer."""
+    max_retries: Annotated[int, Field(ge=0, le=100)] = 8
+    """Tries after the first, further and further apart, where a server is busy or away."""
+
+
+class EngineConfig(Section):
+    """What samples text from a model."""
+
+    provider: Literal["openvino", "transformers", "vllm", "openai", "scripted"] = "openvino"
+    """`openvino` (CPU), `transformers` (CPU or GPU), `vllm` (GPU, or CPU with its own wheel),
+    `openai` (any server that speaks OpenAI's protocol), `scripted` (tests)."""
+    max_sequences: Annotated[int, Field(ge=1, le=4096)] = 128
+    """Completions that share one batch."""
+    cache_gib: Annotated[float, Field(gt=0.0, le=1024.0)] = 2.0
+    """Memory for the key-value cache on a CPU, in GiB (openvino, vllm)."""
+    device: str = "auto"
+    """For transformers: auto, cpu, cuda, cuda:0 ..."""
+    precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
+    """Of the weights, for transformers and vllm; OpenVINO runs int8."""
+    batching: Literal["auto", "continuous", "static"] = "auto"
+    """For transformers: `continuous` lets prompts of many problems share the batch, `static` is
+    plain `generate`, one request at a time; `auto` is continuous on a GPU."""
+    script: Path | None = None
+    """For scripted: a YAML file; the one that ships with the package where null."""
+    vllm: VLLMConfig = VLLMConfig()
+    server: ServerConfig = ServerConfig()
+
+    @model_validator(mode="after")
+    def _server_has_an_address(self) -> Self:
+        if self.provider == "openai" and self.server.url is None:
+            raise ValueError(
+                "provider=openai needs the server's address; set engine.server.url, such as "
+                "http://localhost:8000/v1"
+            )
+        return self

@@ -1,0 +1,73 @@
+"""Stage 6: how the model is fine-tuned."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ucoder.config.section import Positive, Section
+
+
+class LoraConfig(Section):
+    """Low-rank adaptation (PEFT), on all linear layers; merged after training."""
+
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    alpha: Annotated[float, Field(gt=0.0)] = 32.0
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class ConsolidationConfig(Section):
+    """Stage 6: supervised fine-tuning (section 3.1), and how often stages 5 and 6 repeat."""
+
+    provider: Literal["trl", "scripted", "none"] = "trl"
+    """`trl` trains; `none` writes the training pairs and ends there, for a data set or a trainer of
+    your own; `scripted` copies the model unchanged (tests)."""
+    iterations: Annotated[int, Field(ge=0, le=100)] = 7
+    """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
+    epochs: Annotated[float, Field(gt=0.0)] = 3.0
+    learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 5e-6
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the steps that warm up. The paper names none."""
+    batch_size: Positive = 128
+    """Examples an optimiser step, reached by accumulation."""
+    micro_batch_size: Positive = 4
+    """Examples a forward pass."""
+    max_length: Annotated[int, Field(ge=64)] = 2048
+    """Tokens an example; longer ones are left out and counted."""
+    lora: LoraConfig | None = None
+    """Null: full fine-tuning, as in the paper."""
+    packing: bool = False
+    """Join short examples to sequences of `max_length`, each attending to itself alone: fewer
+    padding tokens, and other batches than the paper's."""
+    gradient_checkpointing: bool | None = None
+    """Compute activations twice instead of keeping them; on a GPU where null."""
+    n_processes: Positive | None = None
+    """Processes that train together, one a GPU; as many as there are GPUs where null."""
+    strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
+    """How several processes share the model: `ddp` keeps a whole copy in each, `fsdp` (PyTorch) and
+    `deepspeed` (ZeRO stage 3) split weights, gradients and optimiser states among them."""
+    checkpoint_steps: Positive | None = None
+    """Optimiser steps between checkpoints to resume from; one an epoch where null."""
+    metrics: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ("tensorboard",)
+    """Where loss and learning rate go: TensorBoard's files lie in the run's `metrics` folder, the
+    others take their addresses and keys from their own environment variables."""
+
+    @model_validator(mode="after")
+    def _one_iteration_without_training(self) -> Self:
+        if self.provider == "none" and self.iterations > 1:
+            raise ValueError(
+                f"provider=none trains no model, so iterations={self.iterations} have nothing to "
+                f"go on with; set iterations=1"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> Self:
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"batch_size={self.batch_size} is no multiple of "
+                f"micro_batch_size={self.micro_batch_size}; accumulation needs one"
+            )
+        return self
