@@ -12,14 +12,17 @@ T = TypeVar("T")
 async def gather_bounded(
     work: Callable[[T], Awaitable[None]], units: Iterable[T], at_a_time: int
 ) -> None:
-    """Work on units side by side, a bounded number at a time; the first failure ends all."""
-    slots = asyncio.Semaphore(at_a_time)
+    """Work on units side by side, a bounded number at a time; the first failure ends all.
 
-    async def one(unit: T) -> None:
-        async with slots:
+    Units are taken from the iterable as places become free, so millions may come.
+    """
+    waiting = iter(units)
+
+    async def worker() -> None:
+        for unit in waiting:
             await work(unit)
 
-    tasks = [asyncio.create_task(one(unit)) for unit in units]
+    tasks = [asyncio.create_task(worker()) for _ in range(at_a_time)]
     try:
         await asyncio.gather(*tasks)
     finally:

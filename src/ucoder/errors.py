@@ -10,6 +10,8 @@
     │   ├── NoSourceReachable    every source failed; carries why each did
     │   └── DiskFull             too little space; carries how much is needed and where
     ├── EngineError              an engine refused a request or broke while sampling
+    │   └── EngineLost           its process is gone: what was asked can be asked elsewhere
+    ├── ClusterError             a cluster cannot be reached or used
     ├── SandboxError
     │   ├── SandboxUnavailable   isolation cannot start on this machine; carries the way to fix it
     │   └── SandboxClosed        a program was sent to an executor that was shut down
@@ -67,6 +69,14 @@ class DiskFull(ModelError):
 
 class EngineError(UcoderError):
     """An engine refused a request, could not load its model, or broke while sampling."""
+
+
+class EngineLost(EngineError):
+    """The engine's process is gone; nothing is wrong with what it was asked."""
+
+
+class ClusterError(UcoderError):
+    """A cluster cannot be reached, has no room, or its nodes differ from each other."""
 
 
 class SandboxError(UcoderError):

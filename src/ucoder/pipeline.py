@@ -23,7 +23,7 @@ async def run_pipeline(run: Run, workshop: Workshop, progress: Progress | None =
 
     Args:
         run: The run directory; this process must hold `run.writing()`.
-        workshop: Makes the model, engine, executor and trainer that the configuration names.
+        workshop: Makes the model, scheduler and trainer that the configuration names.
         progress: Told what happens.
 
     Raises:
@@ -32,27 +32,29 @@ async def run_pipeline(run: Run, workshop: Workshop, progress: Progress | None =
     config = run.config
     step = steps.Steps(run, workshop, progress or Silent())
     model = workshop.model(config.model)
-    async with workshop.executor() as executor:
-        async with workshop.engine(model) as engine:
-            run.save_manifest(
-                model={**asdict(model), "path": str(model.path)},
-                engine=asdict(engine.info),
-                executor=executor.name,
+    async with workshop.scheduler(model) as scheduler:
+        run.save_manifest(
+            model={**asdict(model), "path": str(model.path)},
+            engine=asdict(scheduler.info),
+            executor=scheduler.executor,
+        )
+        problems = await step.find_problems(scheduler)
+        if not problems:
+            raise NothingToDo(
+                f"no problem was accepted in {config.problems.max_attempts} attempts; "
+                f"`ucoder status {run.path}` counts the reasons"
             )
-            problems = await step.find_problems(engine)
-            if not problems:
-                raise NothingToDo(
-                    f"no problem was accepted in {config.problems.max_attempts} attempts; "
-                    f"`ucoder status {run.path}` counts the reasons"
-                )
-            suites = await step.write_inputs(problems, engine)
-            step.compare_with_benchmarks(problems)
-            await step.evaluate(0, engine)
-            if config.consolidation.iterations:
-                await step.solve(0, problems, suites, engine, executor)
-        for t in range(config.consolidation.iterations):
-            model = await step.consolidate(t, problems, model)
-            async with workshop.engine(model, exports=run.path / "checkpoints") as engine:
-                await step.evaluate(t + 1, engine)
-                if t + 1 < config.consolidation.iterations:
-                    await step.solve(t + 1, problems, suites, engine, executor)
+        usable = await step.write_inputs(problems, scheduler)
+        step.compare_with_benchmarks(problems)
+        await step.evaluate(0, scheduler)
+        if config.consolidation.iterations:
+            await step.solve(0, usable, scheduler)
+    for t in range(config.consolidation.iterations):
+        examples = step.choose_examples(t, problems)
+        if config.consolidation.provider == "none":
+            break  # the examples are what was wanted
+        model = await step.consolidate(t, examples, model)
+        async with workshop.scheduler(model, exports=run.path / "checkpoints") as scheduler:
+            await step.evaluate(t + 1, scheduler)
+            if t + 1 < config.consolidation.iterations:
+                await step.solve(t + 1, usable, scheduler)

@@ -6,32 +6,29 @@ Stages know nothing of tables; tables know nothing of stages. This is where they
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from ucoder.bounded import cancel, gather_bounded
-from ucoder.engines.protocol import Engine
 from ucoder.errors import NothingToDo
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.evaluation.registry import find_benchmarks
 from ucoder.evaluation.running import evaluate
-from ucoder.execution.protocol import Executor
 from ucoder.models import Checkpoint as Model
 from ucoder.models import Origin
 from ucoder.progress import Progress
-from ucoder.records import Attempt, Checkpoint, Problem, TestSuite
+from ucoder.records import Attempt, Checkpoint, Example, Problem
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
+from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
-from ucoder.stages.attempts import Accepted, attempt_problem
+from ucoder.stages.attempts import Accepted
 from ucoder.stages.consolidation import make_examples
-from ucoder.stages.problems import load_topics
+from ucoder.stages.problems import load_topics, topic_of
 from ucoder.stages.separation import is_separated
-from ucoder.stages.solutions import probe_solutions
-from ucoder.stages.test_inputs import probe_inputs
 from ucoder.training.protocol import TrainingJob
 from ucoder.workshop import Workshop
 
@@ -47,43 +44,44 @@ class Steps:
         self.workshop = workshop
         self.progress = progress
 
-    async def find_problems(self, engine: Engine) -> list[Problem]:
+    async def find_problems(self, scheduler: Scheduler) -> list[Problem]:
         """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order."""
-        stored = {attempt.index: attempt for attempt in self.run.attempts.rows()}
+        table = self.run.attempts
+        stored = set(map(int, table.keys()))
         accepted = Accepted()
         index = 0
         while index in stored and self._wants_more(accepted, index):
-            accepted.judge(stored[index])
+            accepted.judge(*table.get(_attempt_key(index)))
             index += 1
         if self._wants_more(accepted, index):
             self.progress.begin("problems", self.config.problems.n, len(accepted.problems))
             with self.run.journal.stage("problems", 0):
-                await self._attempt_from(index, stored, accepted, engine)
+                await self._attempt_from(index, stored, accepted, scheduler)
             self.progress.end("problems")
         return accepted.problems
 
     async def _attempt_from(
-        self, index: int, stored: Mapping[int, Attempt], accepted: Accepted, engine: Engine
+        self, index: int, stored: Set[int], accepted: Accepted, scheduler: Scheduler
     ) -> None:
         """Make the attempts from `index` on; those behind a shard that was lost are there."""
-        config = self.config
-        topics = load_topics(config.problems.topics)
+        wanted, seed, table = self.config.problems, self.config.seed, self.run.attempts
+        topics = load_topics(wanted.topics)
         flying: dict[int, asyncio.Task[Attempt]] = {}
         try:
             while self._wants_more(accepted, index):
                 # Look ahead only as far as attempts are likely to be needed: what is still on
                 # its way when the last problem is accepted was sampled for nothing.
                 share = (len(accepted.problems) + 8) / (index + 10)
-                ahead = round((config.problems.n - len(accepted.problems)) / share) + 1
-                for i in range(index, index + min(ahead, config.concurrency)):
-                    if i not in flying and i not in stored and i < config.problems.max_attempts:
-                        attempt = attempt_problem(i, topics, engine, config)
+                ahead = round((wanted.n - len(accepted.problems)) / share) + 1
+                for i in range(index, index + min(ahead, scheduler.at_a_time)):
+                    if i not in flying and i not in stored and i < wanted.max_attempts:
+                        attempt = scheduler.attempt(i, topic_of(i, topics, seed))
                         flying[i] = asyncio.create_task(attempt)
                 if index in stored:
-                    accepted.judge(stored[index])
+                    accepted.judge(*table.get(_attempt_key(index)))
                 else:
                     judged = accepted.judge(await flying.pop(index))
-                    self.run.attempts.put(f"{index:06d}", [judged])
+                    table.put(_attempt_key(index), [judged])
                 index += 1
                 self._advance("problems", 0, len(accepted.problems), attempts=index)
         finally:
@@ -94,77 +92,73 @@ class Steps:
         return len(accepted.problems) < wanted.n and index < wanted.max_attempts
 
     async def write_inputs(
-        self, problems: Sequence[Problem], engine: Engine
-    ) -> dict[str, TestSuite]:
-        """Stage 4: a suite for every problem."""
+        self, problems: Sequence[Problem], scheduler: Scheduler
+    ) -> list[Problem]:
+        """Stage 4: a suite for every problem; those problems that can go on with theirs."""
         table = self.run.suites
+        reasons = {
+            row["problem_id"]: row["reason"] for row in table.columns("problem_id", "reason")
+        }
 
         async def write(problem: Problem) -> None:
-            suite = await probe_inputs(problem, engine, self.config.test_inputs, self.config.seed)
-            table.put(problem.id, [suite])
+            written = await scheduler.write_inputs(problem)
+            await asyncio.to_thread(table.put_shard, problem.id, written.shard)
+            reasons[problem.id] = written.reason
 
-        done = table.keys()
-        await self._each(
-            "test_inputs", 0, problems, [p for p in problems if p.id not in done], write
-        )
-        return {suite.problem_id: suite for suite in table.rows()}
+        missing = [problem for problem in problems if problem.id not in reasons]
+        await self._each("test_inputs", 0, problems, missing, write, scheduler)
+        return [problem for problem in problems if reasons[problem.id] is None]
 
     async def solve(
-        self,
-        iteration: int,
-        problems: Sequence[Problem],
-        suites: dict[str, TestSuite],
-        engine: Engine,
-        executor: Executor,
+        self, iteration: int, problems: Sequence[Problem], scheduler: Scheduler
     ) -> None:
-        """Stage 5: candidates, executions and a selection for every problem with a suite.
+        """Stage 5: candidates, executions and a selection for every problem.
 
-        Where inputs were found that separate, `suites` and its table get the longer suite. It is
+        Where inputs were found that separate, the table of suites gets the longer suite. It is
         written before anything that rests on it: whoever is killed in between finds it, and works
         on it as it is.
         """
-        usable = [problem for problem in problems if suites[problem.id].reason is None]
-        config = self.config
+        suites, selections = self.run.suites, self.run.selections(iteration)
+        candidates, executions = self.run.candidates(iteration), self.run.executions(iteration)
+
+        def store(key: str, solved: Solved) -> None:
+            if solved.suite is not None:
+                suites.put_shard(key, solved.suite)
+            candidates.put_shard(key, solved.candidates)
+            executions.put_shard(key, solved.executions)
+            # Last: a problem with a selection is finished.
+            selections.put_shard(key, solved.selection)
 
         async def solve(problem: Problem) -> None:
-            pool = await probe_solutions(
-                problem, suites[problem.id], engine, executor,
-                config.solutions, config.seed, iteration,
-            )  # fmt: skip
-            if pool.suite != suites[problem.id]:
-                self.run.suites.put(problem.id, [pool.suite])
-                suites[problem.id] = pool.suite
-            self.run.candidates(iteration).put(problem.id, pool.candidates)
-            self.run.executions(iteration).put(problem.id, pool.executions)
-            # Last: a problem with a selection is finished.
-            self.run.selections(iteration).put(problem.id, [pool.ballot.selection])
+            solved = await scheduler.solve(problem, suites.shard(problem.id), iteration)
+            await asyncio.to_thread(store, problem.id, solved)
 
-        done = self.run.selections(iteration).keys()
-        missing = [p for p in usable if p.id not in done or self._is_outdated(p, suites, iteration)]
-        await self._each("solutions", iteration, usable, missing, solve)
+        done = selections.keys()
+        missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
+        await self._each("solutions", iteration, problems, missing, solve, scheduler)
 
-    def _is_outdated(self, problem: Problem, suites: dict[str, TestSuite], iteration: int) -> bool:
+    def _is_outdated(self, problem: Problem, iteration: int) -> bool:
         """Whether a suite was lost and made again, without what stage 5 had found for it.
 
         Solving the problem again finds the same inputs and the same selection.
         """
-        suite = suites[problem.id]
-        if iteration or not self.config.solutions.separation or is_separated(suite):
+        if iteration or not self.config.solutions.separation:
             return False
+        (suite,) = self.run.suites.get(problem.id)
         executions = self.run.executions(iteration).get(problem.id)
-        return any(len(e.outcomes) != len(suite.inputs) for e in executions)
+        return not is_separated(suite) and any(
+            len(execution.outcomes) != len(suite.inputs) for execution in executions
+        )
 
-    async def consolidate(self, iteration: int, problems: Sequence[Problem], model: Model) -> Model:
+    async def consolidate(self, iteration: int, examples: Sequence[Example], model: Model) -> Model:
         """Stage 6: M(t) fine-tuned on what was selected from its samples.
 
         Raises:
-            NothingToDo: Nothing was selected.
             TrainingError: Training failed.
         """
         output = self.run.path / "checkpoints" / f"iteration-{iteration}"
         table = self.run.checkpoints
         if not table.get(f"{iteration:03d}"):
-            examples = self._examples(iteration, problems)
             job = TrainingJob(
                 model=model.path,
                 is_chat=model.is_chat,
@@ -194,15 +188,15 @@ class Steps:
             self.progress.end(_label("consolidation", iteration))
         return self._trained(iteration, model)
 
-    async def evaluate(self, model_index: int, engine: Engine) -> None:
+    async def evaluate(self, model_index: int, scheduler: Scheduler) -> None:
         """Benchmarks: the tasks that this model has not answered yet."""
         decoding, tables = self.workshop.decoding(), _ModelTables(self.run, model_index)
         for asked in self.workshop.asked():
             label = f"{asked.benchmark.name} M{model_index}"
             beating = _Beating(self.progress, partial(self.run.journal.beat, label, model_index))
-            bench = replace(self.workshop.bench(), progress=beating)
+            bench = replace(self.workshop.bench(), progress=beating, at_a_time=scheduler.at_a_time)
             with self.run.journal.stage(label, model_index):
-                await evaluate(asked, model_index, engine, decoding, tables, bench)
+                await evaluate(asked, model_index, scheduler, decoding, tables, bench)
 
     def compare_with_benchmarks(self, problems: Sequence[Problem]) -> None:
         """Find problems that a benchmark asks as well; once, and kept."""
@@ -224,18 +218,20 @@ class Steps:
             fate = "left out of training" if config.contamination.exclude else "kept all the same"
             self.progress.message(f"{n_problems} problems match a benchmark's prompt: {fate}")
 
-    def _examples(self, iteration: int, problems: Sequence[Problem]) -> list:  # type: ignore[type-arg]
+    def choose_examples(self, iteration: int, problems: Sequence[Problem]) -> list[Example]:
+        """Stage 6: the training pairs of what was selected.
+
+        Raises:
+            NothingToDo: Nothing was selected.
+        """
         table = self.run.examples(iteration)
         if not (examples := table.rows()):
             tainted = self._tainted()
-            selections = [
-                selection
-                for selection in self.run.selections(iteration).rows()
-                if selection.problem_id not in tainted
-            ]
-            chosen = {selection.candidate_id for selection in selections}
-            candidates = {c.id: c for c in self.run.candidates(iteration).rows() if c.id in chosen}
-            examples = make_examples({p.id: p for p in problems}, selections, candidates)
+            selected = self.run.selected(iteration)
+            examples = make_examples(
+                {problem.id: problem for problem in problems},
+                (candidate for candidate in selected if candidate.problem_id not in tainted),
+            )
             if not examples:
                 raise NothingToDo(
                     f"iteration {iteration}: no problem reached a consensus, so there is nothing "
@@ -271,6 +267,7 @@ class Steps:
         units: Sequence[T],
         missing: Sequence[T],
         work: Callable[[T], Awaitable[None]],
+        scheduler: Scheduler,
     ) -> None:
         """Work on the missing units; the first failure ends the stage."""
         if not missing:
@@ -286,12 +283,16 @@ class Steps:
             self._advance(stage, iteration, done)
 
         with self.run.journal.stage(stage, iteration):
-            await gather_bounded(one, missing, self.config.concurrency)
+            await gather_bounded(one, missing, scheduler.at_a_time)
         self.progress.end(label)
 
     def _advance(self, stage: str, iteration: int, done: int, **facts: object) -> None:
         self.run.journal.beat(stage, iteration)
         self.progress.advance(_label(stage, iteration), done, **facts)
+
+
+def _attempt_key(index: int) -> str:
+    return f"{index:06d}"
 
 
 def _label(stage: str, iteration: int) -> str:

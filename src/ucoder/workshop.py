@@ -19,6 +19,8 @@ from ucoder.models import Checkpoint, Origin, openvino_export, resolve
 from ucoder.models.cache import default_cache_dir
 from ucoder.progress import Progress, Silent
 from ucoder.records import digest
+from ucoder.scale.local import LocalScheduler
+from ucoder.scale.protocol import Scheduler
 from ucoder.training.protocol import Trainer
 
 
@@ -78,6 +80,20 @@ class Workshop:
             cache_gib=config.cache_gib,
         )
 
+    def scheduler(self, checkpoint: Checkpoint, exports: Path | None = None) -> Scheduler:
+        """Who does the journeys, not yet entered; see `engine`."""
+        if self.config.scale.provider == "ray":
+            from ucoder.scale.ray import RayScheduler
+
+            return RayScheduler(type(self), self.config, checkpoint, exports, self._progress)
+        return self.local_scheduler(checkpoint, exports)
+
+    def local_scheduler(
+        self, checkpoint: Checkpoint, exports: Path | None = None
+    ) -> LocalScheduler:
+        """One engine and one executor in this process's company, not yet entered."""
+        return LocalScheduler(self.engine(checkpoint, exports), self.executor(), self.config)
+
     def executor(self, needs: Needs | None = None) -> Executor:
         """The executor, not yet entered.
 
@@ -122,7 +138,15 @@ class Workshop:
         return Bench(self.executor, cache, self._progress, self.config.concurrency)
 
     def trainer(self) -> Trainer:
-        """The trainer."""
+        """The trainer, wherever it works."""
+        if self.config.scale.provider == "ray":
+            from ucoder.scale.training import RayTrainer
+
+            return RayTrainer(type(self), self.config, self._progress)
+        return self.local_trainer()
+
+    def local_trainer(self) -> Trainer:
+        """The trainer that works on this machine."""
         if self.config.consolidation.provider == "scripted":
             from ucoder.training.scripted import ScriptedTrainer
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import errno
 import multiprocessing
+import os
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from ucoder import records
@@ -127,7 +127,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DiskFull, match="free some and resume"):
         table.put("a", [REJECTED])
     assert table.rows() == [ATTEMPT]

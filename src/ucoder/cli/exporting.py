@@ -46,10 +46,8 @@ def export_examples(path: Path, output: Path, iteration: int | None) -> int:
 def _rows(run: Run, iteration: int) -> list[dict[str, Any]]:
     problems = {a.problem.id: a.problem for a in run.attempts.rows() if a.problem is not None}
     selections = {s.problem_id: s for s in run.selections(iteration).rows()}
-    chosen = {s.candidate_id for s in selections.values()}
-    candidates = {c.id: c for c in run.candidates(iteration).rows() if c.id in chosen}
     rows = []
-    for example in make_examples(problems, selections.values(), candidates):
+    for example in make_examples(problems, run.selected(iteration)):
         selection, problem = selections[example.problem_id], problems[example.problem_id]
         rows.append(
             {

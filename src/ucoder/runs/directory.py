@@ -25,7 +25,9 @@ from ucoder.runs.journal import Journal
 from ucoder.runs.tables import Table
 
 MANIFEST_VERSION = 1
-_LIBRARIES = ("ucoder", "openvino-genai", "transformers", "torch", "trl", "peft", "pyarrow")
+_LIBRARIES = (
+    "ucoder", "openvino-genai", "vllm", "transformers", "torch", "trl", "peft", "pyarrow", "ray",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -84,8 +86,8 @@ class Run:
         manifest = Manifest(
             config=config.model_dump(mode="json"),
             created=time.time(),
-            versions=_versions(),
-            commit=_commit(),
+            versions=versions(),
+            commit=commit(),
             platform=f"{platform.platform()} {platform.machine()}",
         )
         run = cls(path, manifest)
@@ -163,6 +165,14 @@ class Run:
         """Stage 5, written last: a problem with a selection is finished; key: the problem."""
         return Table(self._of("selections", iteration), Selection)
 
+    def selected(self, iteration: int) -> Iterator[Candidate]:
+        """Every r* of an iteration; one problem's candidates at a time are in memory."""
+        candidates = self.candidates(iteration)
+        for row in self.selections(iteration).columns("problem_id", "candidate_id"):
+            if row["candidate_id"] is not None:
+                of_problem = candidates.get(row["problem_id"])
+                yield from (c for c in of_problem if c.id == row["candidate_id"])
+
     def examples(self, iteration: int) -> Table[Example]:
         """Stage 6; one shard."""
         return Table(self._of("examples", iteration), Example)
@@ -219,7 +229,8 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and of the libraries that matter, those that are installed."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
@@ -229,7 +240,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit of the source tree that ucoder runs from, "" for an installed package."""
     try:
         answer = subprocess.run(

@@ -9,11 +9,13 @@ the rest.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -44,9 +46,17 @@ class Table(Generic[T]):
         Raises:
             DiskFull: No space is left; what was there before is untouched.
         """
+        self.put_shard(key, to_shard(self.record, rows))
+
+    def put_shard(self, key: str, shard: bytes) -> None:
+        """Write what `to_shard` made of the rows of one unit of work; see `put`.
+
+        Raises:
+            DiskFull: As above.
+        """
         if not _KEY.fullmatch(key):
             raise ValueError(f"key {key!r} is no plain name")
-        self._write(self.folder / f"{key}.parquet", to_table(self.record, list(rows)))
+        self._write(self.folder / f"{key}.parquet", shard)
 
     def keys(self) -> set[str]:
         """The units that are there."""
@@ -69,24 +79,42 @@ class Table(Generic[T]):
         shard = self.folder / f"{key}.parquet"
         return self._read(shard) if shard.exists() else []
 
+    def shard(self, key: str) -> bytes:
+        """The shard of one unit as it lies there, for whoever reads it elsewhere.
+
+        Raises:
+            DamagedShard: It cannot be read, or is not there.
+        """
+        path = self.folder / f"{key}.parquet"
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise _damaged(path, error) from error
+
+    def columns(self, *names: str) -> Iterator[dict[str, Any]]:
+        """These columns of every row, in the order of the keys: a shard at a time is in memory.
+
+        Raises:
+            DamagedShard: A shard cannot be read.
+        """
+        for shard in self._shards():
+            with _reading(shard):
+                rows = pq.read_table(shard, columns=list(names), partitioning=None).to_pylist()
+            yield from rows
+
     def _shards(self) -> list[Path]:
         return sorted(self.folder.glob("*.parquet")) if self.folder.is_dir() else []
 
     def _read(self, shard: Path) -> list[T]:
-        try:
+        with _reading(shard):
             return from_table(self.record, pq.read_table(shard, partitioning=None))
-        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-            raise DamagedShard(
-                f"{shard} cannot be read ({error}). Nothing else of the run is affected: move "
-                f"the file away and resume; only the work in it is done again"
-            ) from error
 
-    def _write(self, shard: Path, table: pa.Table) -> None:
+    def _write(self, shard: Path, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = shard.with_name(f".{shard.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:
-                pq.write_table(table, file, compression="zstd")
+                file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(shard)
@@ -99,6 +127,33 @@ class Table(Generic[T]):
                 ) from error
             raise
         _sync_folder(self.folder)
+
+
+def to_shard(record: type[T], rows: Iterable[T]) -> bytes:
+    """The Parquet file of one unit's rows, as a table keeps it: to be written somewhere else."""
+    buffer = io.BytesIO()
+    pq.write_table(to_table(record, list(rows)), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def from_shard(record: type[T], shard: bytes) -> list[T]:
+    """The rows in a shard that `Table.shard` gave."""
+    return from_table(record, pq.read_table(io.BytesIO(shard)))
+
+
+@contextmanager
+def _reading(shard: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise _damaged(shard, error) from error
+
+
+def _damaged(shard: Path, error: Exception) -> DamagedShard:
+    return DamagedShard(
+        f"{shard} cannot be read ({error}). Nothing else of the run is affected: move the file "
+        f"away and resume; only the work in it is done again"
+    )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -26,11 +26,8 @@ class _Answer:
     n_tokens: int
 
 
-async def attempt_problem(
-    index: int, topics: tuple[Topic, ...], engine: Engine, config: RunConfig
-) -> Attempt:
+async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunConfig) -> Attempt:
     """One journey through stages 1 to 3. Duplicates are found later, by `Accepted`."""
-    topic = problems.topic_of(index, topics, config.seed)
     seed = derive_seed(config.seed, "problems", index)
 
     async def ask(

@@ -8,30 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ucoder.records import Candidate, Example, Problem, Selection
+from ucoder.records import Candidate, Example, Problem
 from ucoder.stages.solutions import solution_prompt
 
 
-def make_examples(
-    problems: Mapping[str, Problem],
-    selections: Iterable[Selection],
-    candidates: Mapping[str, Candidate],
-) -> list[Example]:
+def make_examples(problems: Mapping[str, Problem], selected: Iterable[Candidate]) -> list[Example]:
     """The training set of one iteration, in the order of the problems' ids.
 
     Args:
         problems: By id.
-        selections: Of the iteration; those without r* give no example.
-        candidates: By id; at least the selected ones.
+        selected: Every r* of the iteration.
     """
-    return [
+    examples = (
         Example(
-            problem_id=selection.problem_id,
-            candidate_id=selection.candidate_id,
-            iteration=selection.iteration,
-            prompt=solution_prompt(problems[selection.problem_id]).user,
-            completion=f"```python\n{candidates[selection.candidate_id].program}```",
+            problem_id=candidate.problem_id,
+            candidate_id=candidate.id,
+            iteration=candidate.iteration,
+            prompt=solution_prompt(problems[candidate.problem_id]).user,
+            completion=f"```python\n{candidate.program}```",
         )
-        for selection in sorted(selections, key=lambda s: s.problem_id)
-        if selection.candidate_id is not None
-    ]
+        for candidate in selected
+    )
+    return sorted(examples, key=lambda example: example.problem_id)
