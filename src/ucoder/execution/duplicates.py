@@ -7,6 +7,7 @@ import hashlib
 import re
 import symtable
 import warnings
+from functools import lru_cache
 from typing import Final
 
 from ucoder.execution.introspection import may_see_names
@@ -44,6 +45,7 @@ def tree_key(source: str) -> str:
     return _key(source, renames=False)
 
 
+@lru_cache(maxsize=512)  # a model often writes the very same text again
 def _key(source: str, *, renames: bool) -> str:
     text = source
     if len(source) <= _MAX_CHARS and not _READS_LINES.search(source):

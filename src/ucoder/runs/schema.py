@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -34,11 +36,11 @@ def schema_of(record: type) -> pa.Schema:
 
 def to_table(record: type, rows: list[Any]) -> pa.Table:
     """An Arrow table of records of one class."""
-    schema = schema_of(record)
-    columns = [
-        pa.array([_encode(getattr(row, field.name)) for row in rows], field.type)
-        for field in schema
-    ]
+    schema, hints = schema_of(record), _hints(record)
+    columns = []
+    for field in schema:
+        encode, get = _encoder(hints[field.name]), attrgetter(field.name)
+        columns.append(pa.array([encode(get(row)) for row in rows], field.type))
     return pa.table(columns, schema=schema)
 
 
@@ -82,15 +84,34 @@ def _type(hint: Any) -> pa.DataType:
     return _SCALARS[hint]
 
 
-def _encode(value: Any) -> Any:
-    if isinstance(value, StrEnum):
-        return value.value
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    if dataclasses.is_dataclass(value):
-        return {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+@cache
+def _encoder(hint: Any) -> Callable[[Any], Any]:
+    """How values of one type become what Arrow takes: worked out once, and used for millions."""
+    hint, is_optional = _optional(hint)
+    if is_optional:
+        encode = _encoder(hint)
+        return lambda value: None if value is None else encode(value)
+    if get_origin(hint) is tuple:
+        item = _encoder(get_args(hint)[0])
+        return lambda values: [item(value) for value in values]
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _struct_encoder(hint)
+    if issubclass(hint, StrEnum):
+        return attrgetter("value")
+    return _encode_text if hint is str else _as_it_is
+
+
+def _struct_encoder(record: type) -> Callable[[Any], Any]:
+    hints = _hints(record)
+    fields = [(attrgetter(f.name), _encoder(hints[f.name])) for f in dataclasses.fields(record)]
+    return lambda value: tuple(encode(get(value)) for get, encode in fields)
+
+
+def _encode_text(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _as_it_is(value: Any) -> Any:
     return value
 
 
