@@ -17,7 +17,9 @@ HEAVY = ("torch", "transformers", "openvino", "openvino_genai", "optimum", "trl"
 LIGHT = ("ucoder", "ucoder.consensus", "ucoder.consensus.selection", "ucoder.execution",
          "ucoder.records", "ucoder.stages.solutions", "ucoder.pipeline", "ucoder.cli.app",
          "ucoder.models", "ucoder.engines.protocol", "ucoder.analysis.summary",
-         "ucoder.report", "ucoder.evaluation.registry", "ucoder.evaluation.running")  # fmt: skip
+         "ucoder.report", "ucoder.evaluation.registry", "ucoder.evaluation.running",
+         "ucoder.planning", "ucoder.scale.local", "ucoder.scale.ray", "ucoder.scale.training",
+         "ucoder.engines.vllm", "ucoder.engines.openai")  # fmt: skip
 
 
 @pytest.mark.parametrize("module", LIGHT)
@@ -52,6 +54,9 @@ FORBIDDEN = {
     "evaluation": ("ucoder.steps", "ucoder.pipeline", "ucoder.cli", "ucoder.report",
                    "ucoder.config", "ucoder.stages", "ucoder.runs", "ucoder.workshop"),
     "bounded.py": ("ucoder",),
+    "planning": ("ucoder.engines", "ucoder.cli", "ucoder.pipeline", "ucoder.steps",
+                 "ucoder.report", "ucoder.workshop", "ucoder.scale"),
+    "scale": ("ucoder.cli", "ucoder.pipeline", "ucoder.steps", "ucoder.report", "ucoder.analysis"),
 }  # fmt: skip
 
 

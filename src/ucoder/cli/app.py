@@ -16,7 +16,7 @@ from rich.console import Console
 
 from ucoder import __version__
 from ucoder.cli.studying import study
-from ucoder.config import RunConfig, apply_overrides, parse_config
+from ucoder.config import RunConfig, apply_overrides, load_config, parse_config
 from ucoder.errors import UcoderError
 
 app = typer.Typer(
@@ -94,6 +94,56 @@ def run(
     if topics is not None:
         settings.append(f"problems.topics={topics.resolve()}")
     asyncio.run(run_new(config, settings, output, out))
+
+
+@app.command()
+def plan(
+    config: Annotated[
+        str,
+        typer.Argument(help="A preset, a YAML file, or a run, to see how far off its plan was."),
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")
+    ] = None,
+    rates: Annotated[
+        list[Path] | None,
+        typer.Option(help="What `ucoder doctor --rates -o` wrote; several: a column each."),
+    ] = None,
+    tokens_per_s: Annotated[
+        str, typer.Option(help="Tokens sampled a second, full batch: N or LOW-HIGH.")
+    ] = "",
+    programs_per_s: Annotated[
+        str, typer.Option(help="Programs run a second, each on all inputs: N or LOW-HIGH.")
+    ] = "",
+    training_tokens_per_s: Annotated[
+        str, typer.Option(help="Tokens trained on a second: N or LOW-HIGH.")
+    ] = "",
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Of engine and executor. [scale.n_replicas, or 1]")
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="A run of yours: what it showed, instead of our figures.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Before a run, what it will take: tokens, programs, disk, hours; after it, how far off.
+
+    Rates are those given, else those that `ucoder doctor --rates` measured on this machine for the
+    configuration's engine and model. Without any, everything but the hours is told.
+
+    Examples:
+        ucoder plan demo
+
+        ucoder plan paper-7b --tokens-per-s 15000-25000 --programs-per-s 5000 --replicas 8
+
+        ucoder plan my.yaml --rates h100.yaml --rates laptop.yaml --like runs/pilot
+
+        ucoder plan runs/demo-20261122-101500
+    """
+    from ucoder.cli.planning import Speeds, print_plan
+
+    speeds = Speeds(tuple(rates or ()), tokens_per_s, programs_per_s, training_tokens_per_s)
+    print_plan(config, overrides or [], speeds, replicas, like, json, out)
 
 
 @app.command()
@@ -279,6 +329,22 @@ def doctor(
         str | None, typer.Option(help="With --provider sandbox-fusion: the server's URL.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="With --execution: every attack.")] = False,
+    rates: Annotated[
+        bool, typer.Option("--rates", help="Measure how fast this machine is, for `ucoder plan`.")
+    ] = False,
+    config: Annotated[
+        str, typer.Option(help="With --rates: whose engine, model and executor; a preset or file.")
+    ] = "demo",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="With --rates: any setting, such as engine.provider=vllm."),
+    ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="With --rates: train a little as well.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With --rates: the file. [user's cache]")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check this machine: sandbox, engine, trainer, memory, disk, model cache; each by doing it.
@@ -287,7 +353,17 @@ def doctor(
         ucoder doctor
 
         ucoder doctor --execution --provider landlock
+
+        ucoder doctor --rates --config my.yaml --training -o gpu.yaml
     """
+    if not rates and (training or output or setting or config != "demo"):
+        raise typer.BadParameter("--config, --set, --training and --output go with --rates")
+    if rates:
+        from ucoder.cli.doctor_rates import print_rates
+
+        measured = load_config(config, setting or [])
+        asyncio.run(print_rates(measured, output, training, json, out))
+        return
     from ucoder.cli.doctor import print_checkup
     from ucoder.cli.doctor_execution import print_conformance
 

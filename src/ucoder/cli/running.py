@@ -8,10 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from ucoder.cli.drawing import Bars
+from ucoder.cli.planning import Speeds, rates_for
 from ucoder.cli.viewing import print_findings
 from ucoder.config import load_config
 from ucoder.errors import MissingDependency
 from ucoder.pipeline import run_pipeline
+from ucoder.planning import write_plan
 from ucoder.runs import Run
 from ucoder.workshop import Workshop
 
@@ -22,6 +24,8 @@ async def run_new(name: str, overrides: list[str], output: Path | None, out: Con
     if output is None:
         output = Path("runs") / f"{Path(name).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     run = Run.create(output, config)
+    # Kept from before, so that nobody can say afterwards that it was to be expected.
+    write_plan(run.path, config, rates_for(config, Speeds()))
     out.print(f"run: {output}", highlight=False, soft_wrap=True)
     await _carry_on(run, out)
 
