@@ -95,7 +95,7 @@ async def probe_solutions(
 
     try:
         for round_ in range(-(-config.n // ROUND_SIZE)):
-            request = _request(problem, config, run_seed, iteration, round_)
+            request = request_of(problem, config, run_seed, iteration, round_)
             for completion in await engine.sample(request):
                 candidates.append(make_candidate(problem, iteration, len(candidates), completion))
                 running.begin(candidates[-1])
@@ -239,9 +239,10 @@ def _shows_off(node: ast.stmt) -> bool:
     return False
 
 
-def _request(
+def request_of(
     problem: Problem, config: SolutionsConfig, run_seed: int, iteration: int, round_: int
 ) -> Request:
+    """The candidates of one round, as the engine is asked for them."""
     n = min(ROUND_SIZE, config.n - round_ * ROUND_SIZE)
     seed = derive_seed(run_seed, "solutions", iteration, problem.id, round_)
     return Request(solution_prompt(problem), n, sampling_of(config.sampling, STOP), seed)
