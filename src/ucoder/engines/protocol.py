@@ -125,6 +125,6 @@ class Engine(Protocol):
 
         Raises:
             EngineError: The request cannot be served (a prompt longer than the context, say),
-                or the engine broke.
+                or the engine broke: an EngineLost where another one could serve it.
         """
         ...

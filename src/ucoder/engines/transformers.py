@@ -1,7 +1,8 @@
 """transformers `generate`: the reference engine, on a CPU or a GPU.
 
 One request at a time, one batch a request: finished rows keep costing until the last one ends, so
-this is the slow engine. It is the one whose meaning nobody doubts.
+this is the slow engine; `transformers_continuous` is the fast one. It is the one whose meaning
+nobody doubts.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, Self
 
 from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.engines.rendering import before_stop, render
+from ucoder.engines.transformers_loading import end_tokens, give_back_memory, load
 from ucoder.errors import EngineError
-from ucoder.packages import hide_broken_torchvision, require
 from ucoder.records import FinishReason
 
 
@@ -55,11 +56,14 @@ class TransformersEngine:
         )
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(self._load)
+        self._model, self._tokenizer = await asyncio.to_thread(
+            load, self._path, self._device, self._precision
+        )
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._model = self._tokenizer = None
+        give_back_memory()
 
     async def sample(self, request: Request) -> list[Completion]:
         """See `Engine.sample`."""
@@ -70,24 +74,6 @@ class TransformersEngine:
                 return await asyncio.to_thread(self._generate, request)
             except (RuntimeError, ValueError) as error:
                 raise EngineError(f"transformers failed on a request: {error}") from error
-
-    def _load(self) -> None:
-        require("the transformers engine", "torch", "transformers")
-        hide_broken_torchvision()
-        import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-
-        device = self._device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(self._path)
-            model = AutoModelForCausalLM.from_pretrained(
-                self._path, dtype=getattr(torch, self._precision)
-            )
-            self._model = model.to(device).eval()
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            raise EngineError(f"transformers could not load {self._path}: {error}") from error
 
     def _generate(self, request: Request) -> list[Completion]:
         import torch
@@ -110,8 +96,7 @@ class TransformersEngine:
 
         sampling = request.sampling
         greedy = sampling.temperature == 0
-        end = self._model.generation_config.eos_token_id
-        ends = set(end) if isinstance(end, list) else {end}
+        ends = end_tokens(self._model)
         warm = {
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -122,7 +107,7 @@ class TransformersEngine:
             max_new_tokens=sampling.max_tokens,
             do_sample=not greedy,
             num_return_sequences=1,
-            eos_token_id=sorted(e for e in ends if e is not None) or None,
+            eos_token_id=sorted(ends) or None,
             pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
             stop_strings=list(sampling.stop) or None,
             **({} if greedy else warm),

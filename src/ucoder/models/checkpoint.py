@@ -19,6 +19,8 @@ class Origin(StrEnum):
     CATALOG = "catalog"
     HUB = "hub"
     LOCAL = "local"
+    SERVER = "server"
+    """They are on a server, and nowhere here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,339 @@
+"""transformers with continuous batching: for a GPU machine that has only PyTorch.
+
+Requests of many problems share every forward pass; their rows join the batch and leave it at any
+step, so a finished row makes room instead of costing until the last one ends. The loop lives in a
+thread of its own: PyTorch works outside Python's global lock, so the event loop goes on.
+
+Why not transformers' own `ContinuousBatchingManager` (read and tried in 5.5.4 on a CPU, read in
+5.23.0): it knows no stop strings and no seeds, its log-probabilities are those after temperature
+and top-p, and in 5.5 all requests share one temperature. All that can be had only inside its loop,
+which was rebuilt between these two versions, so an engine made of it would work with one of them.
+Without flash-attn, each of its queries also meets the keys of every other request, and it was
+slower than `generate` with as many rows. What is used here is what `generate` is built on. The
+price: the cache is padded to the longest row and is not shared by completions of one prompt.
+
+Seeds give each row its own random numbers; but who else is in the batch changes the rounding of its
+matrix products, and with it, now and then, a token. So `honours_seeds` is False.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from random import Random
+from typing import Any, Self
+
+from ucoder.engines.protocol import Completion, EngineInfo, Request
+from ucoder.engines.rendering import before_stop, render
+from ucoder.engines.transformers_batch import Batch
+from ucoder.engines.transformers_loading import end_tokens, give_back_memory, load
+from ucoder.engines.transformers_sampling import Draw, draw
+from ucoder.errors import EngineError
+from ucoder.records import FinishReason
+from ucoder.seeds import derive_seed
+
+_log = logging.getLogger(__name__)
+
+
+class ContinuousTransformersEngine:
+    """Samples from a transformers checkpoint, prompts of many problems in one batch.
+
+    Args:
+        path: The checkpoint's folder.
+        is_chat: Whether its tokenizer has a chat template.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
+        precision: bfloat16, float16 or float32.
+        max_sequences: Most rows of the batch. Halved, with a warning, whenever the GPU's memory
+            does not suffice; requests that were under way are done again.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        is_chat: bool,
+        device: str = "auto",
+        precision: str = "bfloat16",
+        max_sequences: int = 128,
+    ) -> None:
+        self._path = path
+        self._is_chat = is_chat
+        self._device = device
+        self._precision = precision
+        self._max_sequences = max_sequences
+        self._loop: _Loop | None = None
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `Engine.info`."""
+        return EngineInfo(
+            "transformers", version("transformers"), self._precision, False, self._is_chat
+        )
+
+    async def __aenter__(self) -> Self:
+        model, tokenizer = await asyncio.to_thread(load, self._path, self._device, self._precision)
+        # transformers' own mark of Mamba, Jamba, Qwen3-Next ..., whose cache is more than keys and
+        # values.
+        if getattr(model, "_is_stateful", False):
+            raise EngineError(
+                f"{self._path} is a {type(model).__name__}: its recurrent state cannot be joined "
+                "and left row by row; set engine.batching=static"
+            )
+        self._loop = _Loop(model, tokenizer, self._is_chat, self._max_sequences)
+        self._loop.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop()
+            await asyncio.to_thread(loop.join)
+        del loop
+        give_back_memory()
+
+    async def sample(self, request: Request) -> list[Completion]:
+        """See `Engine.sample`."""
+        if self._loop is None:
+            raise EngineError("the transformers engine was not entered")
+        return await asyncio.wrap_future(self._loop.submit(request))
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """A request under way; greedy ones need one row, whatever their n."""
+
+    request: Request
+    prompt: list[int]
+    max_tokens: int
+    answer: Future[list[Completion]]
+    rows: list[_Row] = field(default_factory=list)
+
+    def begin(self) -> list[_Row]:
+        """Its rows, from the start: what was drawn before is forgotten."""
+        request = self.request
+        n = 1 if request.sampling.temperature == 0 else request.n
+        seeds = (derive_seed(request.seed, "row", index) for index in range(n))
+        self.rows = [_Row(self, Draw(request.sampling, Random(seed))) for seed in seeds]
+        return self.rows
+
+
+@dataclass(eq=False, slots=True)
+class _Row:
+    """One completion under way."""
+
+    job: _Job
+    draw: Draw
+    tokens: list[int] = field(default_factory=list)
+    sum_logprob: float = 0.0
+    completion: Completion | None = None
+
+
+class _Loop(threading.Thread):
+    """Samples what was submitted until it is stopped; all work with the model happens here."""
+
+    def __init__(self, model: Any, tokenizer: Any, is_chat: bool, max_sequences: int) -> None:
+        super().__init__(name="ucoder-transformers", daemon=True)
+        self._model = model
+        self._tokenizer = tokenizer
+        self._is_chat = is_chat
+        self._max_sequences = max_sequences
+        self._ends = end_tokens(model)
+        self._batch = Batch(model)
+        self._running: list[_Row] = []
+        self._waiting: deque[_Row] = deque()
+        self._inbox: SimpleQueue[tuple[Request, Future[list[Completion]]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._ended = ""
+
+    def submit(self, request: Request) -> Future[list[Completion]]:
+        """Queue a request; cancelling its future drops it at the next step."""
+        answer: Future[list[Completion]] = Future()
+        with self._lock:
+            if self._ended:
+                answer.set_exception(EngineError(self._ended))
+            else:
+                self._inbox.put((request, answer))
+        return answer
+
+    def stop(self) -> None:
+        """End after the step under way; requests that are not done fail."""
+        self._inbox.put(None)
+
+    def run(self) -> None:
+        """The thread; see `threading.Thread.run`."""
+        import torch
+
+        reason = "the transformers engine was left"
+        try:
+            with torch.inference_mode():
+                while self._receive():
+                    self._advance(torch.OutOfMemoryError)
+        except Exception as error:
+            _log.exception("the transformers engine broke")
+            reason = f"the transformers engine broke: {error}"
+        with self._lock:
+            self._ended = reason
+        while not self._inbox.empty():
+            if (item := self._inbox.get()) is not None:
+                _settle(item[1], EngineError(reason))
+        self._fail({row.job for row in (*self._running, *self._waiting)}, reason)
+        del self._model, self._batch
+
+    def _receive(self) -> bool:
+        """Take what came in, waiting where there is nothing else to do; False: stop."""
+        while True:
+            try:
+                item = self._inbox.get(block=not (self._running or self._waiting))
+            except Empty:
+                return True
+            if item is None:
+                return False
+            request, answer = item
+            try:
+                self._waiting += self._job(request, answer).begin()
+            except Exception as error:  # a template or tokenizer that cannot take this prompt
+                _settle(answer, EngineError(f"transformers cannot take the prompt: {error}"))
+
+    def _job(self, request: Request, answer: Future[list[Completion]]) -> _Job:
+        text = render(self._tokenizer, request.prompt, self._is_chat)
+        prompt = self._tokenizer(text, add_special_tokens=not self._is_chat)["input_ids"]
+        config = self._model.config.get_text_config()
+        context = getattr(config, "max_position_embeddings", None) or math.inf
+        room = min(request.sampling.max_tokens, context - len(prompt))
+        if not prompt or room < 1:
+            raise EngineError(
+                f"it has {len(prompt)} tokens, and the model takes 1 to {context - 1}; shorten it"
+            )
+        return _Job(request, prompt, int(room), answer)
+
+    def _advance(self, out_of_memory: type[Exception]) -> None:
+        """One step; what goes wrong in it is met here."""
+        try:
+            self._drop_cancelled()
+            self._admit()
+            self._step()
+            return
+        except out_of_memory as error:
+            failure, is_memory = str(error), True
+        except RuntimeError as error:
+            failure, is_memory = str(error), False
+        # Here, not above: the error's traceback holds on to the step's tensors.
+        jobs = dict.fromkeys(row.job for row in self._running)
+        self._running = []
+        self._batch = Batch(self._model)
+        give_back_memory()
+        if not is_memory or self._max_sequences == 1:
+            self._fail(jobs, f"transformers failed on a request: {failure}")
+            return
+        self._max_sequences //= 2
+        _log.warning(
+            "out of memory while sampling: going on with at most %d sequences a batch; "
+            "set engine.max_sequences so to start with it (%s)",
+            self._max_sequences,
+            failure.splitlines()[0] if failure else "no message",
+        )
+        self._waiting = deque(row for row in self._waiting if row.job not in jobs)
+        self._waiting.extendleft(reversed([row for job in jobs for row in job.begin()]))
+
+    def _drop_cancelled(self) -> None:
+        self._waiting = deque(row for row in self._waiting if not row.job.answer.done())
+        self._keep([row for row in self._running if not row.job.answer.done()])
+
+    def _admit(self) -> None:
+        """Fill the batch up, once enough of it is free.
+
+        Reading prompts stops all other rows for a step, so it is done for an eighth of the batch
+        at a time.
+        """
+        free = self._max_sequences - len(self._running)
+        if not self._waiting or free < min(len(self._waiting), max(1, self._max_sequences // 8)):
+            return
+        rows = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
+        self._running += rows  # before anything can fail: these are under way
+        together = [list(group) for _, group in groupby(rows, key=lambda row: id(row.job))]
+        logits = self._batch.join([group[0].job.prompt for group in together],
+                                  [len(group) for group in together])  # fmt: skip
+        self._draw(rows, logits)
+
+    def _step(self) -> None:
+        if self._running:
+            self._draw(self._running, self._batch.step([row.tokens[-1] for row in self._running]))
+
+    def _draw(self, rows: list[_Row], logits: Any) -> None:
+        for row, token, logprob in zip(rows, *draw(logits, [r.draw for r in rows]), strict=True):
+            row.tokens.append(token)
+            row.sum_logprob += logprob
+            if math.isnan(logprob):
+                self._fail([row.job], "the model's logits are not numbers; try engine.precision="
+                                      "bfloat16 or float32")  # fmt: skip
+            row.completion = self._completed(row)
+            if row.completion is not None and all(r.completion for r in row.job.rows):
+                _settle(row.job.answer, _answer(row.job))
+        self._keep([row for row in self._running if row.completion is None])
+
+    def _keep(self, rows: list[_Row]) -> None:
+        if len(rows) < len(self._running):
+            places = {id(row): place for place, row in enumerate(self._running)}
+            self._batch.keep([places[id(row)] for row in rows])
+            self._running = rows
+
+    def _completed(self, row: _Row) -> Completion | None:
+        """The row's completion, None where it goes on."""
+        stop = row.draw.sampling.stop
+        ended = row.tokens[-1] in self._ends
+        full = len(row.tokens) == row.job.max_tokens
+        if not (ended or full or self._stops(row.tokens, stop)):
+            return None
+        text = self._text(row.tokens[:-1] if ended else row.tokens)
+        cut = before_stop(text, stop)
+        if not (ended or full) and cut is None:
+            return None
+        return Completion(
+            text=text if cut is None else cut,
+            n_tokens=len(row.tokens),
+            finish_reason=FinishReason.STOP if ended or cut is not None else FinishReason.LENGTH,
+            sum_logprob=row.sum_logprob,
+        )
+
+    def _stops(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
+        """Whether a stop string came up: looked for in the last few tokens, not in all again."""
+        if not stop:
+            return False
+        # A token that shows at all is a byte or more; the rest is for those that do not.
+        window = max(len(string.encode()) for string in stop) + 8
+        return before_stop(self._text(tokens[-window:]), stop) is not None
+
+    def _text(self, tokens: list[int]) -> str:
+        text: str = self._tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def _fail(self, jobs: Iterable[_Job], reason: str) -> None:
+        for job in jobs:
+            _settle(job.answer, EngineError(reason))
+
+
+def _answer(job: _Job) -> list[Completion]:
+    done = [row.completion for row in job.rows if row.completion is not None]
+    return done * job.request.n if len(done) == 1 else done
+
+
+def _settle(answer: Future[list[Completion]], result: list[Completion] | EngineError) -> None:
+    """Hand out a result, unless it was handed out already or nobody waits any more."""
+    if answer.done() or not answer.set_running_or_notify_cancel():
+        return
+    if isinstance(result, EngineError):
+        answer.set_exception(result)
+    else:
+        answer.set_result(result)

@@ -1,0 +1,238 @@
+"""An engine's worker: a process of its own that answers requests, a JSON object a line each way.
+
+Shared by the engines that keep their model out of this process. A worker is started with
+`python -m MODULE SETTINGS`. It says `{"ready": true}` once its model is loaded, then reads
+`{"number": 3, ...}` and answers `{"number": 3, "completions": [...]}` or
+`{"number": 3, "error": "..."}`, in any order; `{"cancel": 3}` drops a request and `{"end": true}`
+asks it to go. What it and its own
+children write to standard error is kept for the message should it end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ucoder.engines.protocol import Completion, Request
+from ucoder.engines.rendering import render_plain
+from ucoder.errors import EngineError
+from ucoder.records import FinishReason
+
+_MAX_LINE_BYTES = 256 * 2**20
+"""Longest answer of a worker: thousands of long completions."""
+
+_KEPT_LINES = 1000
+"""Of standard error, for the message and for those who look for a reason in it."""
+
+_DEATH_S = 30.0
+"""Longest wait for killed processes to be gone; one that hangs in a driver can take longer."""
+
+_EXCEPTION = re.compile(r"\b\w+(?:Error|Exception): \S")
+_POINTER = re.compile(r"(?i)see (?:the )?(?:root cause|stack trace)")
+
+
+class WorkerEnded(Exception):
+    """The worker is gone, and with it what it was asked; the message says how it ended."""
+
+
+class WorkerProcess:
+    """Starts a worker, hands requests to it, and ends it with all its children.
+
+    Args:
+        module: What `python -m` runs.
+        settings: Its only argument, as JSON.
+        out_of_memory_hint: What to lower where the system killed it for its memory.
+        log: A file that standard error is also written to.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        settings: Mapping[str, Any],
+        out_of_memory_hint: str,
+        log: Path | None = None,
+    ) -> None:
+        self._command = (sys.executable, "-m", module, json.dumps(settings))
+        self._hint = out_of_memory_hint
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+        self._noise: asyncio.Task[None] | None = None
+        self._answers: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[list[Completion]]] = {}
+        self._numbers = count()
+        self._last_words: str | None = None
+        self.said: deque[str] = deque(maxlen=_KEPT_LINES)
+        """The last lines of its standard error, oldest first."""
+
+    async def start(self) -> None:
+        """Start it and wait until its model is loaded.
+
+        Raises:
+            WorkerEnded: It ended before.
+        """
+        # A session of its own: Ctrl-C in a terminal is this process's to handle, and a signal
+        # to the group reaches the worker's children too.
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_MAX_LINE_BYTES,
+            start_new_session=True,
+        )
+        self._noise = asyncio.create_task(self._keep_noise())
+        assert self._process.stdout is not None
+        try:
+            ready = await self._process.stdout.readline()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        self._answers = asyncio.create_task(self._read())
+        if not ready:
+            await self._answers
+            raise WorkerEnded(self._last_words)
+
+    @property
+    def ended(self) -> str | None:
+        """How it ended; None: it has not."""
+        return self._last_words
+
+    async def ask(self, request: Request) -> list[Completion]:
+        """What it answers; cancelling drops the request there.
+
+        Raises:
+            EngineError: It refused the request.
+            WorkerEnded: It ended, before or meanwhile.
+        """
+        if self._last_words is not None:
+            raise WorkerEnded(self._last_words)
+        number = next(self._numbers)
+        future: asyncio.Future[list[Completion]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        self._send(_message(number, request))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._send({"cancel": number})
+            raise
+        finally:
+            del self._waiting[number]
+
+    def kill(self) -> None:
+        """End it and its children at once; `stop` waits for that."""
+        if self._process is not None and self._noise is not None and not self._noise.done():
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    async def stop(self, patience_s: float = 0.0) -> None:
+        """End it and return when all its processes are gone, and their memory with them.
+
+        Args:
+            patience_s: What it gets to end by itself, having been told so.
+        """
+        if self._process is None:
+            return
+        try:
+            if patience_s and self._process.returncode is None:
+                self._send({"end": True})
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), patience_s)
+        finally:
+            self.kill()
+        await self._gone()
+        if self._answers is not None:
+            await self._answers
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        if not self._process.stdin.is_closing():
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def _read(self) -> None:
+        """Hand the worker's answers to those who wait, until it ends."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        try:
+            while line := await self._process.stdout.readline():
+                self._hand_out(json.loads(line))
+        except ValueError as error:  # cut off in the middle, or longer than can be read
+            self.said.append(f"ValueError: its answer cannot be read: {error}")
+        self.kill()  # its children, if it left any
+        await self._gone()
+        self._last_words = self._epitaph()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(WorkerEnded(self._last_words))
+
+    def _hand_out(self, answer: dict[str, Any]) -> None:
+        future = self._waiting.get(answer["number"])
+        if future is None or future.done():
+            return  # cancelled meanwhile
+        if "error" in answer:
+            future.set_exception(EngineError(answer["error"]))
+        else:
+            future.set_result([_completion(values) for values in answer["completions"]])
+
+    async def _gone(self) -> None:
+        """Wait until no process holds the other end of standard error, which children inherit."""
+        assert self._process is not None
+        assert self._noise is not None
+        await self._process.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._noise), _DEATH_S)
+
+    async def _keep_noise(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        rest = b""
+        while chunk := await self._process.stderr.read(1 << 16):
+            if self._log is not None:
+                with self._log.open("ab") as file:
+                    file.write(chunk)
+            *lines, rest = (rest + chunk).split(b"\n")
+            self.said.extend(line.decode("utf-8", "replace") for line in lines)
+        self.said.append(rest.decode("utf-8", "replace"))
+
+    def _epitaph(self) -> str:
+        """The likeliest reason among its words, and its exit status."""
+        assert self._process is not None
+        said = [line.strip() for line in self.said if line.strip()]
+        # An exception that only points at another one explains nothing.
+        reasons = [s for s in said if _EXCEPTION.search(s) and not _POINTER.search(s)]
+        words = (reasons or said or ["no message"])[-1]
+        status = self._process.returncode
+        killed = f"; the system may be out of memory, {self._hint}" * (status == -signal.SIGKILL)
+        return f"{words} (status {status}{killed})"
+
+
+def _message(number: int, request: Request) -> dict[str, Any]:
+    return {
+        "number": number,
+        "user": request.prompt.user,
+        "begun": request.prompt.begun,
+        "plain": render_plain(request.prompt),
+        "n": request.n,
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "top_k": request.sampling.top_k,
+        "max_tokens": request.sampling.max_tokens,
+        "stop": request.sampling.stop,
+        "seed": request.seed,
+    }
+
+
+def _completion(values: dict[str, Any]) -> Completion:
+    return Completion(
+        values["text"], values["n_tokens"], FinishReason(values["finish"]), values["sum_logprob"]
+    )
