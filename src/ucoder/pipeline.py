@@ -31,6 +31,8 @@ async def run_pipeline(run: Run, workshop: Workshop, progress: Progress | None =
     """
     config = run.config
     step = steps.Steps(run, workshop, progress or Silent())
+    if config.consolidation.iterations and config.consolidation.provider != "none":
+        workshop.trainer()  # what it lacks is better said now than after the sampling
     model = workshop.model(config.model)
     async with workshop.scheduler(model) as scheduler:
         run.save_manifest(

@@ -166,6 +166,7 @@ class Steps:
                 output=output,
                 config=self.config.consolidation,
                 seed=derive_seed(self.config.seed, "consolidation", iteration),
+                metrics_dir=self.run.path / "metrics" / f"iteration-{iteration}",
             )
             self.progress.begin(_label("consolidation", iteration), 1)
             with self.run.journal.stage("consolidation", iteration):

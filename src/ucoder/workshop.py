@@ -6,9 +6,10 @@ imports and starts nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ucoder.config import RunConfig
+from ucoder.config import EngineConfig, RunConfig
 from ucoder.engines.protocol import Engine
 from ucoder.evaluation.protocol import Needs
 from ucoder.evaluation.registry import find_benchmarks
@@ -16,7 +17,8 @@ from ucoder.evaluation.running import Asked, Bench, Decoding, ask
 from ucoder.execution.protocol import Executor, Limits
 from ucoder.execution.providers import open_executor
 from ucoder.models import Checkpoint, Origin, openvino_export, resolve
-from ucoder.models.cache import default_cache_dir
+from ucoder.models.cache import Notify, default_cache_dir
+from ucoder.packages import require
 from ucoder.progress import Progress, Silent
 from ucoder.records import digest
 from ucoder.scale.local import LocalScheduler
@@ -47,6 +49,9 @@ class Workshop:
 
             identity = digest(load_script(self.config.engine.script).model_dump_json(), length=64)
             return Checkpoint("scripted", Path("scripted"), identity, None, Origin.LOCAL, True)
+        if self.config.engine.provider == "openai" and not Path(name_or_path).is_dir():
+            # The server has the weights. What they are, it alone knows.
+            return Checkpoint(name_or_path, Path(name_or_path), "", None, Origin.SERVER, True)
         return resolve(name_or_path, notify=self._progress.message)
 
     def engine(self, checkpoint: Checkpoint, exports: Path | None = None) -> Engine:
@@ -56,29 +61,8 @@ class Workshop:
             checkpoint: The model.
             exports: Where a converted form is kept; the model cache where None.
         """
-        config = self.config.engine
-        if config.provider == "scripted":
-            from ucoder.engines.scripted import ScriptedEngine, load_script
-
-            return ScriptedEngine(load_script(config.script))
-        if config.provider == "transformers":
-            from ucoder.engines.transformers import TransformersEngine
-
-            return TransformersEngine(
-                checkpoint.path,
-                is_chat=checkpoint.is_chat,
-                device=config.device,
-                precision=config.precision,
-                max_sequences=config.max_sequences,
-            )
-        from ucoder.engines.openvino import OpenVINOEngine
-
-        return OpenVINOEngine(
-            openvino_export(checkpoint, parent=exports, notify=self._progress.message),
-            is_chat=checkpoint.is_chat,
-            max_sequences=config.max_sequences,
-            cache_gib=config.cache_gib,
-        )
+        make = _ENGINES[self.config.engine.provider]
+        return make(self.config.engine, checkpoint, exports, self._progress.message)
 
     def scheduler(self, checkpoint: Checkpoint, exports: Path | None = None) -> Scheduler:
         """Who does the journeys, not yet entered; see `engine`."""
@@ -146,11 +130,109 @@ class Workshop:
         return self.local_trainer()
 
     def local_trainer(self) -> Trainer:
-        """The trainer that works on this machine."""
+        """The trainer that works on this machine.
+
+        Raises:
+            MissingDependency: It needs packages that are not installed.
+        """
         if self.config.consolidation.provider == "scripted":
             from ucoder.training.scripted import ScriptedTrainer
 
             return ScriptedTrainer()
-        from ucoder.training.sft import TRLTrainer
+        from ucoder.training.sft import TRLTrainer, require_packages
 
+        require_packages(self.config.consolidation)
         return TRLTrainer()
+
+
+def _openvino(
+    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
+) -> Engine:
+    from ucoder.engines.openvino import OpenVINOEngine
+
+    return OpenVINOEngine(
+        openvino_export(model, parent=exports, notify=notify),
+        is_chat=model.is_chat,
+        max_sequences=config.max_sequences,
+        cache_gib=config.cache_gib,
+    )
+
+
+def _transformers(
+    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
+) -> Engine:
+    from ucoder.engines.transformers import TransformersEngine
+    from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
+
+    kind = ContinuousTransformersEngine if _is_continuous(config) else TransformersEngine
+    return kind(
+        model.path,
+        is_chat=model.is_chat,
+        device=config.device,
+        precision=config.precision,
+        max_sequences=config.max_sequences,
+    )
+
+
+def _is_continuous(config: EngineConfig) -> bool:
+    if config.batching != "auto":
+        return config.batching == "continuous"
+    if config.device != "auto":
+        return config.device.startswith("cuda")
+    require("the transformers engine", "torch")
+    import torch
+
+    has_gpu: bool = torch.cuda.is_available()
+    return has_gpu
+
+
+def _vllm(config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify) -> Engine:
+    from ucoder.engines.vllm import VLLMEngine
+
+    return VLLMEngine(
+        model.path,
+        is_chat=model.is_chat,
+        precision=config.precision,
+        max_sequences=config.max_sequences,
+        cache_gib=config.cache_gib,
+        tensor_parallel=config.vllm.tensor_parallel,
+        gpu_memory_share=config.vllm.gpu_memory_share,
+        max_model_len=config.vllm.max_model_len,
+    )
+
+
+def _openai(
+    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
+) -> Engine:
+    from ucoder.engines.openai import OpenAIEngine
+
+    server = config.server
+    assert server.url is not None, "the configuration asks for one"
+    return OpenAIEngine(
+        server.url,
+        is_chat=model.is_chat,
+        model=server.model,
+        checkpoint=None if model.origin is Origin.SERVER else model.path,
+        api_key_variable=server.api_key_variable,
+        max_connections=server.max_connections,
+        requests_per_minute=server.requests_per_minute,
+        timeout_s=server.timeout_s,
+        max_retries=server.max_retries,
+    )
+
+
+def _scripted(
+    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
+) -> Engine:
+    from ucoder.engines.scripted import ScriptedEngine, load_script
+
+    return ScriptedEngine(load_script(config.script))
+
+
+_ENGINES: Mapping[str, Callable[[EngineConfig, Checkpoint, Path | None, Notify], Engine]] = {
+    "openvino": _openvino,
+    "transformers": _transformers,
+    "vllm": _vllm,
+    "openai": _openai,
+    "scripted": _scripted,
+}

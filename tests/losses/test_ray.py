@@ -48,7 +48,7 @@ class Driver:
         return self.process.poll() is not None
 
     def end(self) -> int:
-        status = self.process.wait(timeout=300)
+        status = self.process.wait(timeout=900)
         assert status == 0, self.log.read_text("utf-8", "replace")[-4000:]
         return status
 

@@ -47,7 +47,7 @@ class ConsolidationConfig(Section):
     """Processes that train together, one a GPU; as many as there are GPUs where null."""
     strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
     """How several processes share the model: `ddp` keeps a whole copy in each, `fsdp` (PyTorch) and
-    `deepspeed` (ZeRO stage 3) split weights, gradients and optimiser states among them."""
+    `deepspeed` (ZeRO stage 3, not tried yet) split weights, gradients and optimiser states."""
     checkpoint_steps: Positive | None = None
     """Optimiser steps between checkpoints to resume from; one an epoch where null."""
     metrics: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ("tensorboard",)
@@ -65,9 +65,12 @@ class ConsolidationConfig(Section):
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Self:
-        if self.batch_size % self.micro_batch_size:
+        together = self.micro_batch_size * (self.n_processes or 1)
+        if self.batch_size % together:
             raise ValueError(
                 f"batch_size={self.batch_size} is no multiple of "
-                f"micro_batch_size={self.micro_batch_size}; accumulation needs one"
+                f"micro_batch_size={self.micro_batch_size}"
+                + f" x n_processes={self.n_processes}" * (self.n_processes is not None)
+                + "; accumulation needs one"
             )
         return self

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -348,9 +349,13 @@ def connect(scale: ScaleConfig) -> None:
 
     if ray.is_initialized():
         return
+    host, _, port = scale.address.rpartition(":")
     try:
+        if host and port.isdigit():
+            # Ray would knock for minutes, and say so each time.
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(address=scale.address, log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"scale.address={scale.address}: no Ray cluster can be joined there ({error}). Start "
             f"one with `ray start --head`, name another, or set scale.address=local"

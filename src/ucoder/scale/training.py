@@ -70,7 +70,10 @@ class RayTrainer:
             ClusterError: Node after node was lost.
         """
         await asyncio.to_thread(connect, self._config.scale)
-        job = replace(job, model=job.model.resolve(), output=job.output.resolve())
+        metrics_dir = job.metrics_dir.resolve() if job.metrics_dir else None
+        job = replace(
+            job, model=job.model.resolve(), output=job.output.resolve(), metrics_dir=metrics_dir
+        )
         for _ in range(MAX_LOSSES):
             try:
                 result = await self._train_once(job, on_step)

@@ -24,6 +24,7 @@ class TrainingJob:
         output: Folder that will hold M(t+1); it must not exist.
         config: Hyperparameters.
         seed: Of the order of examples and of the adapter's start.
+        metrics_dir: Where TensorBoard's event files go; None keeps none.
     """
 
     model: Path
@@ -32,6 +33,7 @@ class TrainingJob:
     output: Path
     config: ConsolidationConfig
     seed: int
+    metrics_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""TRL's SFTTrainer and PEFT, in a process of its own.
+"""TRL's SFTTrainer and PEFT, in processes of their own: one, or one a GPU.
 
-A process of its own gives its memory back when it is done, and a crash of it (out of memory,
-mostly) is an error of ours instead of the end of the run. Its checkpoints are TRL's; asked again
-after an interruption it resumes from the last one.
+Processes of their own give their memory back when they are done, and a crash of one (out of memory,
+mostly) is an error of ours instead of the end of the run. Their checkpoints are TRL's; asked again
+after an interruption they resume from the last whole one.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from ucoder.config import ConsolidationConfig
 from ucoder.errors import TrainingError
 from ucoder.packages import require
 from ucoder.training.protocol import TrainingJob, TrainingResult, publish, published
 
+_RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_LIBRARIES = ("ACCELERATE_", "FSDP_", "TORCHELASTIC_", "PET_")
+
 
 class TRLTrainer:
-    """Runs `ucoder.training.worker` and follows its progress; see `Trainer`."""
+    """Runs `ucoder.training.launcher` and follows its progress; see `Trainer`."""
 
     async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
         """See `Trainer.train`."""
         if (result := published(job.output)) is not None:
             return result
-        require("training", "torch", "trl", "peft", "datasets", extra="train")
+        require_packages(job.config)
         work = job.output.with_name(f"{job.output.name}.training")
         work.mkdir(parents=True, exist_ok=True)
         merged = work / "merged"
@@ -43,19 +47,21 @@ class TRLTrainer:
         log = work / "train.log"
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "ucoder.training.worker", str(work / "job.json"),
+                sys.executable, "-m", "ucoder.training.launcher", str(work / "job.json"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
-                env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+                env=_environment(),
             )  # fmt: skip
             try:
-                result = await _follow(process, on_step)
+                result, failure = await _follow(process, on_step)
                 status = await process.wait()
             finally:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
+        if failure is not None:
+            raise TrainingError(f"training failed: {failure}")
         if status != 0 or result is None:
             tail = log.read_text("utf-8", "replace").strip().splitlines()[-3:]
             how = f"was killed by signal {-status}" if status < 0 else f"ended with {status}"
@@ -64,13 +70,40 @@ class TRLTrainer:
         return result
 
 
+def require_packages(config: ConsolidationConfig) -> None:
+    """Check that what training with these settings needs is installed.
+
+    Raises:
+        MissingDependency: Something is not; the message names it and the install command.
+    """
+    require("training", "torch", "trl", "peft", "datasets", "accelerate", extra="train")
+    if config.strategy == "deepspeed" and config.n_processes != 1:
+        require("strategy=deepspeed", "deepspeed", extra="deepspeed")
+    for name in config.metrics:
+        extra = "train" if name == "tensorboard" else name
+        require(f"metrics={name}", name, extra=extra)
+
+
+def _environment() -> dict[str, str]:
+    """The run's environment without what an outer launcher left for processes of its own."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _RANKS and not name.startswith(_LIBRARIES)
+    }
+    return {**kept, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
 def _write_job(job: TrainingJob, work: Path, merged: Path) -> None:
     values = {
         "model": str(job.model.resolve()),
         "is_chat": job.is_chat,
         "examples": [asdict(example) for example in job.examples],
         "output": str(merged.resolve()),
+        "run_name": job.output.name,
         "trainer_dir": str((work / "trainer").resolve()),
+        "log_dir": str(work.resolve()),
+        "metrics_dir": str(job.metrics_dir.resolve()) if job.metrics_dir else None,
         "config": job.config.model_dump(mode="json"),
         "seed": job.seed,
     }
@@ -79,9 +112,9 @@ def _write_job(job: TrainingJob, work: Path, merged: Path) -> None:
 
 async def _follow(
     process: asyncio.subprocess.Process, on_step: Callable[[int, int], None]
-) -> TrainingResult | None:
-    """Read the worker's lines: `{"step": 3, "total": 9}` while it works, then its result."""
-    result = None
+) -> tuple[TrainingResult | None, str | None]:
+    """Read the lines: `{"step": 3, "total": 9}` while it works, then its result or its failure."""
+    result, failure = None, None
     assert process.stdout is not None
     async for line in process.stdout:
         try:
@@ -92,4 +125,6 @@ async def _follow(
             on_step(said["step"], said["total"])
         elif isinstance(said, dict) and "result" in said:
             result = TrainingResult(**said["result"])
-    return result
+        elif isinstance(said, dict) and "failure" in said:
+            failure = str(said["failure"])
+    return result, failure

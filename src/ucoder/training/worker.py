@@ -1,17 +1,19 @@
-"""The training process: `python -m ucoder.training.worker JOB.json`.
+"""One training process: alone in the launcher's, or `python -m ucoder.training.worker JOB.json`.
 
-Prints one JSON object a line: steps while it trains, the result at the end. Loss is taken over
-completions only. With LoRA the base stays in bfloat16 and only the adapter is trained, then
-merged; without, the weights are trained in float32 under bfloat16 autocast, because updates of
-5e-6 would be lost in bfloat16 weights.
+The first rank prints one JSON object a line: steps while it trains, the result at the end. The
+others are silent; what their libraries print goes to their logs. Loss is taken over completions
+only. With LoRA the base stays in bfloat16 and only the adapter is trained, then merged; without,
+the weights are trained in float32 under bfloat16 autocast, because updates of 5e-6 would be lost
+in bfloat16 weights.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
+import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +21,39 @@ from ucoder.config import ConsolidationConfig
 from ucoder.packages import hide_broken_torchvision
 from ucoder.processes import die_with_parent
 
-_TOKENIZER_FILES = ("tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json",
-                    "vocab*", "merges.txt", "generation_config.json")  # fmt: skip
+
+def log_file(log_dir: Path, rank: int) -> Path:
+    """Where a rank's libraries print."""
+    return log_dir / f"rank-{rank}.log"
 
 
-def main(job_path: Path) -> None:
-    """Train as the job says."""
-    die_with_parent()
-    job = json.loads(job_path.read_text("utf-8"))
+def error_file(log_dir: Path, rank: int) -> Path:
+    """Where a rank that fails says when and why."""
+    return log_dir / f"rank-{rank}.error"
+
+
+def say(**values: Any) -> None:
+    """Tell the pipeline something, as one line of JSON."""
+    print(json.dumps(values), flush=True)
+
+
+def run_rank(job: dict[str, Any]) -> None:
+    """Train as the job says, as one of as many processes as the environment says."""
     config = ConsolidationConfig.model_validate(job["config"])
     hide_broken_torchvision()
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
-    from trl import SFTTrainer
 
+    from ucoder.training.batches import balanced_trainer
+    from ucoder.training.recipe import adapter, arguments, check_packing
+    from ucoder.training.resuming import Mark, checkpoint_marker, last_whole
+    from ucoder.training.saving import save
+
+    if job["metrics_dir"] is not None:
+        os.environ["TENSORBOARD_LOGGING_DIR"] = job["metrics_dir"]  # its only setting
+    # First of all, because they join the ranks: weights are then read by one rank for all of them.
+    settings = arguments(config, job, torch.cuda.is_available())
     set_seed(job["seed"])
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
     rows = [_row(example, job["is_chat"]) for example in job["examples"]]
@@ -44,31 +64,30 @@ def main(job_path: Path) -> None:
         )
     dtype = torch.bfloat16 if config.lora else torch.float32
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=dtype)
-    trainer = SFTTrainer(
+    if config.packing:
+        check_packing(model)
+    mark = Mark.of(job, settings.world_size)
+    trainer = balanced_trainer(
         model=model,
-        args=_arguments(config, job, torch.cuda.is_available()),
+        args=settings,
         train_dataset=Dataset.from_list(kept),
         processing_class=tokenizer,
-        peft_config=_lora(config),
-        callbacks=[_reporter()],
+        peft_config=adapter(config),
+        callbacks=[_reporter(), checkpoint_marker(mark)],
     )
-    checkpoints = sorted(Path(job["trainer_dir"]).glob("checkpoint-*"))
-    outcome = trainer.train(resume_from_checkpoint=bool(checkpoints))
-    trained: Any = trainer.model
-    if config.lora:
-        trained = trained.merge_and_unload()
-    output = Path(job["output"])
-    trained.to(torch.bfloat16).save_pretrained(output)
-    for pattern in _TOKENIZER_FILES:
-        for file in Path(job["model"]).glob(pattern):
-            shutil.copy(file, output / file.name)
+    resume = last_whole(Path(job["trainer_dir"]), mark)
+    outcome = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    save(trainer, job, config)
     loss = float(outcome.training_loss)
-    _say(result={
-        "n_examples": len(kept),
-        "n_left_out": len(rows) - len(kept),
-        "n_steps": int(outcome.global_step),
-        "loss": loss if math.isfinite(loss) else math.nan,
-    })  # fmt: skip
+    if trainer.is_world_process_zero():
+        say(result={
+            "n_examples": len(kept),
+            "n_left_out": len(rows) - len(kept),
+            "n_steps": int(outcome.global_step),
+            "loss": loss if math.isfinite(loss) else math.nan,
+        })  # fmt: skip
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _row(example: dict[str, str], is_chat: bool) -> dict[str, Any]:
@@ -87,49 +106,6 @@ def _n_tokens(row: dict[str, Any], tokenizer: Any) -> int:
     return len(tokenizer(tokenizer.apply_chat_template(messages, tokenize=False))["input_ids"])
 
 
-def _arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> Any:
-    from trl import SFTConfig
-
-    return SFTConfig(
-        output_dir=job["trainer_dir"],
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.micro_batch_size,
-        gradient_accumulation_steps=config.batch_size // config.micro_batch_size,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=config.schedule,
-        warmup_ratio=config.warmup_ratio,
-        optim="adamw_torch",
-        completion_only_loss=True,
-        max_length=config.max_length,
-        bf16=True,
-        use_cpu=not gpu,
-        # On a CPU memory is plentiful and recomputing costs a third of the time.
-        gradient_checkpointing=gpu,
-        seed=job["seed"],
-        data_seed=job["seed"],
-        save_strategy="epoch",
-        save_total_limit=1,
-        logging_steps=1,
-        disable_tqdm=True,
-        report_to=[],
-        dataloader_pin_memory=gpu,
-    )
-
-
-def _lora(config: ConsolidationConfig) -> Any:
-    if config.lora is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=config.lora.rank,
-        lora_alpha=config.lora.alpha,
-        lora_dropout=config.lora.dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
 def _reporter() -> Any:
     from transformers import TrainerCallback
 
@@ -137,14 +113,29 @@ def _reporter() -> Any:
         """Says each optimiser step."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            _say(step=state.global_step, total=state.max_steps)
+            if state.is_world_process_zero:
+                say(step=state.global_step, total=state.max_steps)
 
     return Reporter()
 
 
-def _say(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
+def _main(job_path: Path) -> None:
+    """Train as one rank of several."""
+    die_with_parent()
+    job = json.loads(job_path.read_text("utf-8"))
+    rank, log_dir = int(os.environ["RANK"]), Path(job["log_dir"])
+    log = os.open(log_file(log_dir, rank), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(log, sys.stderr.fileno())
+    if rank:
+        os.dup2(log, sys.stdout.fileno())
+    try:
+        run_rank(job)
+    except BaseException as error:
+        words = str(error) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        said = json.dumps({"time_s": time.time(), "error": words})
+        error_file(log_dir, rank).write_text(said, "utf-8")
+        raise
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    _main(Path(sys.argv[1]))

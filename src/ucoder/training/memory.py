@@ -1,0 +1,175 @@
+"""How much memory training takes, by arithmetic: no model is loaded and nothing is measured.
+
+In bytes a GPU, for P parameters of which T are trained, P_1 of them in one layer, n processes,
+hidden size h, MLP size i, L layers, vocabulary V, and t = micro batch x sequence length tokens in a
+forward pass:
+
+    weights      full: 4 P, float32. LoRA: 2 P, the bfloat16 base, and 4 T, the float32 adapter
+    gradients    4 T
+    optimiser    8 T: AdamW's two moments
+    copies       ddp, and one process: 2 T, autocast's bfloat16 weights, and on several processes
+                 4 T, the buckets that are added up. fsdp, deepspeed: 4 P_1 + 4 V h, the bfloat16
+                 weights of two layers and of embedding and head, gathered while they are used, and
+                 6 P_1, one layer's gradients on their way, in full training
+    activations  t (34 h + 8 i) a layer, kept for the backward pass; with gradient checkpointing
+                 4 t h in every layer, its input, and t (34 h + 8 i) in the one at work. LoRA
+                 adds t (24 h + 4 i): PEFT keeps a float32 copy of each linear layer's input
+    logits       2 min(t, 4096) min(V, 32768), the tile in which TRL (1.16 and later) goes through
+                 the vocabulary, instead of the 4 t V of a whole float32 matrix; in full training
+                 also 4 V h, the head's gradient while it is added up
+
+`fsdp` and `deepspeed` divide weights, gradients and optimiser states by n. The activations of a
+layer are counted after Korthikanti et al., "Reducing Activation Recomputation in Large Transformer
+Models" (arXiv 2205.05198, section 4.1), for RMSNorm in float32, a gated MLP, no dropout, and an
+attention that never holds its scores. Left out: the allocator's fragments and the libraries' own
+buffers; leave a tenth of a GPU free. docs/training.md tells how far off a measurement was.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from ucoder.config import ConsolidationConfig
+
+_TILE_TOKENS, _TILE_VOCABULARY = 4_096, 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What the memory of a decoder with gated MLPs depends on.
+
+    Attributes:
+        n_parameters: All of them.
+        hidden_size: Width of the residual stream.
+        intermediate_size: Width of the MLP.
+        key_value_size: Key-value heads x their size.
+        n_layers: Transformer layers.
+        vocabulary_size: Rows of the embedding.
+    """
+
+    n_parameters: int
+    hidden_size: int
+    intermediate_size: int
+    key_value_size: int
+    n_layers: int
+    vocabulary_size: int
+
+    @classmethod
+    def of(cls, model: Path) -> Self:
+        """The shape of a checkpoint, from its config.json.
+
+        Raises:
+            KeyError: It is no such decoder.
+        """
+        config = json.loads((model / "config.json").read_text("utf-8"))
+        hidden, heads = config["hidden_size"], config["num_attention_heads"]
+        head_size = config.get("head_dim") or hidden // heads
+        shape = cls(
+            n_parameters=0,
+            hidden_size=hidden,
+            intermediate_size=config["intermediate_size"],
+            key_value_size=head_size * (config.get("num_key_value_heads") or heads),
+            n_layers=config["num_hidden_layers"],
+            vocabulary_size=config["vocab_size"],
+        )
+        tables = 1 if config.get("tie_word_embeddings") else 2
+        n_parameters = shape.n_layers * shape.layer_parameters + tables * shape.table_parameters
+        return replace(shape, n_parameters=n_parameters)
+
+    @property
+    def layer_parameters(self) -> int:
+        """Of one layer: query, key, value, output, and the MLP's three; norms are not worth it."""
+        attention = 2 * self.hidden_size * (self.hidden_size + self.key_value_size)
+        return attention + 3 * self.hidden_size * self.intermediate_size
+
+    @property
+    def table_parameters(self) -> int:
+        """Of the embedding, or of the head."""
+        return self.vocabulary_size * self.hidden_size
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Of a LoRA adapter on all linear layers but the head."""
+        hidden, middle = self.hidden_size, self.intermediate_size
+        widths = 2 * 2 * hidden + 2 * (hidden + self.key_value_size) + 3 * (hidden + middle)
+        return rank * widths * self.n_layers
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """Bytes by what they are for; the module says how each is reckoned.
+
+    Attributes:
+        weights: On each GPU, as all but `host`.
+        gradients: See above.
+        optimiser: See above.
+        copies: See above.
+        activations: See above.
+        logits: See above.
+        host: Main memory of the first process, that reads the model for all of them and gathers the
+            trained one; all processes together where each holds the whole model (ddp).
+    """
+
+    weights: int
+    gradients: int
+    optimiser: int
+    copies: int
+    activations: int
+    logits: int
+    host: int
+
+    @property
+    def total(self) -> int:
+        """Bytes on each GPU."""
+        states = self.weights + self.gradients + self.optimiser
+        return states + self.copies + self.activations + self.logits
+
+
+def training_memory(
+    shape: ModelShape,
+    config: ConsolidationConfig,
+    n_processes: int,
+    *,
+    tokens: int | None = None,
+    gpu: bool = True,
+) -> TrainingMemory:
+    """Memory that stage 6 takes on each of `n_processes` GPUs.
+
+    Args:
+        shape: The model.
+        config: Strategy, adapter, micro batch, gradient checkpointing.
+        n_processes: GPUs, one process each.
+        tokens: Of an example; `max_length`, the most that one may have, where None.
+        gpu: Whether gradient checkpointing is on where the configuration leaves it open.
+    """
+    sharded = n_processes > 1 and config.strategy != "ddp"
+    shards = n_processes if sharded else 1
+    full = config.lora is None
+    n_parameters = shape.n_parameters
+    trained = n_parameters if config.lora is None else shape.adapter_parameters(config.lora.rank)
+    weights = 4 * n_parameters if full else 2 * n_parameters + 4 * trained
+    recompute = gpu if config.gradient_checkpointing is None else config.gradient_checkpointing
+    n_tokens = config.micro_batch_size * (tokens or config.max_length)
+    at_work = n_tokens * (34 * shape.hidden_size + 8 * shape.intermediate_size)
+    if not full:
+        at_work += n_tokens * (24 * shape.hidden_size + 4 * shape.intermediate_size)
+    kept = 4 * n_tokens * shape.hidden_size
+    tile = 2 * min(n_tokens, _TILE_TOKENS) * min(shape.vocabulary_size, _TILE_VOCABULARY)
+    if sharded:
+        gathered = 4 * shape.layer_parameters + 4 * shape.table_parameters
+        copies = gathered + full * 6 * shape.layer_parameters
+        host = weights + full * 2 * n_parameters
+    else:
+        copies = 2 * trained + (4 * trained if n_processes > 1 else 0)
+        host = weights * n_processes
+    return TrainingMemory(
+        weights=weights // shards,
+        gradients=4 * trained // shards,
+        optimiser=8 * trained // shards,
+        copies=copies,
+        activations=at_work + kept * shape.n_layers if recompute else at_work * shape.n_layers,
+        logits=tile + full * 4 * shape.table_parameters,
+        host=host,
+    )

@@ -1,0 +1,69 @@
+"""The settings in the words of the libraries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ucoder.config import load_config
+
+
+def test_packed_examples_do_not_attend_to_each_other(tiny_checkpoint: Path) -> None:
+    from ucoder.packages import hide_broken_torchvision
+
+    hide_broken_torchvision()
+    import torch
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM
+    from trl import pack_dataset
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    from ucoder.training.recipe import check_packing
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_checkpoint, dtype=torch.float32)
+    check_packing(model)
+    examples = [[5, 6, 7, 8, 9], [10, 11, 12], [13, 14, 15, 16]]
+    rows = Dataset.from_dict({"input_ids": examples, "labels": examples})
+    packed = list(pack_dataset(rows, 8, "bfd"))
+    assert len(packed) == 2
+    batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(packed)
+    inputs = {key: batch[key] for key in ("input_ids", "position_ids")}
+    with torch.no_grad():
+        together = model(**inputs, use_cache=False).logits[0]  # no cache, as in training
+        for row in examples:
+            start = batch["input_ids"][0].tolist().index(row[0])
+            alone = model(input_ids=torch.tensor([row])).logits[0]
+            torch.testing.assert_close(together[start : start + len(row)], alone)
+
+        # A model whose attention takes no notice of positions is refused.
+        model.config._attn_implementation = "paged|sdpa"
+        with pytest.raises(SystemExit, match=r"set consolidation\.packing to false"):
+            check_packing(model)
+
+
+def test_the_deepspeed_configuration_is_zero_3_as_accelerate_reads_it(tmp_path: Path) -> None:
+    from ucoder.packages import hide_broken_torchvision
+
+    hide_broken_torchvision()
+    from accelerate.utils.deepspeed import HfDeepSpeedConfig
+
+    from ucoder.training.recipe import deepspeed_settings
+
+    file = tmp_path / "deepspeed.json"
+    file.write_text(json.dumps(deepspeed_settings()))
+    read = HfDeepSpeedConfig(str(file))
+    assert read.is_zero3() and not read.is_offload()
+    # Without it the trained weights could not be saved as one checkpoint.
+    assert read.is_true("zero_optimization.stage3_gather_16bit_weights_on_model_save")
+
+
+@pytest.mark.parametrize("size", ["7b", "14b", "32b"])
+def test_the_papers_presets_hold_its_recipe(size: str) -> None:
+    config = load_config(f"paper-{size}")
+    assert config.model == f"Qwen/Qwen2.5-Coder-{size.upper()}"
+    recipe = config.consolidation
+    assert (recipe.epochs, recipe.learning_rate, recipe.schedule) == (3, 5e-6, "cosine")
+    assert (recipe.batch_size, recipe.lora, recipe.strategy) == (128, None, "fsdp")
+    assert config.solutions.n == 128
