@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,8 @@ def test_lost_actors_nodes_and_drivers_change_no_record(
             driver = Driver(configuration, path, cluster.address)
         lost.append(kind)
     driver.end()
+    n_replicas = driver.log.read_text("utf-8", "replace").count("is ready")
+    print(f"lost: {Counter(lost)}; replicas started: {n_replicas}")
     assert set(lost) == set(kinds), "the run ended before anything was lost"
     assert tables(path) == tables(undisturbed)
 

@@ -39,6 +39,9 @@ from ucoder.stages.problems import Topic
 POLL_S = 2.0
 """Between two looks at which nodes there are."""
 
+CLOSE_S = 60.0
+"""What replicas get to end by themselves."""
+
 MAX_LOSSES = 16
 """A journey on which so many replicas were lost is taken for their cause."""
 
@@ -123,6 +126,11 @@ class RayScheduler:
 
     async def __aexit__(self, *exc: object) -> None:
         await cancel([task for task in (self._supervisor, *self._starting) if task])
+        if self._places:
+            # Killed, an engine would take some seconds to give the memory back that training needs.
+            closing = [asyncio.wrap_future(p.actor.close.remote().future()) for p in self._places]
+            closed = asyncio.gather(*closing, return_exceptions=True)  # the lost are closed as well
+            await asyncio.wait([closed], timeout=CLOSE_S)
         for place in list(self._places):
             self._end(place)
 
@@ -371,6 +379,7 @@ def losses() -> tuple[type[Exception], ...]:
         exceptions.ObjectLostError,
         exceptions.NodeDiedError,
         exceptions.WorkerCrashedError,
+        exceptions.ActorUnschedulableError,
         exceptions.OutOfMemoryError,
         EngineLost,
     )

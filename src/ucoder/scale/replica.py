@@ -88,6 +88,11 @@ class Replica:
         except UcoderError as error:
             return Failure(error)
 
+    async def close(self) -> None:
+        """End the engine and the executor, and be sure that their memory is free."""
+        if self._scheduler is not None:
+            await self._scheduler.__aexit__()
+
 
 def versions_here() -> dict[str, str]:
     """What must be the same on every node; the engine's own version is compared by `EngineInfo`."""
