@@ -78,6 +78,7 @@ class Notes:
 
     def end(self, stage: str) -> None:
         """See `Progress.end`."""
+        self._stage = ""
 
     def message(self, text: str) -> None:
         """See `Progress.message`."""

@@ -37,6 +37,13 @@ def digest(*parts: object, length: int = 16) -> str:
     return hashlib.sha256(raw).hexdigest()[:length]
 
 
+def perplexity(n_tokens: int, sum_logprob: float) -> float:
+    """f(r) of definition 2.3: exp(-mean log-probability); at least 1, NaN where undefined."""
+    if n_tokens == 0:
+        return NAN
+    return math.exp(min(-sum_logprob / n_tokens, 700.0))
+
+
 class Reason(StrEnum):
     """Why something was refused. Each value is stored, counted and shown as it stands."""
 
@@ -285,10 +292,8 @@ class Candidate:
 
     @property
     def perplexity(self) -> float:
-        """f(r) of definition 2.3: exp(-mean log-probability); at least 1, NaN where undefined."""
-        if self.n_tokens == 0:
-            return NAN
-        return math.exp(min(-self.sum_logprob / self.n_tokens, 700.0))
+        """f(r) of definition 2.3; see `perplexity`."""
+        return perplexity(self.n_tokens, self.sum_logprob)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ucoder.analysis.diversity import lexical_entropy
-from ucoder.analysis.numbers import Distribution, describe, in_order, tally
+from ucoder.analysis.numbers import Distribution, describe, in_order
 from ucoder.records import Attempt, Reason, TestSuite
 
 PROBLEM_STAGES = ("problems", "ratings", "interfaces")
@@ -86,45 +86,62 @@ def stage_of_rejection(attempt: Attempt) -> str:
     return "problems"
 
 
-def problem_space(attempts: Sequence[Attempt]) -> ProblemSpace:
+def problem_space(attempts: Iterable[Attempt]) -> ProblemSpace:
     """Count stages 1 to 3."""
     rejected: dict[str, Counter[str]] = {stage: Counter() for stage in PROBLEM_STAGES}
+    tokens: Counter[str] = Counter(dict.fromkeys(PROBLEM_STAGES, 0))
+    areas: Counter[str] = Counter()
+    ratings: list[float] = []
+    entropies: list[float] = []
+    n_attempts = 0
     for attempt in attempts:
+        n_attempts += 1
+        tokens["problems"] += attempt.problem_tokens
+        tokens["ratings"] += attempt.rating_tokens
+        tokens["interfaces"] += attempt.interface_tokens
         if attempt.problem is None:
             reason = attempt.reason.value if attempt.reason else "unknown"
             rejected[stage_of_rejection(attempt)][reason] += 1
-    problems = [attempt.problem for attempt in attempts if attempt.problem is not None]
+        else:
+            areas[attempt.problem.area] += 1
+            ratings.append(attempt.problem.rating)
+            entropies.append(lexical_entropy(attempt.problem.statement))
     return ProblemSpace(
-        n_attempts=len(attempts),
-        n_accepted=len(problems),
+        n_attempts=n_attempts,
+        n_accepted=len(ratings),
         rejected={stage: in_order(counts) for stage, counts in rejected.items()},
-        ratings=describe(problem.rating for problem in problems),
-        areas=tally(problem.area for problem in problems),
-        entropy=describe(lexical_entropy(problem.statement) for problem in problems),
-        tokens={
-            "problems": sum(attempt.problem_tokens for attempt in attempts),
-            "ratings": sum(attempt.rating_tokens for attempt in attempts),
-            "interfaces": sum(attempt.interface_tokens for attempt in attempts),
-        },
+        ratings=describe(ratings),
+        areas=in_order(areas),
+        entropy=describe(entropies),
+        tokens=dict(tokens),
     )
 
 
-def input_space(suites: Sequence[TestSuite]) -> InputSpace:
+def input_space(suites: Iterable[TestSuite]) -> InputSpace:
     """Count stage 4."""
     refused: Counter[str] = Counter()
+    given_up: Counter[str] = Counter()
+    origins: Counter[str] = Counter()
+    sizes: list[int] = []
+    n_predicted = tokens = 0
     for suite in suites:
+        tokens += suite.n_tokens
         for count in suite.refused:
             refused[count.reason.value] += count.count
-    usable = [suite for suite in suites if suite.reason is None]
-    inputs = [test_input for suite in usable for test_input in suite.inputs]
+        if suite.reason is not None:
+            given_up[suite.reason.value] += 1
+            continue
+        sizes.append(len(suite.inputs))
+        origins.update(test_input.origin.value for test_input in suite.inputs)
+        n_predicted += sum(test_input.predicted is not None for test_input in suite.inputs)
     return InputSpace(
-        n_suites=len(suites),
-        n_usable=len(usable),
-        given_up=tally(suite.reason.value for suite in suites if suite.reason is not None),
-        n_inputs=len(inputs),
-        per_suite=describe(len(suite.inputs) for suite in usable),
-        by_origin=tally(test_input.origin.value for test_input in inputs),
-        n_predicted=sum(test_input.predicted is not None for test_input in inputs),
+        n_suites=len(sizes) + given_up.total(),
+        n_usable=len(sizes),
+        given_up=in_order(given_up),
+        n_inputs=sum(sizes),
+        per_suite=describe(sizes),
+        by_origin=in_order(origins),
+        n_predicted=n_predicted,
         refused=in_order(refused),
-        tokens=sum(suite.n_tokens for suite in suites),
+        tokens=tokens,
     )

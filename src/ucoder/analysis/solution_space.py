@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
 from ucoder.analysis.numbers import Distribution, describe, in_order, tally
-from ucoder.records import Candidate, Checkpoint, Execution
+from ucoder.records import Candidate, Checkpoint, Execution, perplexity
 
 if TYPE_CHECKING:
-    from ucoder.runs import Run
+    from ucoder.runs import Run, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +73,38 @@ class Iteration:
 
 
 class _Candidates:
-    """Running counts over candidates."""
+    """Running counts over candidates, by columns: there are millions of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table[Candidate]) -> None:
         self.n = self.n_problems = self.n_programs = self.tokens = 0
         self.refused: Counter[str] = Counter()
         self.perplexities: list[float] = []
-
-    def add(self, candidates: list[Candidate]) -> None:
-        self.n += len(candidates)
-        self.n_problems += bool(candidates)
-        self.tokens += sum(c.n_tokens for c in candidates)
-        self.refused.update(c.reason.value for c in candidates if c.reason is not None)
-        running = [c for c in candidates if c.reason is None]
-        self.n_programs += len({c.program_id for c in running})
-        self.perplexities += [c.perplexity for c in running]
+        for shard in table.arrow("reason", "program_id", "n_tokens", "sum_logprob"):
+            rows = shard.to_pydict()
+            self.n += shard.num_rows
+            self.n_problems += shard.num_rows > 0
+            self.tokens += sum(rows["n_tokens"])
+            self.refused.update(reason for reason in rows["reason"] if reason is not None)
+            running = [at for at, reason in enumerate(rows["reason"]) if reason is None]
+            self.n_programs += len({rows["program_id"][at] for at in running})
+            for at in running:
+                self.perplexities.append(perplexity(rows["n_tokens"][at], rows["sum_logprob"][at]))
 
 
 class _Executions:
-    """Running counts over executions."""
+    """Running counts over executions, by columns: there are a hundred calls of each program."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: Table[Execution]) -> None:
         self.n = self.n_calls = 0
         self.statuses: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
-
-    def add(self, executions: list[Execution]) -> None:
-        self.n += len(executions)
-        self.n_calls += sum(len(e.outcomes) for e in executions)
-        self.statuses.update(e.status.value for e in executions)
-        for execution in executions:
-            self.outcomes.update(outcome.kind.value for outcome in execution.outcomes)
+        for shard in table.arrow("status", "outcomes.list.element.kind"):
+            self.n += shard.num_rows
+            self.statuses.update(shard["status"].to_pylist())
+            kinds = pc.struct_field(pc.list_flatten(shard["outcomes"]), "kind")
+            self.n_calls += len(kinds)
+            for count in pc.value_counts(kinds).to_pylist():
+                self.outcomes[count["values"]] += count["counts"]
 
 
 def solution_space(run: Run, iteration: int) -> Iteration:
@@ -110,12 +113,8 @@ def solution_space(run: Run, iteration: int) -> Iteration:
     Raises:
         DamagedShard: A table's file cannot be read.
     """
-    candidates, executions = _Candidates(), _Executions()
-    candidate_table, execution_table = run.candidates(iteration), run.executions(iteration)
-    for key in sorted(candidate_table.keys()):
-        candidates.add(candidate_table.get(key))
-    for key in sorted(execution_table.keys()):
-        executions.add(execution_table.get(key))
+    candidates = _Candidates(run.candidates(iteration))
+    executions = _Executions(run.executions(iteration))
     selections = run.selections(iteration).rows()
     sizes = Counter(size for s in selections for size in s.cluster_sizes)
     largest = Counter(max(s.cluster_sizes, default=0) for s in selections)

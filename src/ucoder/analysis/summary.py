@@ -99,8 +99,8 @@ def summarise(run: Run) -> Summary:
         DamagedShard: A table's file cannot be read.
     """
     targets = _targets(run.config, [benchmark for benchmark, _ in run.scored()])
-    problems = problem_space(run.attempts.rows())
-    inputs = input_space(run.suites.rows())
+    problems = problem_space(run.attempts.stream())
+    inputs = input_space(run.suites.stream())
     iterations = tuple(solution_space(run, iteration) for iteration in run.iterations())
     scores = _scores(run)
     times = tuple(run.journal.times())

@@ -170,8 +170,7 @@ class Run:
         candidates = self.candidates(iteration)
         for row in self.selections(iteration).columns("problem_id", "candidate_id"):
             if row["candidate_id"] is not None:
-                of_problem = candidates.get(row["problem_id"])
-                yield from (c for c in of_problem if c.id == row["candidate_id"])
+                yield from candidates.find(row["problem_id"], "id", row["candidate_id"])
 
     def examples(self, iteration: int) -> Table[Example]:
         """Stage 6; one shard."""

@@ -50,7 +50,12 @@ def from_table(record: type[T], table: pa.Table) -> list[T]:
     Raises:
         KeyError: The table lacks a column that the record needs.
     """
-    return [_decode(record, row) for row in table.to_pylist()]
+    hints = get_type_hints(record)
+    columns = [
+        map(_decoder(hints[field.name]), table.column(field.name).to_pylist())
+        for field in dataclasses.fields(record)  # type: ignore[arg-type]
+    ]
+    return [record(*row) for row in zip(*columns, strict=True)]
 
 
 @cache
@@ -115,17 +120,24 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
-def _decode(hint: Any, value: Any) -> Any:
-    hint, _ = _optional(hint)
-    if value is None:
-        return None
+@cache
+def _decoder(hint: Any) -> Callable[[Any], Any]:
+    """The way back; see `_encoder`."""
+    hint, is_optional = _optional(hint)
+    if is_optional:
+        decode = _decoder(hint)
+        return lambda value: None if value is None else decode(value)
     if get_origin(hint) is tuple:
-        return tuple(_decode(get_args(hint)[0], item) for item in value)
+        item = _decoder(get_args(hint)[0])
+        return lambda values: tuple(map(item, values))
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        hints = _hints(hint)
-        return hint(
-            **{f.name: _decode(hints[f.name], value[f.name]) for f in dataclasses.fields(hint)}
-        )
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return hint(value)
-    return value
+        return _struct_decoder(hint)
+    if issubclass(hint, StrEnum):
+        return {member.value: member for member in hint}.__getitem__
+    return _as_it_is
+
+
+def _struct_decoder(record: type) -> Callable[[Any], Any]:
+    hints = _hints(record)
+    fields = [(f.name, _decoder(hints[f.name])) for f in dataclasses.fields(record)]
+    return lambda value: record(*[decode(value[name]) for name, decode in fields])

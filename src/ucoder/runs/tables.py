@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ucoder.errors import DamagedShard, DiskFull
@@ -68,7 +69,16 @@ class Table(Generic[T]):
         Raises:
             DamagedShard: A shard cannot be read.
         """
-        return [row for shard in self._shards() for row in self._read(shard)]
+        return list(self.stream())
+
+    def stream(self) -> Iterator[T]:
+        """Every row, in the order of the keys; one shard's at a time are in memory.
+
+        Raises:
+            DamagedShard: A shard cannot be read.
+        """
+        for shard in self._shards():
+            yield from self._read(shard)
 
     def get(self, key: str) -> list[T]:
         """The rows of one unit, none where it is not there.
@@ -91,16 +101,40 @@ class Table(Generic[T]):
         except OSError as error:
             raise _damaged(path, error) from error
 
-    def columns(self, *names: str) -> Iterator[dict[str, Any]]:
-        """These columns of every row, in the order of the keys: a shard at a time is in memory.
+    def find(self, key: str, column: str, value: str) -> list[T]:
+        """Those rows of one unit that have a value in a column.
+
+        Raises:
+            DamagedShard: Its shard cannot be read.
+        """
+        shard = self.folder / f"{key}.parquet"
+        with _reading(shard):
+            table = pq.read_table(shard, partitioning=None)
+            return from_table(self.record, table.filter(pc.equal(table.column(column), value)))
+
+    def arrow(self, *columns: str) -> Iterator[pa.Table]:
+        """These columns of one shard after the other, in the order of the keys, as Arrow has them.
+
+        A part of a nested column is named as in Parquet: `outcomes.list.element.kind`. For whoever
+        counts: a run of the paper's size holds millions of candidates and hundreds of millions of
+        outcomes, too many to make a record of each.
 
         Raises:
             DamagedShard: A shard cannot be read.
         """
         for shard in self._shards():
             with _reading(shard):
-                rows = pq.read_table(shard, columns=list(names), partitioning=None).to_pylist()
-            yield from rows
+                table = pq.ParquetFile(shard).read(columns=list(columns), use_threads=False)
+            yield table
+
+    def columns(self, *names: str) -> Iterator[dict[str, Any]]:
+        """These columns of every row, in the order of the keys.
+
+        Raises:
+            DamagedShard: A shard cannot be read.
+        """
+        for table in self.arrow(*names):
+            yield from table.to_pylist()
 
     def _shards(self) -> list[Path]:
         return sorted(self.folder.glob("*.parquet")) if self.folder.is_dir() else []
