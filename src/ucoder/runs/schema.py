@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
@@ -50,7 +50,7 @@ def from_table(record: type[T], table: pa.Table) -> list[T]:
     Raises:
         KeyError: The table lacks a column that the record needs.
     """
-    hints = get_type_hints(record)
+    hints = _hints(cast(type, record))
     columns = [
         map(_decoder(hints[field.name]), table.column(field.name).to_pylist())
         for field in dataclasses.fields(record)  # type: ignore[arg-type]

@@ -109,7 +109,7 @@ class Table(Generic[T]):
         """
         shard = self.folder / f"{key}.parquet"
         with _reading(shard):
-            table = pq.read_table(shard, partitioning=None)
+            table = _arrow(shard)
             return from_table(self.record, table.filter(pc.equal(table.column(column), value)))
 
     def arrow(self, *columns: str) -> Iterator[pa.Table]:
@@ -124,7 +124,7 @@ class Table(Generic[T]):
         """
         for shard in self._shards():
             with _reading(shard):
-                table = pq.ParquetFile(shard).read(columns=list(columns), use_threads=False)
+                table = _arrow(shard, list(columns))
             yield table
 
     def columns(self, *names: str) -> Iterator[dict[str, Any]]:
@@ -141,7 +141,7 @@ class Table(Generic[T]):
 
     def _read(self, shard: Path) -> list[T]:
         with _reading(shard):
-            return from_table(self.record, pq.read_table(shard, partitioning=None))
+            return from_table(self.record, _arrow(shard))
 
     def _write(self, shard: Path, content: bytes) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,13 @@ def to_shard(record: type[T], rows: Iterable[T]) -> bytes:
 
 def from_shard(record: type[T], shard: bytes) -> list[T]:
     """The rows in a shard that `Table.shard` gave."""
-    return from_table(record, pq.read_table(io.BytesIO(shard)))
+    return from_table(record, _arrow(io.BytesIO(shard)))
+
+
+def _arrow(source: Path | io.BytesIO, columns: list[str] | None = None) -> pa.Table:
+    """A small file's rows: `read_table` would spend most of its time on finding out what it is."""
+    with pq.ParquetFile(source) as file:
+        return file.read(columns=columns, use_threads=False)
 
 
 @contextmanager

@@ -1,0 +1,267 @@
+"""Any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama, LM Studio, TGI ...
+
+What the server can do is found out when the engine is entered (`openai_probing`), and either
+worked around or refused there, with the reason. A failed request costs another try of that request
+(`openai_transport`): the completions that others brought stay.
+
+Log-probabilities are told where the server gives raw ones; see `Capabilities`. With stop strings,
+some servers (llama.cpp) keep the tokens of the stop to themselves: then neither `n_tokens` nor
+`sum_logprob` counts them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Self
+
+from ucoder.bounded import cancel
+from ucoder.engines.openai_answers import Answer, Choice, Token, read_answer, read_models
+from ucoder.engines.openai_dialect import BegunTurn, Capabilities, Writer
+from ucoder.engines.openai_probing import Prober
+from ucoder.engines.openai_transport import Refused, Transport
+from ucoder.engines.protocol import Completion, EngineInfo, Request
+from ucoder.engines.rendering import before_stop
+from ucoder.errors import EngineError
+from ucoder.packages import hide_broken_torchvision, require
+from ucoder.records import FinishReason
+from ucoder.seeds import derive_seed
+
+_log = logging.getLogger(__name__)
+
+_VERSION_PAGES = (
+    ("/version", "version", "vllm"),
+    ("/get_server_info", "version", "sglang"),
+    ("/api/version", "version", "ollama"),
+    ("/info", "version", "tgi"),
+    ("/props", "build_info", "llama.cpp"),
+)
+"""Where servers say which version they are: path, field, name."""
+
+
+class OpenAIEngine:
+    """Samples from a model behind a server.
+
+    Args:
+        url: The server's address, up to and with the version: http://localhost:8000/v1.
+        model: What it calls the model; None: the only one that it serves.
+        checkpoint: A folder with the model's tokenizer, so that prompts are rendered here: exact
+            control of template and begun turn. None: the server renders them.
+        is_chat: Whether prompts go through a chat template.
+        api_key_variable: The environment variable that holds the key, if one is needed.
+        max_connections: Requests on their way at a time.
+        requests_per_minute: No more than so many are sent; None: no limit.
+        timeout_s: Longest wait for one answer, in seconds.
+        max_retries: Tries after the first.
+
+    Raises:
+        EngineError: The address is none, or the key cannot be sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        is_chat: bool,
+        model: str | None = None,
+        checkpoint: Path | None = None,
+        api_key_variable: str = "OPENAI_API_KEY",
+        max_connections: int = 64,
+        requests_per_minute: int | None = None,
+        timeout_s: float = 600.0,
+        max_retries: int = 8,
+    ) -> None:
+        self._model = model
+        self._checkpoint = checkpoint
+        self._is_chat = is_chat
+        self._transport = Transport(
+            url,
+            os.environ.get(api_key_variable, "").strip() or None,
+            key_variable=api_key_variable,
+            max_connections=max_connections,
+            requests_per_minute=requests_per_minute,
+            timeout_s=timeout_s,
+            max_retries=max_retries,
+        )
+        self._exits = AsyncExitStack()
+        self._version = "unknown"
+        self._precision = "unknown"
+        self._ready: tuple[Writer, Capabilities] | None = None
+
+    @property
+    def info(self) -> EngineInfo:
+        """See `Engine.info`."""
+        # A server batches what arrives together, also from others; nobody can promise for it.
+        honours_seeds = False
+        return EngineInfo("openai", self._version, self._precision, honours_seeds, self._is_chat)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the server was found to do.
+
+        Raises:
+            EngineError: The engine is not entered.
+        """
+        return self._entered()[1]
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as exits:
+            await exits.enter_async_context(self._transport)
+            tokenizer = await asyncio.to_thread(self._load_tokenizer)
+            writer = Writer(await self._identify(), tokenizer, self._is_chat)
+            found = await Prober(self._transport, writer).find_out()
+            self._exits = exits.pop_all()
+        self._ready = (writer, found)
+        _log.info("%s (%s): %s", self._transport.address, self._version, found)
+        for loss in _losses(found):
+            _log.warning("%s %s", self._transport.address, loss)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._ready = None
+        await self._exits.aclose()
+
+    async def sample(self, request: Request) -> list[Completion]:
+        """See `Engine.sample`."""
+        writer, found = self._entered()
+        greedy = request.sampling.temperature == 0
+        if greedy and found.greedy is None:
+            raise EngineError(
+                f"{self._transport.address} cannot sample greedily; set a temperature above 0"
+            )
+        if request.sampling.top_k and not found.top_k:
+            raise EngineError(
+                f"{self._transport.address} ignores top_k={request.sampling.top_k}; set it to 0"
+            )
+        # All greedy completions are the same, and some servers (vLLM) draw one of them only.
+        parts = [1] if greedy else _parts(request.n, found.max_n)
+        tasks = [
+            asyncio.create_task(self._draw(request, writer, found, n, number))
+            for number, n in enumerate(parts)
+        ]
+        try:
+            drawn = await asyncio.gather(*tasks)
+        finally:
+            await cancel(tasks)
+        completions = [completion for part in drawn for completion in part]
+        return completions * request.n if greedy else completions
+
+    async def _draw(
+        self, request: Request, writer: Writer, found: Capabilities, n: int, number: int
+    ) -> list[Completion]:
+        """One part of a request's completions."""
+        # Servers give seed, seed + 1 ... to the completions of a request (vLLM, llama.cpp): those
+        # of neighbouring requests and parts must be far from each other.
+        seed = derive_seed(request.seed, "server", number)
+        path, body = writer.write(request.prompt, request.sampling, found, n=n, seed=seed)
+        answer = await self._transport.post(path, body, read_answer(n))
+        return [_completion(choice, answer, request, found) for choice in answer.choices]
+
+    def _entered(self) -> tuple[Writer, Capabilities]:
+        if self._ready is None:
+            raise EngineError("the engine for OpenAI's protocol was not entered")
+        return self._ready
+
+    def _load_tokenizer(self) -> Any:
+        if self._checkpoint is None:
+            return None
+        require("rendering prompts for a server", "transformers")
+        hide_broken_torchvision()
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(self._checkpoint)
+        except (OSError, ValueError, ImportError) as error:
+            raise EngineError(f"{self._checkpoint} holds no tokenizer: {error}") from error
+
+    async def _identify(self) -> str:
+        """The model's name; sets version and precision, as far as the server tells."""
+        try:
+            models = read_models(await self._transport.get("models"))
+        except Refused as error:
+            if self._model is None:
+                raise EngineError(
+                    f"{error}. Is engine.server.url complete (http://localhost:8000/v1)? A server "
+                    f"that does not list its models needs engine.server.model."
+                ) from error
+            models = []
+        names = [entry["id"] for entry in models]
+        if self._model is None and len(names) != 1:
+            raise EngineError(
+                f"{self._transport.address} serves {len(names)} models ({', '.join(names)[:500]}); "
+                f"name one as engine.server.model"
+            )
+        name = names[0] if self._model is None else self._model
+        self._describe(next((entry for entry in models if entry["id"] == name), {}))
+        for path, field, server in _VERSION_PAGES:
+            page = await self._transport.look(path)
+            if isinstance(page, dict) and isinstance(page.get(field), str):
+                self._version = f"{server} {page[field][:80]}"
+                break
+        return name
+
+    def _describe(self, entry: dict[str, Any]) -> None:
+        owner, meta = entry.get("owned_by"), entry.get("meta")
+        if isinstance(owner, str):
+            self._version = owner[:80]
+        precision = meta.get("ftype") if isinstance(meta, dict) else None  # llama.cpp
+        if isinstance(precision, str):
+            self._precision = precision[:80]
+
+
+def _parts(n: int, most: int) -> list[int]:
+    """N completions as requests of no more than so many."""
+    return [min(most, n - start) for start in range(0, n, most)]
+
+
+def _completion(
+    choice: Choice, answer: Answer, request: Request, found: Capabilities
+) -> Completion:
+    text, reason, tokens = choice.text, choice.finish_reason, choice.tokens
+    begun = request.prompt.begun if found.repeats_begun else ""
+    if not text.startswith(begun):
+        raise EngineError(f"the server's answer should start with {begun!r}, and is {text[:200]!r}")
+    text = text[len(begun) :]
+    cut = before_stop(text, request.sampling.stop)
+    if cut is not None:
+        reason = FinishReason.STOP
+        tokens = _up_to(tokens, cut, request.sampling.stop)
+        text = cut
+    if tokens:
+        n_tokens, sum_logprob = len(tokens), sum(token.logprob for token in tokens)
+    else:  # a completion has one token at the least, if only that of its end
+        n_tokens, sum_logprob = max(1, answer.completion_tokens or 0), math.nan
+    if not found.tells_logprobs(request.sampling):
+        sum_logprob = math.nan
+    return Completion(text, n_tokens, reason, sum_logprob)
+
+
+def _up_to(tokens: tuple[Token, ...], text: str, stop: tuple[str, ...]) -> tuple[Token, ...]:
+    """The tokens of a text and of the stop string after it; servers that stop send no more."""
+    written = ""
+    for number, token in enumerate(tokens, 1):
+        written += token.text
+        if len(written) > len(text) and before_stop(written, stop) is not None:
+            return tokens[:number]
+    return tokens
+
+
+def _losses(found: Capabilities) -> list[str]:
+    """What a user should know, for it changes what is drawn or costs time."""
+    losses = []
+    if not found.extras:
+        losses.append(
+            "takes no settings beyond the protocol: a top-k or min-p of its own narrows the "
+            "distribution, if it has one"
+        )
+    if found.begun_turn is not BegunTurn.RENDERED:
+        losses.append("renders prompts by itself: its template may differ from the model's own")
+    if not found.seeds:
+        losses.append("takes no seeds: the same request gives other completions")
+    if not found.logprobs:
+        losses.append("tells no log-probabilities: they are NaN")
+    return losses

@@ -1,0 +1,250 @@
+"""Finding out what a server can do: some twenty small requests when the engine is entered.
+
+Nothing is believed because it was accepted: servers ignore fields that they do not know. Each
+finding rests on what came back. The model may be weak or random; only continuing a begun turn over
+`chat/completions` asks for one that can count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import takewhile
+
+from ucoder.engines.openai_answers import Answer, read_answer
+from ucoder.engines.openai_dialect import BegunTurn, Capabilities, Writer
+from ucoder.engines.openai_transport import Refused, Transport
+from ucoder.engines.protocol import Prompt, Sampling
+from ucoder.engines.rendering import before_stop
+from ucoder.errors import EngineError
+
+_COUNT = Prompt(
+    "Count from 1 to 12. Write only the numbers, with a space between them.", "1 2 3 4 5 6"
+)
+_NEXT = re.compile(r"\s*7")
+_OPEN = Prompt("Tell a story about an animal that you make up.", "Once upon a time, in a")
+
+# Greedy for every server, among them those that refuse temperature 0.
+_COLD = Sampling(temperature=0.01, top_p=1.0, max_tokens=12)
+_WARM = Sampling(temperature=1.0, top_p=1.0, max_tokens=12)
+_HOT = Sampling(temperature=1.5, top_p=1.0, max_tokens=12)
+
+_EXTRAS = tuple(
+    # The first is what most call "all tokens", the second what a few do. The two penalties are
+    # one, by the names of vLLM and of llama.cpp.
+    (("top_k", all_tokens), ("min_p", 0.0), ("repetition_penalty", 1.0), ("repeat_penalty", 1.0))
+    for all_tokens in (-1, 0)
+)
+_GREEDY = ((("temperature", 0.0),), (("temperature", 1.0), ("top_k", 1)))
+_MANY = (64, 32, 16, 8, 4, 2)
+_RAW_TOLERANCE = 0.02
+"""Nats a token between two runs of one prompt; a temperature of 0.3 changes tenths."""
+_MIN_SHARED = 3
+_N_STOPS = (16, 4, 1)
+"""The protocol allows four, and some servers more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """Asks a server small questions.
+
+    Args:
+        transport: Entered.
+        writer: Of requests for the model in question.
+    """
+
+    transport: Transport
+    writer: Writer
+
+    async def find_out(self) -> Capabilities:
+        """All that `Capabilities` holds.
+
+        Raises:
+            EngineError: The server lacks what no engine can do without: a way to continue a begun
+                turn, a count of tokens, or variety.
+        """
+        found = await self._begun_turn()
+        found = await self._extras(found)
+        found = replace(found, greedy=await self._greedy(found))
+        found = await self._logprobs(found)
+        found = await self._seeds(found)
+        found = replace(found, max_stops=await self._max_stops(found))
+        return replace(found, max_n=await self._max_n(found))
+
+    async def _begun_turn(self) -> Capabilities:
+        tried = []
+        for way in self._ways():
+            found = Capabilities(way)
+            try:
+                answer = await self._ask(found, _COUNT, replace(_COLD, max_tokens=4))
+                if way is BegunTurn.RENDERED and answer.prompt_tokens is not None:
+                    cuts_start = await self._cuts_start(answer.prompt_tokens)
+                    return replace(found, cuts_start=cuts_start)
+                return replace(found, repeats_begun=_repeats_begun(answer.choices[0].text))
+            except (Refused, _Unsuited) as error:
+                tried.append(f"{way}: {error}")
+        raise EngineError(
+            f"{self.transport.address} cannot be used: it does not go on with a begun turn. Tried: "
+            f"{'; '.join(tried)}. What works: a server with /completions, and as engine's "
+            f"checkpoint the model that it serves."
+        )
+
+    def _ways(self) -> Iterator[BegunTurn]:
+        if self.writer.tokenizer is not None or not self.writer.is_chat:
+            yield BegunTurn.RENDERED
+        if self.writer.is_chat:
+            yield BegunTurn.CONTINUED
+            yield BegunTurn.TRAILING
+
+    async def _cuts_start(self, counted: int) -> int:
+        """See `Capabilities.cuts_start`; the server must count the tokens that are counted here.
+
+        If it does not, it wraps the prompt into a template of its own, or serves another model.
+        """
+        tokenizer = self.writer.tokenizer
+        if tokenizer is None:
+            return 0  # a base model's plain text: nothing to compare with
+        text = self.writer.text(_COUNT)
+        expected = len(tokenizer(text, add_special_tokens=not self.writer.is_chat)["input_ids"])
+        start = tokenizer.bos_token or ""
+        cuts_start = 0
+        if counted == expected + 1 and start and text.startswith(start):
+            cuts_start = len(start)
+            found = Capabilities(BegunTurn.RENDERED, cuts_start)
+            answer = await self._ask(found, _COUNT, replace(_COLD, max_tokens=4))
+            counted = answer.prompt_tokens or 0
+        if counted != expected:
+            raise _Unsuited(
+                f"the prompt has {expected} tokens here and {counted} there: the server changes "
+                f"it, or serves another model than the local checkpoint"
+            )
+        return cuts_start
+
+    async def _extras(self, found: Capabilities) -> Capabilities:
+        for extras in _EXTRAS:
+            trial = replace(found, extras=extras)
+            try:
+                cold = await self._text(trial, _COLD)
+                hot = [await self._text(trial, replace(_HOT, top_k=1)) for _ in range(2)]
+            except Refused:
+                continue
+            return replace(trial, top_k=all(_alike(cold, text) for text in hot))
+        return found
+
+    async def _greedy(self, found: Capabilities) -> tuple[tuple[str, float], ...] | None:
+        for fields in _GREEDY if found.top_k else _GREEDY[:1]:
+            trial = replace(found, greedy=fields)
+            try:
+                sampling = replace(_COLD, temperature=0.0)
+                first, again = [await self._text(trial, sampling) for _ in range(2)]
+            except Refused:
+                continue
+            if _alike(first, again):
+                return fields
+        return None
+
+    async def _logprobs(self, found: Capabilities) -> Capabilities:
+        trial = replace(found, logprobs=True)
+        try:
+            answer = await self._ask(trial, _OPEN, _WARM)
+        except Refused:
+            answer = await self._ask(found, _OPEN, _WARM)
+        if answer.choices[0].tokens:
+            return replace(trial, raw_logprobs=await self._raw_logprobs(trial))
+        if answer.completion_tokens is None:
+            raise EngineError(
+                f"{self.transport.address} cannot be used: it tells neither log-probabilities nor "
+                f"`usage.completion_tokens`, so the tokens of a completion cannot be counted"
+            )
+        return found
+
+    async def _raw_logprobs(self, found: Capabilities) -> bool:
+        """Whether a low temperature and a nucleus of one token leave log-probabilities alone."""
+        if found.greedy is None:
+            return False
+        plain = (await self._ask(found, _OPEN, replace(_COLD, temperature=0.0))).choices[0]
+        narrow = replace(_COLD, temperature=0.3, top_p=0.01, top_k=int(found.top_k))
+        narrowed = (await self._ask(found, _OPEN, narrow)).choices[0]
+        pairs = zip(plain.tokens, narrowed.tokens, strict=False)
+        # After a near tie two greedy runs go on differently: only what they share is compared.
+        shared = list(takewhile(lambda pair: pair[0].text == pair[1].text, pairs))
+        if len(shared) < _MIN_SHARED:
+            return False
+        known = -sum(token.logprob for token, _ in shared) / len(shared)
+        difference = sum(abs(a.logprob - b.logprob) for a, b in shared) / len(shared)
+        # A model that is sure of every token shows nothing, and nor do log-probabilities that are
+        # processed for both.
+        return known > _RAW_TOLERANCE > difference
+
+    async def _seeds(self, found: Capabilities) -> Capabilities:
+        trial = replace(found, seeds=True)
+        try:
+            first, again, other = [await self._text(trial, _HOT, seed) for seed in (1, 1, 2)]
+        except Refused:
+            trial, again = found, ""
+            first, other = [await self._text(trial, _HOT) for _ in range(2)]
+        if first == other:
+            raise EngineError(
+                f"{self.transport.address} cannot be used: at temperature {_HOT.temperature:g} it "
+                f"answers the same twice ({first!r}); let it sample, and without a seed of its own"
+            )
+        return replace(trial, repeats_seeds=first == again)
+
+    async def _max_stops(self, found: Capabilities) -> int:
+        whole = await self._text(found, _COLD)
+        stop = whole[len(whole) // 3 :][:3]
+        before = before_stop(whole, (stop,))
+        for n in _N_STOPS:
+            stops = (stop, *(f"<no such end {i}>" for i in range(1, n)))
+            trial = replace(found, max_stops=n)
+            try:
+                answer = await self._ask(trial, _OPEN, replace(_COLD, stop=stops))
+            except Refused:
+                continue
+            ended = answer.choices[0].text in (before, f"{before}{stop}")
+            return n if stop and ended else 0
+        return 0
+
+    async def _max_n(self, found: Capabilities) -> int:
+        if not found.logprobs:
+            return 1  # `usage` counts the tokens of all completions together
+        for n in _MANY:
+            try:
+                choices = (await self._ask(found, _OPEN, _HOT, n=n)).choices
+            except Refused:
+                continue
+            if len({choice.text for choice in choices}) > 1 and all(c.tokens for c in choices):
+                return n
+        return 1
+
+    async def _text(self, found: Capabilities, sampling: Sampling, seed: int = 0) -> str:
+        return (await self._ask(found, _OPEN, sampling, seed)).choices[0].text
+
+    async def _ask(
+        self, found: Capabilities, prompt: Prompt, sampling: Sampling, seed: int = 0, n: int = 1
+    ) -> Answer:
+        path, body = self.writer.write(prompt, sampling, found, n=n, seed=seed)
+        return await self.transport.post(path, body, read_answer(n), probing=True)
+
+
+class _Unsuited(Exception):
+    """A way to continue a begun turn that this server does not go."""
+
+
+def _repeats_begun(text: str) -> bool:
+    """See `Capabilities.repeats_begun`.
+
+    Four tokens are asked for: an answer that begins with more than that repeats what it was given,
+    one that begins anew does not get so far.
+    """
+    repeats = text.startswith(_COUNT.begun)
+    if not _NEXT.match(text[len(_COUNT.begun) :] if repeats else text):
+        raise _Unsuited(f"after {_COUNT.begun!r} it wrote {text[:100]!r}")
+    return repeats
+
+
+def _alike(first: str, second: str) -> bool:
+    """Whether two answers are of one greedy run, up to a near tie that another rounding broke."""
+    shared = list(takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
+    return len(shared) >= max(len(first), len(second)) / 2
