@@ -205,7 +205,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write samples, verdicts, results there.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="openvino or transformers.")] = "openvino",
+    engine: Annotated[str, typer.Option(help="openvino, vllm, transformers, openai.")] = "openvino",
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as evaluation.max_tokens=1024."),
