@@ -19,6 +19,7 @@ they print, and they would be learnt.
 from __future__ import annotations
 
 import ast
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -93,10 +94,14 @@ async def probe_solutions(
             rule_of(config), n_wanted_by(config),
         )  # fmt: skip
 
+    requests = [
+        request_of(problem, config, run_seed, iteration, round_)
+        for round_ in range(-(-config.n // ROUND_SIZE))
+    ]
+    rounds = _Rounds(engine, requests, ahead=config.stopping is None)
     try:
-        for round_ in range(-(-config.n // ROUND_SIZE)):
-            request = request_of(problem, config, run_seed, iteration, round_)
-            for completion in await engine.sample(request):
+        for round_ in range(len(requests)):
+            for completion in await rounds.take(round_):
                 candidates.append(make_candidate(problem, iteration, len(candidates), completion))
                 running.begin(candidates[-1])
             if config.separation and iteration == round_ == 0 and not is_separated(suite):
@@ -109,8 +114,41 @@ async def probe_solutions(
                     break
         executions = await running.results()
     finally:
+        rounds.cancel()
         running.cancel()
     return Pool(suite, tuple(candidates), tuple(executions.values()), ballot_on(executions))
+
+
+class _Rounds:
+    """Completions by rounds; the next one is asked for before this one is read.
+
+    Reading sixteen programs takes a while, in which the engine would have one request less. Not
+    where a round may turn out to be the last: what is sampled then would be for nothing.
+    """
+
+    def __init__(self, engine: Engine, requests: Sequence[Request], ahead: bool) -> None:
+        self._engine = engine
+        self._requests = requests
+        self._ahead = ahead
+        self._asked: dict[int, asyncio.Task[list[Completion]]] = {}
+
+    async def take(self, round_: int) -> list[Completion]:
+        completions = await self._ask(round_)
+        del self._asked[round_]
+        if self._ahead and round_ + 1 < len(self._requests):
+            self._ask(round_ + 1)
+        return completions
+
+    def _ask(self, round_: int) -> asyncio.Task[list[Completion]]:
+        if round_ not in self._asked:
+            asking = self._engine.sample(self._requests[round_])
+            self._asked[round_] = asyncio.create_task(asking)
+        return self._asked[round_]
+
+    def cancel(self) -> None:
+        """Give up what was asked for."""
+        for task in self._asked.values():
+            task.cancel()
 
 
 def may_stop(selection: Selection, stopping: StoppingConfig) -> bool:
