@@ -9,7 +9,8 @@ Why not transformers' own `ContinuousBatchingManager` (read and tried in 5.5.4 o
 and top-p, and in 5.5 all requests share one temperature. All that can be had only inside its loop,
 which was rebuilt between these two versions, so an engine made of it would work with one of them.
 Without flash-attn, each of its queries also meets the keys of every other request. What is used
-here is what `generate` is built on. The price: the cache is padded to the longest row and is not shared by completions of one prompt.
+here is what `generate` is built on. The price: the cache is padded to the longest row and is not
+shared by completions of one prompt.
 
 Seeds give each row its own random numbers; but who else is in the batch changes the rounding of its
 matrix products, and with it, now and then, a token. So `honours_seeds` is False.
