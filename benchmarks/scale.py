@@ -7,9 +7,9 @@
 (`simulation.py` says what is simulated: the engine's answers and their time, and most executions).
 While it runs, it notes once a second what the driver and the replicas take. Then it prints:
 
-- overhead: the share of stage 5 in which sequences of the engines' batches stood empty, after the
-  first problem and before the last replica ran out of work. With as many journeys on their way as
-  here an engine never waits for anything but the scheduler.
+- idle shares: of the places in the engines' batches, how many stood empty: over the whole of stage
+  5, and from a twentieth of it until five seconds before the first engine ran out of work. With as
+  many journeys on their way as here, an engine waits for nothing but the scheduler.
 - the driver's CPU milliseconds a problem, in the first and in the last quarter of the problems.
 - memory of the driver and of the largest replica, after a quarter and at the end.
 - bytes of the store a candidate.
@@ -164,9 +164,11 @@ def findings(folder: Path) -> dict[str, Any]:
     made = Run.open(folder / "run")
     notes = [json.loads(line) for line in (folder / "notes.jsonl").read_text().splitlines()]
     stage5 = [note for note in notes if note["stage"].startswith("solutions")]
-    n = stage5[-1]["done"]
+    n = len(made.selections(0).keys())
     quarters = [next(x for x in stage5 if x["done"] >= n * share) for share in (0.05, 0.25, 0.75)]
     first, last = [quarters[0], quarters[1]], [quarters[2], stage5[-1]]
+    engines = folder / "engines"
+    all_busy_until = min(lines[-1]["at"] for lines in _engine_notes(engines)) - 5
     n_candidates = n * made.config.solutions.n
     tables = made.path / "tables"
     stored = sum(f.stat().st_size for f in tables.rglob("*.parquet"))
@@ -180,7 +182,8 @@ def findings(folder: Path) -> dict[str, Any]:
         "candidates": n_candidates,
         "seconds": round(notes[-1]["at"] - notes[0]["at"]),
         "stage_5_seconds": round(stage5[-1]["at"] - stage5[0]["at"]),
-        "overhead": _idle_share(folder / "engines", first[0]["at"], made),
+        "idle_share_of_stage_5": _idle_share(engines, stage5[0]["at"], stage5[-1]["at"]),
+        "idle_share_while_all_have_work": _idle_share(engines, first[0]["at"], all_busy_until),
         "driver_ms_a_problem": [_driver_ms(first), _driver_ms(last)],
         "driver_share_of_a_core": round(
             (stage5[-1]["driver_cpu_s"] - stage5[0]["driver_cpu_s"])
@@ -196,23 +199,23 @@ def findings(folder: Path) -> dict[str, Any]:
     }
 
 
-def _idle_share(folder: Path, begin: float, made: Run) -> float:
-    """Share of the engines' places that stood empty from `begin` until the first ran out."""
+def _idle_share(folder: Path, begin: float, end: float) -> float:
+    """Share of the engines' places that stood empty between two moments."""
     sequences = int(os.environ.get("SIMULATED_SEQUENCES", "128"))
-    spans = []
-    for file in folder.glob("*.jsonl"):
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
-        spans.append([line for line in lines if line["at"] >= begin])
-    spans = [span for span in spans if len(span) > 2]
-    end = min(span[-1]["at"] for span in spans)
     busy = total = 0.0
-    for span in spans:
-        inside = [line for line in span if line["at"] <= end]
+    for lines in _engine_notes(folder):
+        inside = [line for line in lines if begin <= line["at"] <= end]
         a, b = inside[0], inside[-1]
         # What was given out and lies ahead was not sampled yet.
         busy += (b["busy_s"] - b["ahead_s"]) - (a["busy_s"] - a["ahead_s"])
-        total += (b["at"] - a["at"]) * sequences
+        total += (end - begin) * sequences
     return round(1 - busy / total, 4)
+
+
+def _engine_notes(folder: Path) -> list[list[dict[str, Any]]]:
+    """What every engine noted that worked; those of the resumed run had nothing to do."""
+    files = (file.read_text().splitlines() for file in sorted(folder.glob("*.jsonl")))
+    return [[json.loads(line) for line in lines] for lines in files if len(lines) > 2]
 
 
 def _driver_ms(span: list[dict[str, Any]]) -> float:
@@ -257,8 +260,7 @@ def draw(folder: Path, output: Path) -> None:
         progress.plot(minutes, [n["done"] for n in of_stage], color=colour, label=names[stage])
     progress.set(title="Problems done", xlabel="minutes", ylim=(0, None))
     progress.legend(frameon=False)
-    for file in sorted((folder / "engines").glob("*.jsonl")):
-        lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for lines in _engine_notes(folder / "engines"):
         _draw_busy(busy, lines, start)
     busy.set(title="Share of each engine's batch in use", xlabel="minutes", ylim=(0, 1.05))
     minutes = [(note["at"] - start) / 60 for note in notes]
