@@ -70,3 +70,21 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path) -> None:
     bad.write_text("a: [")
     with pytest.raises(ConfigError, match="is not YAML"):
         load_config(str(bad))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"batch_size=128 is no multiple of .*=4 x n_processes=3"):
+        load_config("paper-7b", ["consolidation.n_processes=3"])
+
+
+def test_a_provider_alone_stands_for_its_section_and_takes_further_settings() -> None:
+    config = load_config("scripted", ["scale=ray", "scale.n_replicas=2"])
+    assert (config.scale.provider, config.scale.n_replicas) == ("ray", 2)
+
+
+def test_a_server_is_not_trained() -> None:
+    server = ["engine=openai", "engine.server.url=http://localhost:1/v1"]
+    with pytest.raises(ConfigError, match="goes on serving the model that it has"):
+        load_config("demo", server)
+    data_only = ["consolidation.provider=none", "consolidation.iterations=1"]
+    assert load_config("demo", [*server, *data_only]).engine.server.max_retries == 8

@@ -310,3 +310,13 @@ def test_doctor_gives_its_findings_as_json() -> None:
 
 def test_doctor_refuses_options_that_would_do_nothing() -> None:
     assert ucoder("doctor", "--full").returncode == 2
+
+
+def test_a_run_for_its_data_alone_ends_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    settings = ["consolidation.provider=none", "consolidation.iterations=1"]
+    assert ucoder("run", "scripted", *settings, "-o", str(path)).returncode == 0
+    said = ucoder("status", str(path)).stdout
+    assert "to do" not in said
+    assert ucoder("export", str(path), str(tmp_path / "data.jsonl")).returncode == 0
+    assert not (path / "checkpoints").exists()

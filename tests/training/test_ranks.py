@@ -145,11 +145,3 @@ async def test_what_a_rank_fails_of_is_told_in_its_words(
     with pytest.raises(TrainingError, match=r"rank [01] of 2 failed\. .*(?i:safetensor|header)"):
         await TRLTrainer().train(asked, lambda *_: None)
     _assert_all_end(asked)
-
-
-async def test_a_batch_that_processes_cannot_share_is_our_error(
-    tiny_checkpoint: Path, tmp_path: Path
-) -> None:
-    asked = job(tiny_checkpoint, tmp_path / "out", n_processes=3)
-    with pytest.raises(TrainingError, match=r"batch_size=4 is no multiple of .*2 x 3"):
-        await TRLTrainer().train(asked, lambda *_: None)

@@ -35,6 +35,7 @@ class Targets:
         rho: Least e(r).
         tau: Least size of the winning cluster.
         iterations: Passes over stages 5 and 6.
+        trains: Whether stage 6 trains, and does not end with the examples.
         benchmarks: What every model is scored on.
         benchmark_tasks: Tasks of each; None means all of them.
     """
@@ -46,6 +47,7 @@ class Targets:
     rho: float
     tau: int
     iterations: int
+    trains: bool
     benchmarks: tuple[str, ...]
     benchmark_tasks: int | None
 
@@ -154,6 +156,7 @@ def _targets(config: RunConfig, scored: Sequence[str]) -> Targets:
         rho=config.solutions.rho,
         tau=config.solutions.tau,
         iterations=config.consolidation.iterations,
+        trains=config.consolidation.provider != "none",
         benchmarks=tuple(asked),
         benchmark_tasks=config.evaluation.n_tasks,
     )
@@ -187,7 +190,7 @@ def _missing(
             )
         if iteration.checkpoint is not None:
             trained.add(t + 1)
-        elif t < targets.iterations:
+        elif t < targets.iterations and targets.trains:
             lacks.append(f"stage 6: iteration {t} has trained no model")
     begun = {iteration.iteration for iteration in iterations}
     waiting = [t for t in range(targets.iterations) if t not in begun]
