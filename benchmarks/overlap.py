@@ -126,7 +126,7 @@ async def measure(preset: str, overrides: list[str], rounds: int) -> None:
                 problems = await step.find_problems(scheduler)
                 problems = await step.write_inputs(problems, scheduler)
             suites = {problem.id: run.suites.shard(problem.id) for problem in problems}
-            print(f"{len(problems)} problems, {config.solutions.n} candidates each")
+            print(f"{len(problems)} problems, {config.solutions.n} candidates each", flush=True)
             ways = {"in turn": in_turn, "overlapped": overlapped}
             seconds: dict[str, list[float]] = {name: [] for name in ways}
             busy: dict[str, list[float]] = {name: [] for name in ways}
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--preset", default="demo")
     parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
-    small = ["problems.n=12", "solutions.n=32", "test_inputs.n=100"]
+    small = ["problems.n=6", "solutions.n=16", "test_inputs.n=100"]
     asyncio.run(measure(arguments.preset, small + arguments.overrides, arguments.rounds))
 
 
