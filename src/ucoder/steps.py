@@ -145,10 +145,10 @@ class Steps:
         if iteration or not self.config.solutions.separation:
             return False
         (suite,) = self.run.suites.get(problem.id)
+        if is_separated(suite):
+            return False
         executions = self.run.executions(iteration).get(problem.id)
-        return not is_separated(suite) and any(
-            len(execution.outcomes) != len(suite.inputs) for execution in executions
-        )
+        return any(len(e.outcomes) != len(suite.inputs) for e in executions)
 
     async def consolidate(self, iteration: int, examples: Sequence[Example], model: Model) -> Model:
         """Stage 6: M(t) fine-tuned on what was selected from its samples.

@@ -11,14 +11,12 @@ told; making that atomic is the caller's part.
 from __future__ import annotations
 
 import argparse
-import ctypes
-import signal
-import sys
 from pathlib import Path
 from typing import Any
 
 from ucoder.models.gguf_tokenizer import build_tokenizer, end_tokens, gives_text_back
 from ucoder.packages import hide_broken_torchvision
+from ucoder.processes import die_with_parent
 
 
 def gguf_to_checkpoint(source: Path, target: Path) -> None:
@@ -111,13 +109,6 @@ def _fast_reader(source: Path) -> Any:
     return reader
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when the one that started it is killed."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run one conversion, as the module's docstring shows."""
     parser = argparse.ArgumentParser(prog="python -m ucoder.models.convert")
@@ -132,7 +123,7 @@ def main(arguments: list[str] | None = None) -> None:
         if kind == "openvino":
             one.add_argument("--weight-format", choices=["int8", "fp16"], default="int8")
     chosen = parser.parse_args(arguments)
-    _die_with_parent()
+    die_with_parent()
     if chosen.kind == "gguf":
         gguf_to_checkpoint(chosen.source, chosen.target)
     else:
