@@ -21,7 +21,7 @@ from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
 from ucoder.models import resolve
-from ucoder.stages.solutions import BEGUN, STOP
+from ucoder.stages.solutions import PREFILL, STOP
 
 VERBS = ("sum", "largest", "smallest", "product", "median", "count of the even", "average",
          "last", "first", "most frequent", "sorted", "distinct", "reversed", "negative",
@@ -37,7 +37,7 @@ def requests(args: argparse.Namespace, turn: int) -> list[Request]:
     sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=args.max_tokens, stop=STOP)
     asks = [ASK.format(VERBS[i % len(VERBS)], i // len(VERBS)) for i in range(args.prompts)]
     return [
-        Request(Prompt(ask, BEGUN), args.n, sampling, seed=100_000 * turn + i)
+        Request(Prompt(ask, PREFILL), args.n, sampling, seed=100_000 * turn + i)
         for i, ask in enumerate(asks)
     ]
 

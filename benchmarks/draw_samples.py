@@ -21,12 +21,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ucoder.components import Components
 from ucoder.config import load_config
 from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
 from ucoder.evaluation import humaneval
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill
-from ucoder.workshop import Workshop
 
 STOP = ("\n```", "\nif __name__", "\ndef ", "\nclass ", "\nprint(", "\nassert ", "\n#", "\n\n\n\n")
 TEST_STOP = ("\n```", "\ndef ", "\nif __name__")
@@ -41,7 +41,7 @@ class Task:
     task_id: str
     entry_point: str
     head: str
-    begun: str
+    prefill: str
     user: str
     tests_user: str
     test: str
@@ -87,7 +87,7 @@ async def draw(
 ) -> tuple[dict[str, object], int]:
     """One task's samples and test texts, and the tokens that they took."""
     seed = derive_seed(0, "draw", task.task_id)
-    bodies = Request(Prompt(task.user, task.begun), n, Sampling(1.0, 1.0, max_tokens, STOP), seed)
+    bodies = Request(Prompt(task.user, task.prefill), n, Sampling(1.0, 1.0, max_tokens, STOP), seed)
     start = f"assert {task.entry_point}("
     texts = Request(
         Prompt(task.tests_user, f"```python\n{start}"), N_TEST_TEXTS,
@@ -121,10 +121,10 @@ async def run(options: argparse.Namespace, missing: list[Task]) -> None:
     """Draw the tasks that are missing."""
     output: Path = options.output
     config = load_config("demo", [f"model={options.model}"])
-    workshop = Workshop(config)
+    components = Components(config)
     begun, n_tokens = time.monotonic(), 0
     slots = asyncio.Semaphore(IN_FLIGHT)
-    async with workshop.engine(workshop.model(config.model)) as engine:
+    async with components.engine(components.model(config.model)) as engine:
 
         async def one(task: Task) -> None:
             nonlocal n_tokens

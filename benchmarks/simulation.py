@@ -31,19 +31,19 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request, Sampling
 from ucoder.execution.canonical import parse
 from ucoder.execution.inputs import Batch
 from ucoder.execution.outcomes import CallReport, CheckReport, Outcome, OutcomeKind, ProgramStatus
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Executor
-from ucoder.models import Checkpoint
+from ucoder.models import Model
 from ucoder.records import FinishReason, Problem, digest
 from ucoder.scale.local import LocalScheduler
 from ucoder.scale.protocol import Solved, WrittenInputs
 from ucoder.stages.solutions import ROUND_SIZE, solution_prompt
 from ucoder.stages.test_inputs import input_prompt
-from ucoder.workshop import Workshop
 
 SEQUENCES = int(os.environ.get("SIMULATED_SEQUENCES", "128"))
 """Sequences in an engine's batch."""
@@ -321,19 +321,17 @@ def _renamed(shard: bytes, problem_id: str) -> bytes:
     return buffer.getvalue()
 
 
-class SimulatedWorkshop(Workshop):
-    """A workshop whose engine and executor are the simulated ones."""
+class SimulatedComponents(Components):
+    """A components whose engine and executor are the simulated ones."""
 
-    def engine(self, checkpoint: Checkpoint, exports: Path | None = None) -> Engine:
-        """See `Workshop.engine`."""
+    def engine(self, checkpoint: Model, exports: Path | None = None) -> Engine:
+        """See `Components.engine`."""
         return SimulatedEngine()
 
     def executor(self, needs: Any = None) -> Executor:
-        """See `Workshop.executor`."""
+        """See `Components.executor`."""
         return SampledExecutor(super().executor(needs))
 
-    def local_scheduler(
-        self, checkpoint: Checkpoint, exports: Path | None = None
-    ) -> LocalScheduler:
-        """See `Workshop.local_scheduler`."""
+    def local_scheduler(self, checkpoint: Model, exports: Path | None = None) -> LocalScheduler:
+        """See `Components.local_scheduler`."""
         return SimulatedScheduler(self.engine(checkpoint), self.executor(), self.config)

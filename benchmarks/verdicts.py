@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ucoder.evaluation import protocol
-from ucoder.evaluation.benchmarks.evalplus import NEEDS
+from ucoder.evaluation.benchmarks.evalplus import REQUIREMENTS
 from ucoder.evaluation.benchmarks.humaneval import HUMANEVAL_PLUS
 from ucoder.evaluation.benchmarks.mbpp import MBPP_PLUS
 from ucoder.execution import Executor, Verdict, open_executor
@@ -136,8 +136,8 @@ class Graders:
         for name, benchmark in BENCHMARKS.items():
             dataset = benchmark.load(paths[name])
             cache = default_cache_dir() / "evaluation"
-            setting = protocol.Setting(dataset, executor, Silent(), cache)
-            self._graders[name] = await benchmark.grader(setting)
+            context = protocol.GradingContext(dataset, executor, Silent(), cache)
+            self._graders[name] = await benchmark.grader(context)
             self._tasks |= {task.id: task for task in dataset.tasks}
 
     async def call(self, task: Task, judged: Judged) -> None:
@@ -282,7 +282,9 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     truths = await theirs(helper, "truth", wanted)
     took("expected outputs, EvalPlus")
     graders, paths = Graders(), {"humaneval": arguments.humaneval_plus, "mbpp": arguments.mbpp_plus}
-    async with open_executor(provider, NEEDS.limits, n_workers, preload=NEEDS.preload) as executor:
+    async with open_executor(
+        provider, REQUIREMENTS.limits, n_workers, preload=REQUIREMENTS.preload
+    ) as executor:
         await graders.prepare(executor, paths)
         took("expected outputs, our side")
         result["canonical"] = await canonical(executor, _original(known) + every, graders)

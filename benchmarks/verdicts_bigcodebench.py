@@ -77,7 +77,7 @@ def ask_package(source: str, tests: str, entry_point: str, timeout_s: float) -> 
     import bigcodebench.eval as package
 
     for name in modules_of(
-        ours.NEEDS.preload
+        ours.REQUIREMENTS.preload
     ):  # as our workers do: each check would load them anew
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -204,7 +204,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     programs = [Judged(task.id, "canonical", ours.reference(task)) for task in chosen]
     n_workers = arguments.workers
-    limits, preload = ours.NEEDS.limits, ours.NEEDS.preload
+    limits, preload = ours.REQUIREMENTS.limits, ours.REQUIREMENTS.preload
     async with open_executor(arguments.provider, limits, n_workers, preload=preload) as executor:
         await judge_ours(executor, tasks, programs, n_workers)
         runs = {judged.task_id for judged in programs if judged.ours == "passed"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from ucoder.models import Checkpoint, openvino_export, resolve
+from ucoder.models import Model, openvino_export, resolve
 
 # `pytest --hypothesis-profile=thorough` looks for longer, where a module under test was changed.
 # Two files are tested at a time, on a machine with other work: no deadline for one example.
@@ -21,7 +21,7 @@ settings.register_profile("thorough", max_examples=2_000, deadline=None)
 MAKE_TINY = """
 import sys
 from pathlib import Path
-from ucoder.packages import hide_broken_torchvision
+from ucoder.runtime import hide_broken_torchvision
 hide_broken_torchvision()
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -60,12 +60,12 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_model() -> Checkpoint:
+def small_model() -> Model:
     """SmolLM2-135M-Instruct, from the user's cache or fetched into it."""
     return resolve("smollm2-135m-instruct")
 
 
 @pytest.fixture(scope="session")
-def small_export(small_model: Checkpoint) -> Path:
+def small_export(small_model: Model) -> Path:
     """Its OpenVINO int8 export, from the same cache."""
     return openvino_export(small_model)

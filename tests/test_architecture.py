@@ -52,10 +52,10 @@ FORBIDDEN = {
     "models": ("ucoder.stages", "ucoder.runs", "ucoder.cli", "ucoder.engines", "ucoder.config"),
     "runs": ("ucoder.stages", "ucoder.engines", "ucoder.models", "ucoder.cli"),
     "evaluation": ("ucoder.steps", "ucoder.pipeline", "ucoder.cli", "ucoder.report",
-                   "ucoder.config", "ucoder.stages", "ucoder.runs", "ucoder.workshop"),
+                   "ucoder.config", "ucoder.stages", "ucoder.runs", "ucoder.components"),
     "bounded.py": ("ucoder",),
     "planning": ("ucoder.engines", "ucoder.cli", "ucoder.pipeline", "ucoder.steps",
-                 "ucoder.report", "ucoder.workshop", "ucoder.scale"),
+                 "ucoder.report", "ucoder.components", "ucoder.scale"),
     "scale": ("ucoder.cli", "ucoder.pipeline", "ucoder.steps", "ucoder.report", "ucoder.analysis"),
 }  # fmt: skip
 

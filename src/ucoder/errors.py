@@ -2,13 +2,14 @@
 
     UcoderError
     ├── ConfigError              a configuration that cannot run; lists every fault at once
+    ├── InvalidArgument          a function was given a value outside its range
+    ├── DiskFull                 too little space, wherever something is written
     ├── MissingDependency        an optional package is needed; carries the install command
     ├── ModelError
     │   ├── UnknownModel         no catalog entry, no local path, no hub id that answers
     │   ├── NotAModel            the path is there, but holds no causal language model
     │   ├── ChecksumMismatch     the bytes that arrived are not the bytes that were promised
-    │   ├── NoSourceReachable    every source failed; carries why each did
-    │   └── DiskFull             too little space; carries how much is needed and where
+    │   └── NoSourceReachable    every source failed; carries why each did
     ├── EngineError              an engine refused a request or broke while sampling
     │   └── EngineLost           its process is gone: what was asked can be asked elsewhere
     ├── ClusterError             a cluster cannot be reached or used
@@ -39,6 +40,14 @@ class ConfigError(UcoderError):
     """The configuration cannot run. The message lists every fault, one a line."""
 
 
+class InvalidArgument(UcoderError, ValueError):
+    """A function was given a value outside its range; the message names the range."""
+
+
+class DiskFull(UcoderError):
+    """Too little free space; the message says where, and what to do."""
+
+
 class MissingDependency(UcoderError):
     """An optional dependency is not installed; the message holds the command that installs it."""
 
@@ -61,10 +70,6 @@ class ChecksumMismatch(ModelError):
 
 class NoSourceReachable(ModelError):
     """Every source of a model failed; the message gives the reason for each."""
-
-
-class DiskFull(ModelError):
-    """Too little free space; the message says how much is needed, how much there is, and where."""
 
 
 class EngineError(UcoderError):

@@ -12,29 +12,29 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from ucoder import steps
+from ucoder.components import Components
 from ucoder.errors import NothingToDo
 from ucoder.progress import Progress, Silent
 from ucoder.runs import Run
-from ucoder.workshop import Workshop
 
 
-async def run_pipeline(run: Run, workshop: Workshop, progress: Progress | None = None) -> None:
+async def run_pipeline(run: Run, components: Components, progress: Progress | None = None) -> None:
     """Carry a run to its end, from wherever it is.
 
     Args:
         run: The run directory; this process must hold `run.writing()`.
-        workshop: Makes the model, scheduler and trainer that the configuration names.
+        components: Makes the model, scheduler and trainer that the configuration names.
         progress: Told what happens.
 
     Raises:
         NothingToDo: No problem was accepted, or none selected; what there is stays on record.
     """
     config = run.config
-    step = steps.Steps(run, workshop, progress or Silent())
+    step = steps.Steps(run, components, progress or Silent())
     if config.consolidation.iterations and config.consolidation.provider != "none":
-        workshop.trainer()  # what it lacks is better said now than after the sampling
-    model = workshop.model(config.model)
-    async with workshop.scheduler(model) as scheduler:
+        components.trainer()  # what it lacks is better said now than after the sampling
+    model = components.model(config.model)
+    async with components.scheduler(model) as scheduler:
         run.save_manifest(
             model={**asdict(model), "path": str(model.path)},
             engine=asdict(scheduler.info),
@@ -56,7 +56,7 @@ async def run_pipeline(run: Run, workshop: Workshop, progress: Progress | None =
         if config.consolidation.provider == "none":
             break  # the examples are what was wanted
         model = await step.consolidate(t, examples, model)
-        async with workshop.scheduler(model, exports=run.path / "checkpoints") as scheduler:
+        async with components.scheduler(model, exports=run.path / "checkpoints") as scheduler:
             await step.evaluate(t + 1, scheduler)
             if t + 1 < config.consolidation.iterations:
                 await step.solve(t + 1, usable, scheduler)

@@ -154,7 +154,7 @@ class Attempt:
         problem: What was accepted, None where `reason` says why not.
         reason: Why it was rejected.
         detail: The reason in a sentence.
-        problem_text: The model's text of stage 1, with the begun turn.
+        problem_text: The model's text of stage 1, with the prefill.
         rating_text: The same of stage 2, "" where it was not reached.
         interface_text: The same of stage 3.
         problem_tokens: Tokens sampled in stage 1.
@@ -187,7 +187,7 @@ class InputOrigin(StrEnum):
     MODEL = "model"
     BOUNDARY = "boundary"
     MUTATION = "mutation"
-    SEPARATION = "separation"
+    DISTINGUISHING = "distinguishing"
     """Found because programs differ on it that agreed before."""
 
 

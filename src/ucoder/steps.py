@@ -11,26 +11,25 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from ucoder.bounded import cancel, gather_bounded
+from ucoder.attempts import Accepted
+from ucoder.components import Components
 from ucoder.errors import NothingToDo
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.evaluation.registry import find_benchmarks
 from ucoder.evaluation.running import evaluate
-from ucoder.models import Checkpoint as Model
-from ucoder.models import Origin
+from ucoder.inputs.distinguishing import has_distinguishing_inputs
+from ucoder.models import Model, Origin
 from ucoder.progress import Progress
 from ucoder.records import Attempt, Checkpoint, Example, Problem
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
+from ucoder.runtime import cancel, gather_bounded
 from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
-from ucoder.stages.attempts import Accepted
 from ucoder.stages.consolidation import make_examples
 from ucoder.stages.problems import load_topics, topic_of
-from ucoder.stages.separation import is_separated
 from ucoder.training.protocol import TrainingJob
-from ucoder.workshop import Workshop
 
 T = TypeVar("T")
 
@@ -38,10 +37,10 @@ T = TypeVar("T")
 class Steps:
     """The pipeline's steps, bound to one run."""
 
-    def __init__(self, run: Run, workshop: Workshop, progress: Progress) -> None:
+    def __init__(self, run: Run, components: Components, progress: Progress) -> None:
         self.run = run
         self.config = run.config
-        self.workshop = workshop
+        self.components = components
         self.progress = progress
 
     async def find_problems(self, scheduler: Scheduler) -> list[Problem]:
@@ -73,7 +72,7 @@ class Steps:
                 # its way when the last problem is accepted was sampled for nothing.
                 share = (len(accepted.problems) + 8) / (index + 10)
                 ahead = round((wanted.n - len(accepted.problems)) / share) + 1
-                for i in range(index, index + min(ahead, scheduler.at_a_time)):
+                for i in range(index, index + min(ahead, scheduler.max_concurrency)):
                     if i not in flying and i not in stored and i < wanted.max_attempts:
                         attempt = scheduler.attempt(i, topic_of(i, topics, seed))
                         flying[i] = asyncio.create_task(attempt)
@@ -142,10 +141,10 @@ class Steps:
 
         Solving the problem again finds the same inputs and the same selection.
         """
-        if iteration or not self.config.solutions.separation:
+        if iteration or not self.config.solutions.distinguishing_inputs:
             return False
         (suite,) = self.run.suites.get(problem.id)
-        if is_separated(suite):
+        if has_distinguishing_inputs(suite):
             return False
         executions = self.run.executions(iteration).get(problem.id)
         return any(len(e.outcomes) != len(suite.inputs) for e in executions)
@@ -170,7 +169,7 @@ class Steps:
             )
             self.progress.begin(_label("consolidation", iteration), 1)
             with self.run.journal.stage("consolidation", iteration):
-                result = await self.workshop.trainer().train(job, self._on_step(iteration))
+                result = await self.components.trainer().train(job, self._on_step(iteration))
                 trained = self._trained(iteration, model)
                 table.put(
                     f"{iteration:03d}",
@@ -191,11 +190,13 @@ class Steps:
 
     async def evaluate(self, model_index: int, scheduler: Scheduler) -> None:
         """Benchmarks: the tasks that this model has not answered yet."""
-        decoding, tables = self.workshop.decoding(), _ModelTables(self.run, model_index)
-        for asked in self.workshop.asked():
+        decoding, tables = self.components.decoding(), _ModelTables(self.run, model_index)
+        for asked in self.components.asked():
             label = f"{asked.benchmark.name} M{model_index}"
             beating = _Beating(self.progress, partial(self.run.journal.beat, label, model_index))
-            bench = replace(self.workshop.bench(), progress=beating, at_a_time=scheduler.at_a_time)
+            bench = replace(
+                self.components.bench(), progress=beating, max_concurrency=scheduler.max_concurrency
+            )
             with self.run.journal.stage(label, model_index):
                 await evaluate(asked, model_index, scheduler, decoding, tables, bench)
 
@@ -251,7 +252,7 @@ class Steps:
 
     def _trained(self, iteration: int, model: Model) -> Model:
         output = self.run.path / "checkpoints" / f"iteration-{iteration}"
-        trained = self.workshop.model(str(output))
+        trained = self.components.model(str(output))
         return replace(trained, origin=Origin.LOCAL, licence=model.licence)
 
     def _on_step(self, iteration: int) -> Callable[[int, int], None]:
@@ -284,7 +285,7 @@ class Steps:
             self._advance(stage, iteration, done)
 
         with self.run.journal.stage(stage, iteration):
-            await gather_bounded(one, missing, scheduler.at_a_time)
+            await gather_bounded(one, missing, scheduler.max_concurrency)
         self.progress.end(label)
 
     def _advance(self, stage: str, iteration: int, done: int, **facts: object) -> None:

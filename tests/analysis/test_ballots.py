@@ -1,4 +1,4 @@
-from ucoder.analysis.ballots import take_ballot, telling_inputs
+from ucoder.analysis.ballots import distinguishing_inputs, take_ballot
 
 from .synthetic import (
     COUNT_VOWELS,
@@ -44,7 +44,7 @@ def test_votes_on_other_inputs_are_no_ballot(tmp_path):
 def test_the_first_input_shown_tells_the_most_clusters_apart(finished):
     case = take_ballot(finished, 0, problem_of(ROMAN))
     assert case is not None
-    (first,) = telling_inputs(case, case.ballot.clusters, 1)
+    (first,) = distinguishing_inputs(case, case.ballot.clusters, 1)
     assert case.suite.inputs[first].arguments == "('IV',)"  # 6, 4 and 2; "XL" is as short, later
 
 
@@ -52,7 +52,8 @@ def test_only_inputs_that_tell_apart_are_shown(finished):
     case = take_ballot(finished, 0, problem_of(FLATTEN))
     assert case is not None
     shown = [
-        case.suite.inputs[at].arguments for at in telling_inputs(case, case.ballot.clusters, 9)
+        case.suite.inputs[at].arguments
+        for at in distinguishing_inputs(case, case.ballot.clusters, 9)
     ]
     assert shown == ["([[1, [2]], [3]],)", "(7,)"]
 
@@ -61,7 +62,8 @@ def test_a_single_cluster_shows_its_shortest_inputs(finished):
     case = take_ballot(finished, 0, problem_of(COUNT_VOWELS))
     assert case is not None
     shown = [
-        case.suite.inputs[at].arguments for at in telling_inputs(case, case.ballot.clusters, 2)
+        case.suite.inputs[at].arguments
+        for at in distinguishing_inputs(case, case.ballot.clusters, 2)
     ]
     assert shown == ["('',)", "('y',)"]
 
@@ -69,4 +71,4 @@ def test_a_single_cluster_shows_its_shortest_inputs(finished):
 def test_no_more_inputs_than_asked_for(finished):
     case = take_ballot(finished, 0, problem_of(MEDIAN))
     assert case is not None
-    assert len(telling_inputs(case, case.ballot.clusters, 3)) == 3
+    assert len(distinguishing_inputs(case, case.ballot.clusters, 3)) == 3

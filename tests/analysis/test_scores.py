@@ -3,7 +3,7 @@ import math
 import pytest
 
 from ucoder.analysis.scores import compare, model_scores
-from ucoder.errors import ConfigError
+from ucoder.errors import InvalidArgument
 from ucoder.evaluation.records import GradeReason, Score
 
 REASONS = {
@@ -66,7 +66,7 @@ def test_pass_at_k_leaves_out_tasks_with_too_few_verdicts():
 
 
 def test_pass_at_k_of_fewer_samples_is_refused():
-    with pytest.raises(ConfigError, match="n=1 samples is less than k=10"):
+    with pytest.raises(InvalidArgument, match="n=1 samples is less than k=10"):
         model_scores({("humaneval", 0): scores(0, [True, False])}, ks=(10,))
 
 

@@ -19,7 +19,7 @@ from ucoder.consensus.theorem import (
 from ucoder.consensus.theorem import (
     tests_needed as needed,
 )
-from ucoder.errors import ConfigError
+from ucoder.errors import InvalidArgument
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_bound_below_zero_is_given_as_it_is_and_none_without_enough_tests() ->
 def test_arguments_out_of_range_are_refused(
     arguments: tuple[int, int, float, float, int], named: str
 ) -> None:
-    with pytest.raises(ConfigError, match=named):
+    with pytest.raises(InvalidArgument, match=named):
         bound(*arguments)
 
 
@@ -107,11 +107,11 @@ def test_fewer_than_two_wrong_candidates_leave_p_undefined() -> None:
 
 
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
-    with pytest.raises(ConfigError, match="2 programs"):
+    with pytest.raises(InvalidArgument, match="2 programs"):
         observe(
             np.zeros((2, 1), dtype=np.int32), np.ones(3, dtype=np.int32), np.array([True, False])
         )
-    with pytest.raises(ConfigError, match="nothing to estimate"):
+    with pytest.raises(InvalidArgument, match="nothing to estimate"):
         estimate([])
 
 

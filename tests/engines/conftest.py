@@ -7,12 +7,12 @@ import pytest
 from ucoder.engines.conformance import Scorer
 from ucoder.engines.protocol import Prompt
 from ucoder.engines.rendering import render
-from ucoder.models import Checkpoint
-from ucoder.packages import hide_broken_torchvision
+from ucoder.models import Model
+from ucoder.runtime import hide_broken_torchvision
 
 
 @pytest.fixture(scope="module")
-def teacher(small_model: Checkpoint) -> Scorer:
+def teacher(small_model: Model) -> Scorer:
     """A teacher-forced pass in float32 over the small model's checkpoint."""
     hide_broken_torchvision()
     import torch

@@ -16,7 +16,7 @@ from ucoder.engines.rendering import render, render_plain
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.errors import ConfigError, EngineError, MissingDependency
-from ucoder.models import Checkpoint
+from ucoder.models import Model
 
 WORDS = {
     "rules": [
@@ -29,7 +29,7 @@ WORDS = {
 def make_engine(request: pytest.FixtureRequest) -> Callable[[], Engine]:
     if request.param == "scripted":
         return lambda: ScriptedEngine(Script.model_validate(WORDS))
-    model: Checkpoint = request.getfixturevalue("small_model")
+    model: Model = request.getfixturevalue("small_model")
     if request.param == "openvino":
         export: Path = request.getfixturevalue("small_export")
         return lambda: OpenVINOEngine(export, is_chat=True, max_sequences=32, cache_gib=1)
@@ -56,7 +56,7 @@ async def _failure(check: Check, engine: Engine) -> str:
 @pytest.mark.model
 @pytest.mark.parametrize("provider", ["openvino", "transformers"])
 async def test_log_probabilities_equal_a_teacher_forced_pass(
-    provider: str, small_model: Checkpoint, small_export: Path, teacher: Scorer
+    provider: str, small_model: Model, small_export: Path, teacher: Scorer
 ) -> None:
     engine: Engine
     if provider == "openvino":
@@ -83,9 +83,7 @@ async def test_prompts_of_many_problems_share_the_batch(small_export: Path) -> N
 
 
 @pytest.mark.model
-async def test_a_base_model_continues_plain_text(
-    small_model: Checkpoint, small_export: Path
-) -> None:
+async def test_a_base_model_continues_plain_text(small_model: Model, small_export: Path) -> None:
     prompt = Prompt("ignored", plain="1 2 3 4 5 6 7 8 9 10 11 12")
     request = Request(prompt, 1, Sampling(temperature=0.0, max_tokens=6), seed=0)
     async with OpenVINOEngine(small_export, is_chat=False, max_sequences=4, cache_gib=1) as ours:

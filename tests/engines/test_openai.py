@@ -11,10 +11,10 @@ import pytest
 
 from ucoder.engines.conformance import CHECKS, PROMPT, WARM, Scorer, check_logprobs
 from ucoder.engines.openai import OpenAIEngine
-from ucoder.engines.openai_dialect import BegunTurn
+from ucoder.engines.openai_dialect import PrefillMode
 from ucoder.engines.protocol import Prompt, Request, Sampling
 from ucoder.errors import EngineError
-from ucoder.models import Checkpoint
+from ucoder.models import Model
 from ucoder.models.cache import default_cache_dir
 from ucoder.models.catalog import load_catalog
 from ucoder.models.download import fetch
@@ -65,13 +65,13 @@ def llama_cpp() -> Iterator[str]:
 
 @pytest.mark.parametrize("renders", ["here", "there"])
 async def test_llama_cpp_conforms(
-    renders: str, llama_cpp: str, small_model: Checkpoint, teacher: Scorer
+    renders: str, llama_cpp: str, small_model: Model, teacher: Scorer
 ) -> None:
     checkpoint = small_model.path if renders == "here" else None
     async with OpenAIEngine(llama_cpp, is_chat=True, checkpoint=checkpoint) as engine:
         found = engine.capabilities
-        assert (found.begun_turn is BegunTurn.RENDERED) == (renders == "here")
-        assert found.repeats_begun == (renders == "there")
+        assert (found.prefill_mode is PrefillMode.RENDERED) == (renders == "here")
+        assert found.repeats_prefill == (renders == "there")
         assert found.max_n == 4  # its slots
         assert found.raw_logprobs and found.seeds and found.top_k and found.max_stops == 16
         assert engine.info.version.startswith("llama.cpp")
@@ -84,7 +84,7 @@ async def test_llama_cpp_conforms(
 
 
 async def test_a_prompt_longer_than_the_context_is_refused_with_the_servers_words(
-    llama_cpp: str, small_model: Checkpoint
+    llama_cpp: str, small_model: Model
 ) -> None:
     async with OpenAIEngine(llama_cpp, is_chat=True, checkpoint=small_model.path) as engine:
         with pytest.raises(EngineError, match="context"):
@@ -92,7 +92,7 @@ async def test_a_prompt_longer_than_the_context_is_refused_with_the_servers_word
         assert await engine.sample(Request(PROMPT, 1, Sampling(max_tokens=4), seed=1))
 
 
-async def test_a_server_that_dies_is_an_error_not_a_hang(small_model: Checkpoint) -> None:
+async def test_a_server_that_dies_is_an_error_not_a_hang(small_model: Model) -> None:
     with serving() as (url, server):
         engine = OpenAIEngine(url, is_chat=True, checkpoint=small_model.path, max_retries=1)
         async with engine:

@@ -28,7 +28,7 @@ from ucoder.engines import openai_transport
 from ucoder.engines.conformance import CHECKS, GREEDY, WARM, check_logprobs
 from ucoder.engines.openai import OpenAIEngine
 from ucoder.engines.openai_answers import read_answer, read_models
-from ucoder.engines.openai_dialect import BegunTurn
+from ucoder.engines.openai_dialect import PrefillMode
 from ucoder.engines.openai_transport import Malformed
 from ucoder.engines.protocol import Prompt
 from ucoder.errors import EngineError
@@ -191,7 +191,7 @@ def parrot_score(prompt: Prompt, text: str) -> tuple[int, float]:
     """The exact log-probability of a text."""
     words, total = re.findall(r" \w+", text), 0.0
     for at, word in enumerate(words):
-        context = prompt.user + prompt.begun + "".join(words[:at])
+        context = prompt.user + prompt.prefill + "".join(words[:at])
         total += math.log(distribution(context)[word])
     return len(words), total
 
@@ -230,7 +230,7 @@ GAPS = {
     "nothing is missing": Gaps(),
     "no completions, so the server renders": Gaps(completions=False),
     "prompts in a template of its own": Gaps(prompt_tokens=9),
-    "answers repeat the begun turn": Gaps(completions=False, turns="repeats"),
+    "answers repeat the prefill": Gaps(completions=False, turns="repeats"),
     "extensions are ignored": Gaps(fields="ignored"),
     "extensions are refused": Gaps(fields="refused"),
     "temperature 0 is refused": Gaps(zero_temperature=False),
@@ -269,7 +269,7 @@ async def test_what_was_found_is_what_is_there(
             return engine.capabilities
 
     whole = await found()
-    assert whole.begun_turn is BegunTurn.RENDERED
+    assert whole.prefill_mode is PrefillMode.RENDERED
     assert whole.max_n == 64
     assert whole.top_k and whole.logprobs and whole.raw_logprobs
     assert whole.seeds and whole.repeats_seeds and whole.max_stops == 16
@@ -284,7 +284,7 @@ async def test_what_was_found_is_what_is_there(
     assert await found(logprobs="tempered") == replace(whole, raw_logprobs=False)
     assert await found(fields="ignored") == replace(whole, top_k=False)
     for other in ({"prompt_tokens": 2}, {"completions": False}, {"checkpoint": None}):
-        assert (await found(**other)).begun_turn is BegunTurn.CONTINUED
+        assert (await found(**other)).prefill_mode is PrefillMode.CONTINUED
     # Here nothing but the answer tells whether the prompt was left alone.
     assert await found(usage=False) == whole
 
@@ -301,15 +301,15 @@ async def test_a_token_that_the_server_adds_is_not_sent_twice(
     for gaps, start in ((Gaps(), "<|end|>"), (Gaps(adds_start=True), "")):
         parrot = await open_parrot(gaps)
         async with engine_of(parrot, folder) as engine:
-            assert engine.capabilities.begun_turn is BegunTurn.RENDERED
+            assert engine.capabilities.prefill_mode is PrefillMode.RENDERED
             await engine.sample(GREEDY)
-        assert parrot.requests[-1]["prompt"] == start + GREEDY.prompt.user + GREEDY.prompt.begun
+        assert parrot.requests[-1]["prompt"] == start + GREEDY.prompt.user + GREEDY.prompt.prefill
 
 
 @pytest.mark.parametrize(
     ("gaps", "why"),
     [
-        (Gaps(completions=False, turns="restarts"), "does not go on with a begun turn"),
+        (Gaps(completions=False, turns="restarts"), "does not go on with a prefill"),
         (Gaps(seeds="fixed"), "answers the same twice"),
         (Gaps(logprobs="none", usage=False), "cannot be counted"),
     ],

@@ -21,9 +21,9 @@ from ucoder.engines.transformers import TransformersEngine
 from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
 from ucoder.engines.transformers_sampling import Draw, draw
 from ucoder.errors import EngineError
-from ucoder.models import Checkpoint
-from ucoder.packages import hide_broken_torchvision
+from ucoder.models import Model
 from ucoder.records import FinishReason
+from ucoder.runtime import hide_broken_torchvision
 
 # The tiny model is random: its text means nothing, and float32 keeps rounding out of the way.
 PROMPTS = ("a", "Sort a list of numbers.", "x" * 90, "Reverse the words of a sentence, please.")
@@ -46,7 +46,7 @@ def model_of(entered: ContinuousTransformersEngine) -> Any:
 
 
 @pytest.mark.model
-async def test_the_engine_conforms(small_model: Checkpoint) -> None:
+async def test_the_engine_conforms(small_model: Model) -> None:
     continuous = ContinuousTransformersEngine(
         small_model.path, is_chat=True, device="cpu", max_sequences=32
     )
@@ -56,7 +56,7 @@ async def test_the_engine_conforms(small_model: Checkpoint) -> None:
 
 
 @pytest.mark.model
-async def test_log_probabilities_are_raw_under_any_settings(small_model: Checkpoint) -> None:
+async def test_log_probabilities_are_raw_under_any_settings(small_model: Model) -> None:
     hide_broken_torchvision()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer

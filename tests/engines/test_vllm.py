@@ -1,7 +1,7 @@
 """vLLM keeps the engines' promises, ends cleanly, and survives too large a batch.
 
-Needs vLLM, in an environment of its own (`make test-vllm`); its CPU wheel serves. One start takes
-a minute or more, so most tests share an engine.
+Needs vLLM, in an environment of its own (`make test-vllm`); its CPU wheel serves. One start
+takes a minute or more, so most tests share an engine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ucoder.engines.conformance import CHECKS, WARM, Check, Scorer, check_logpro
 from ucoder.engines.protocol import Prompt, Request, Sampling
 from ucoder.engines.vllm import VLLMEngine
 from ucoder.errors import EngineError
-from ucoder.models import Checkpoint
+from ucoder.models import Model
 
 pytest.importorskip("vllm")
 psutil = pytest.importorskip("psutil")  # vLLM brings it
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.model, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(small_model: Checkpoint) -> AsyncIterator[VLLMEngine]:
+async def engine(small_model: Model) -> AsyncIterator[VLLMEngine]:
     async with VLLMEngine(small_model.path, is_chat=True, max_sequences=32, cache_gib=0.5) as one:
         yield one
 
@@ -81,7 +81,7 @@ async def test_a_prompt_longer_than_the_context_is_refused_and_the_engine_serves
     assert len(await engine.sample(WARM)) == WARM.n
 
 
-async def test_leaving_ends_every_process_and_removes_the_log(small_model: Checkpoint) -> None:
+async def test_leaving_ends_every_process_and_removes_the_log(small_model: Model) -> None:
     before = descendants()
     async with VLLMEngine(small_model.path, is_chat=True, max_sequences=4, cache_gib=0.25) as one:
         await one.sample(WARM)
@@ -94,7 +94,7 @@ async def test_leaving_ends_every_process_and_removes_the_log(small_model: Check
     assert not log.exists()
 
 
-async def test_a_dead_process_of_vllm_is_an_error_not_a_hang(small_model: Checkpoint) -> None:
+async def test_a_dead_process_of_vllm_is_an_error_not_a_hang(small_model: Model) -> None:
     before = descendants()
     async with VLLMEngine(small_model.path, is_chat=True, max_sequences=8, cache_gib=0.25) as one:
         started = descendants() - before
@@ -112,7 +112,7 @@ async def test_a_dead_process_of_vllm_is_an_error_not_a_hang(small_model: Checkp
 
 
 async def test_too_large_a_cache_is_met_by_a_smaller_batch_and_a_warning(
-    small_model: Checkpoint, caplog: pytest.LogCaptureFixture
+    small_model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     too_much = 1.5 * psutil.virtual_memory().available / 2**30
     engine = VLLMEngine(small_model.path, is_chat=True, max_sequences=8, cache_gib=too_much)
@@ -136,9 +136,7 @@ asyncio.run(main())
 """
 
 
-async def test_an_engine_whose_owner_is_killed_ends_too(
-    small_model: Checkpoint, tmp_path: Path
-) -> None:
+async def test_an_engine_whose_owner_is_killed_ends_too(small_model: Model, tmp_path: Path) -> None:
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OWNER, str(small_model.path),
         stdout=asyncio.subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)},

@@ -14,7 +14,7 @@ import pytest
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks import bigcodebench as module
 from ucoder.evaluation.benchmarks.bigcodebench import bigcodebench
-from ucoder.evaluation.protocol import Dataset, Grade, Setting
+from ucoder.evaluation.protocol import Dataset, Grade, GradingContext
 from ucoder.evaluation.records import GradeReason
 from ucoder.execution import CheckReport, Executor, open_executor
 from ucoder.progress import Silent
@@ -124,8 +124,8 @@ class Counting:
         return await self.executor.check(*arguments, **keywords)
 
 
-def setting(dataset: Dataset, executor: Any, tmp_path: Path) -> Setting:
-    return Setting(dataset, executor, Silent(), tmp_path / "cache")
+def setting(dataset: Dataset, executor: Any, tmp_path: Path) -> GradingContext:
+    return GradingContext(dataset, executor, Silent(), tmp_path / "cache")
 
 
 async def grade(dataset: Dataset, executor: Any, tmp_path: Path, at: int, body: str) -> Grade:
@@ -249,7 +249,7 @@ def test_prompts_are_the_packages(dataset: Dataset) -> None:
     asks = "Please provide a self-contained Python script that solves the following problem in a "
     assert asked.user.startswith(f"{asks}markdown code block:\n```\nimport os\ndef task_func(name)")
     assert asked.user.endswith('"""\n```\n')
-    assert asked.begun.endswith("passes corresponding tests:\n```python\n")
+    assert asked.prefill.endswith("passes corresponding tests:\n```python\n")
     assert asked.plain == task.fields["complete_prompt"]
     words = INSTRUCT.prompt(task)
     assert words.user.endswith(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ucoder.evaluation import Setting
+from ucoder.evaluation import GradingContext
 from ucoder.evaluation.registry import find_benchmark
 from ucoder.execution import open_executor
 from ucoder.progress import Silent
@@ -40,6 +40,6 @@ async def test_the_example_loads_asks_cuts_and_grades(
     (task,) = dataset.tasks
     assert "Add two numbers." in benchmark.prompt(task).user
     async with open_executor(n_workers=1) as executor:
-        grade = await benchmark.grader(Setting(dataset, executor, Silent(), tmp_path))
+        grade = await benchmark.grader(GradingContext(dataset, executor, Silent(), tmp_path))
         (verdict,) = (await grade(task, benchmark.program(task, completion, True))).values()
     assert verdict.passed is passed, verdict

@@ -17,7 +17,7 @@ from ucoder.evaluation.benchmarks import evalplus
 from ucoder.evaluation.benchmarks import evalplus_rule as rule
 from ucoder.evaluation.benchmarks.humaneval import HUMANEVAL, HUMANEVAL_PLUS
 from ucoder.evaluation.benchmarks.mbpp import MBPP, MBPP_PLUS, deserialise
-from ucoder.evaluation.protocol import Benchmark, Grade, Setting
+from ucoder.evaluation.protocol import Benchmark, Grade, GradingContext
 from ucoder.evaluation.records import GradeReason
 from ucoder.execution import open_executor
 from ucoder.progress import Silent
@@ -86,8 +86,8 @@ async def grades(
     dataset = benchmark.load(data(tmp_path / "data.jsonl", rows))
     needs = benchmark.needs
     async with open_executor(limits=needs.limits, n_workers=1, preload="standard") as executor:
-        setting = Setting(dataset, executor, told or Silent(), tmp_path / "cache")
-        grade = await benchmark.grader(setting)
+        context = GradingContext(dataset, executor, told or Silent(), tmp_path / "cache")
+        grade = await benchmark.grader(context)
         tasks = {task.entry_point: task for task in dataset.tasks}
         return {
             label: await grade(tasks[label.split(":")[0]], program)
@@ -261,7 +261,7 @@ def test_prompts_are_put_as_evalplus_puts_them(tmp_path: Path) -> None:
     task = HUMANEVAL_PLUS.load(data(tmp_path / "data.jsonl", HUMANEVAL_ROWS)).tasks[0]
     prompt = HUMANEVAL_PLUS.prompt(task)
     text = task.text.strip()
-    assert prompt.user.endswith(f"```\n{text}\n```\n") and prompt.begun.endswith("```python\n")
+    assert prompt.user.endswith(f"```\n{text}\n```\n") and prompt.prefill.endswith("```python\n")
     assert prompt.plain == f"{text}\n"
 
 

@@ -28,7 +28,7 @@ from ucoder.evaluation.benchmarks.fullstackbench import (
     fullstackbench,
     solution_of,
 )
-from ucoder.evaluation.protocol import Dataset, Grade, Setting, Task
+from ucoder.evaluation.protocol import Dataset, Grade, GradingContext, Task
 from ucoder.evaluation.records import GradeReason
 from ucoder.execution import Executor, open_executor
 from ucoder.execution.protocol import Limits
@@ -72,8 +72,8 @@ class Bench:
     async def grade(self, published: dict[str, Any], answer: str, url: str | None = None) -> Grade:
         benchmark = fullstackbench(server_url=url)
         data = dataset(self.tmp_path, published)
-        setting = Setting(data, self.executor, Silent(), self.tmp_path / "cache")
-        grader = await benchmark.grader(setting)
+        context = GradingContext(data, self.executor, Silent(), self.tmp_path / "cache")
+        grader = await benchmark.grader(context)
         program = benchmark.program(data.tasks[0], answer, True)
         return (await grader(data.tasks[0], program))["fullstackbench"]
 

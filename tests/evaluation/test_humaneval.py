@@ -13,7 +13,7 @@ import pytest
 
 from ucoder.evaluation.benchmarks.humaneval import HUMANEVAL, VERSION
 from ucoder.evaluation.data import read_rows
-from ucoder.evaluation.protocol import Dataset, Grade, Grader, Setting
+from ucoder.evaluation.protocol import Dataset, Grade, Grader, GradingContext
 from ucoder.evaluation.records import GradeReason
 from ucoder.execution import open_executor
 from ucoder.progress import Silent
@@ -34,7 +34,7 @@ def dataset() -> Dataset:
 @pytest.fixture
 async def grade(dataset: Dataset, tmp_path: Path) -> AsyncIterator[Grader]:
     async with open_executor(limits=HUMANEVAL.needs.limits) as executor:
-        yield await HUMANEVAL.grader(Setting(dataset, executor, Silent(), tmp_path))
+        yield await HUMANEVAL.grader(GradingContext(dataset, executor, Silent(), tmp_path))
 
 
 def test_all_tasks_are_there_and_the_publication_is_known(dataset: Dataset) -> None:
@@ -117,7 +117,7 @@ async def test_an_answer_that_never_ends_is_stopped(dataset: Dataset, tmp_path: 
     (task,) = [task for task in dataset.tasks if task.entry_point == "truncate_number"]
     limits = replace(HUMANEVAL.needs.limits, call_timeout_s=0.5, program_timeout_s=1.0)
     async with open_executor(limits=limits, n_workers=1) as executor:
-        grade = await HUMANEVAL.grader(Setting(dataset, executor, Silent(), tmp_path))
+        grade = await HUMANEVAL.grader(GradingContext(dataset, executor, Silent(), tmp_path))
         found = await grade(task, "def truncate_number(number):\n    while True: pass\n")
     assert found["humaneval"].reason is GradeReason.TIMED_OUT
 

@@ -30,7 +30,7 @@ from ucoder.evaluation.benchmarks.livecodebench import (
     same_value,
 )
 from ucoder.evaluation.benchmarks.livecodebench_files import examples_of, files_of, pickled_texts
-from ucoder.evaluation.protocol import Dataset, Grade, Setting, Task
+from ucoder.evaluation.protocol import Dataset, Grade, GradingContext, Task
 from ucoder.evaluation.records import GradeReason
 from ucoder.execution import Executor, open_executor
 from ucoder.progress import Silent
@@ -88,8 +88,8 @@ async def executor() -> AsyncIterator[Executor]:
 
 
 async def graded(executor: Executor, task: Task, source: str) -> Grade:
-    setting = Setting(Dataset((task,), "invented", ""), executor, Silent(), Path())
-    return (await (await BENCHMARK.grader(setting))(task, source))["livecodebench"]
+    context = GradingContext(Dataset((task,), "invented", ""), executor, Silent(), Path())
+    return (await (await BENCHMARK.grader(context))(task, source))["livecodebench"]
 
 
 def test_a_file_in_the_published_format_is_read(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_the_request_holds_question_form_and_starter_code() -> None:
     assert "\n\n### Question:\nWhat of sum?\n\n\n### Format: Read the inputs" in stdin.user
     assert "```python\n# YOUR CODE HERE\n```\n\n### Answer: (use" in stdin.user
     assert f"```python\n{SQUARE}\n```\n\n### Answer" in functional.user
-    assert stdin.begun == ""
+    assert stdin.prefill == ""
 
 
 def test_a_base_model_gets_one_example_of_the_same_kind() -> None:

@@ -20,8 +20,8 @@ from ucoder.engines.protocol import Prompt
 from ucoder.evaluation.grading import by_tests
 from ucoder.evaluation.protocol import Benchmark, Dataset, Task
 
-async def grader(setting):
-    return by_tests(setting, "{name}", lambda task: "assert tide(1) == 2")
+async def grader(context):
+    return by_tests(context, "{name}", lambda task: "assert tide(1) == 2")
 
 BENCHMARK = Benchmark(
     name="{name}", title="Tides", load=lambda path: Dataset((), "own", ""),

@@ -14,7 +14,15 @@ from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.errors import BenchmarkError, EngineError
 from ucoder.evaluation.grading import by_tests
 from ucoder.evaluation.ledger import Ledger
-from ucoder.evaluation.protocol import Benchmark, Dataset, Grade, Grader, Needs, Setting, Task
+from ucoder.evaluation.protocol import (
+    Benchmark,
+    Dataset,
+    ExecutionRequirements,
+    Grade,
+    Grader,
+    GradingContext,
+    Task,
+)
 from ucoder.evaluation.records import Answer, GradeReason, Score
 from ucoder.evaluation.running import Bench, Decoding, ask, evaluate, task_key
 from ucoder.execution import Executor, open_executor
@@ -30,8 +38,8 @@ def load(path: Path | None) -> Dataset:
     return Dataset(tuple(tasks), "invented", "ab")
 
 
-async def grader(setting: Setting) -> Grader:
-    return by_tests(setting, "tides", lambda task: "assert tide(1) == 2")
+async def grader(context: GradingContext) -> Grader:
+    return by_tests(context, "tides", lambda task: "assert tide(1) == 2")
 
 
 TIDES = Benchmark(
@@ -41,7 +49,7 @@ TIDES = Benchmark(
     prompt=lambda task: Prompt(task.text),
     program=lambda task, text, is_chat: text,
     grader=grader,
-    needs=Needs(),
+    needs=ExecutionRequirements(),
 )
 
 
@@ -81,10 +89,10 @@ class Kept:
 
 
 def bench(folder: Path) -> Bench:
-    def executor(needs: Needs) -> Executor:
+    def executor(needs: ExecutionRequirements) -> Executor:
         return open_executor(limits=needs.limits, n_workers=1, preload=needs.preload)
 
-    return Bench(executor, folder, Silent(), at_a_time=3)
+    return Bench(executor, folder, Silent(), max_concurrency=3)
 
 
 async def put(
@@ -101,7 +109,7 @@ async def put(
 def graded_by(note: list[str], reasons: Mapping[str, GradeReason] | None = None) -> Any:
     """A benchmark's grader that writes down which programs it was given."""
 
-    async def make(setting: Setting) -> Grader:
+    async def make(context: GradingContext) -> Grader:
         async def grade(task: Task, program: str) -> Mapping[str, Grade]:
             note.append(program)
             return {"tides": Grade((reasons or {}).get(program, GradeReason.PASSED))}
@@ -139,7 +147,7 @@ async def test_more_tasks_of_the_same_benchmark_sample_only_what_is_new(tmp_path
 
 
 async def test_killed_between_answer_and_score_only_grading_is_done(tmp_path: Path) -> None:
-    async def broken(setting: Setting) -> Grader:
+    async def broken(context: GradingContext) -> Grader:
         async def grade(task: Task, program: str) -> Mapping[str, Grade]:
             raise EngineError("the lights went out")
 
@@ -159,8 +167,8 @@ async def test_killed_between_answer_and_score_only_grading_is_done(tmp_path: Pa
 async def test_benchmarks_with_the_same_prompts_share_answers(tmp_path: Path) -> None:
     await put(tmp_path, Listening(RIGHT))
 
-    async def strict(setting: Setting) -> Grader:
-        return by_tests(setting, "tides+", lambda task: "assert tide(2) == 4")
+    async def strict(context: GradingContext) -> Grader:
+        return by_tests(context, "tides+", lambda task: "assert tide(2) == 4")
 
     plus = replace(TIDES, name="tides+", scores=("tides+",), prompts="tides", grader=strict)
     engine = Listening(WRONG)

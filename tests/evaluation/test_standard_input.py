@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ucoder.errors import BenchmarkError
-from ucoder.evaluation.protocol import Dataset, Grade, Setting, Task
+from ucoder.evaluation.protocol import Dataset, Grade, GradingContext, Task
 from ucoder.evaluation.records import GradeReason
 from ucoder.evaluation.standard_input import (
     ENTRY,
@@ -41,8 +41,8 @@ async def graded(
     any_exit: bool = False,
     timeout_s: float = 6.0,
 ) -> Grade:
-    setting = Setting(Dataset((TASK,), "invented", ""), executor, Silent(), Path())
-    grade = by_output(setting, "x", lambda _: examples, timeout_s=timeout_s, any_exit=any_exit)
+    context = GradingContext(Dataset((TASK,), "invented", ""), executor, Silent(), Path())
+    grade = by_output(context, "x", lambda _: examples, timeout_s=timeout_s, any_exit=any_exit)
     return (await grade(TASK, program))["x"]
 
 

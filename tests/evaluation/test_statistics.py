@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.errors import ConfigError
+from ucoder.errors import InvalidArgument
 from ucoder.evaluation import comparison
 from ucoder.evaluation.comparison import (
     Trials,
@@ -67,9 +67,11 @@ def test_pass_at_k_grows_with_k_and_is_a_share(n: int, data: st.DataObject) -> N
 
 
 def test_fewer_samples_than_k_are_refused_with_the_reason() -> None:
-    with pytest.raises(ConfigError, match="n=3 samples is less than k=10: pass@10 is undefined"):
+    with pytest.raises(
+        InvalidArgument, match="n=3 samples is less than k=10: pass@10 is undefined"
+    ):
         pass_at_k(3, 1, 10)
-    with pytest.raises(ConfigError, match="k=0"):
+    with pytest.raises(InvalidArgument, match="k=0"):
         pass_at_k(3, 1, 0)
     with pytest.raises(ValueError, match="c=4"):
         pass_at_k(3, 4, 1)

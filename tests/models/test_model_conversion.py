@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ucoder.errors import DiskFull, ModelError, NotAModel
-from ucoder.models import Checkpoint, openvino_export, resolve
+from ucoder.models import Model, openvino_export, resolve
 from ucoder.models.artifacts import checkpoint_from_gguf
 
 GENERATE = """
@@ -90,6 +90,6 @@ def test_a_conversion_is_refused_where_it_does_not_fit(
 
 def test_a_checkpoint_is_plain_data(fake_checkpoint: Path, tmp_path: Path) -> None:
     checkpoint = resolve(str(fake_checkpoint), tmp_path / "cache")
-    assert isinstance(checkpoint, Checkpoint)
+    assert isinstance(checkpoint, Model)
     with pytest.raises(AttributeError):
         checkpoint.name = "other"  # type: ignore[misc]

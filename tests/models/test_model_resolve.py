@@ -15,7 +15,7 @@ from ucoder.errors import MissingDependency, NotAModel, UnknownModel
 from ucoder.models import Origin, default_cache_dir, load_catalog, resolve
 from ucoder.models.artifacts import checkpoint_folder
 from ucoder.models.cache import FileHashes
-from ucoder.packages import require
+from ucoder.runtime import require
 
 
 def test_a_local_folder_is_a_base_model_until_it_brings_a_chat_template(

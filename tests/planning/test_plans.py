@@ -121,7 +121,7 @@ def test_a_small_batch_is_slower_by_what_was_measured() -> None:
         update={"batch": 100, "alone_tokens_per_s": Range.exactly(100),
                 "sampled_tokens_per_s": Range.exactly(1000)}
     )  # fmt: skip
-    config = small(test_inputs={"n_completions": 1}, concurrency=10)
+    config = small(test_inputs={"n_completions": 1}, max_concurrency=10)
     (one,) = make_plan(config, [rates], assumed=certain()).forecasts
     step_s = 1 / 110 + 10 / 1100
     tail_s = 0.7 * config.test_inputs.sampling.max_tokens / 100

@@ -150,7 +150,7 @@ def test_a_run_that_is_half_done_has_a_report_that_says_so(synthetic, tmp_path, 
     page = write_report(synthetic.build(tmp_path / "run", upto)).read_text("utf-8")
     text = assert_harmless(page).text
     assert "This run is not complete." in text
-    assert "Asked for; no model was scored on it yet." in text
+    assert "TaskSubset for; no model was scored on it yet." in text
 
 
 def test_an_empty_run_has_a_report(synthetic, tmp_path):
@@ -204,7 +204,7 @@ def test_every_benchmark_has_its_place_and_no_name_or_detail_is_obeyed(synthetic
     text = " ".join(read.text.split())
     titles = ["MBPP", "HumanEval+", "my-own", "LiveCodeBench", "HumanEval"]
     assert re.findall('<section class="benchmark">\n<h3>(.*)</h3>', page) == titles
-    assert "LiveCodeBench Asked for; no model was scored on it yet." in text
+    assert "LiveCodeBench TaskSubset for; no model was scored on it yet." in text
     assert "missing library" in text and "\\ud800" in text
     assert "Not scored yet: M2, M3." in text  # HumanEval, which has M0 and M1 alone
     assert "Against the model before" in text

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from ucoder.config import SamplingConfig, TestInputsConfig
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.execution.canonical import parse, write
+from ucoder.inputs.boundaries import boundary_inputs
+from ucoder.inputs.calls import CUT, Call, read_calls, with_inferred_return
+from ucoder.inputs.mutation import mutations
+from ucoder.inputs.signatures import read_signature
+from ucoder.inputs.text import Refusal
 from ucoder.records import InputOrigin, Interface, Parameter, Problem, Reason
-from ucoder.stages._signatures import read_signature
-from ucoder.stages._text import Refusal
-from ucoder.stages.boundaries import boundary_inputs
-from ucoder.stages.calls import CUT, Call, read_calls, with_inferred_return
 from ucoder.stages.interfaces import interface_prompt, parse_interface
-from ucoder.stages.mutation import mutations
 from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
 from ucoder.stages.ratings import Rating, parse_rating
 from ucoder.stages.solutions import extract_program
@@ -110,7 +110,7 @@ def test_interface_is_normalised_and_a_written_body_is_cut() -> None:
 
 def test_interface_without_closing_quotes_is_completed() -> None:
     prompt = interface_prompt(draft())
-    interface = parse_interface(prompt.begun + "Sum the digits.", draft())
+    interface = parse_interface(prompt.prefill + "Sum the digits.", draft())
     assert isinstance(interface, Interface)
     assert '"""Sum the digits.\n    """' in interface.source
 

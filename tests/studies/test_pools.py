@@ -100,7 +100,7 @@ class Recorder:
     n_advances: int = 0
 
     def begin(self, stage: str, total: int, done: int = 0) -> None:
-        self.begun.append((total, done))
+        self.prefill.append((total, done))
 
     def advance(self, stage: str, done: int, **facts: object) -> None:
         self.n_advances += 1
@@ -214,7 +214,7 @@ def test_what_is_kept_is_read_without_a_sandbox(
     )
     # As text, because the sums of log-probabilities are NaN, which equals nothing.
     assert [repr(pool) for pool in again] == [repr(pool) for pool in pools]
-    assert progress.begun == []
+    assert progress.prefill == []
 
 
 def test_what_is_missing_needs_a_sandbox(samples: Path, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_resumed_execution_does_the_missing_tasks_alone(
     (cache / ".half-written.parquet.1.tmp").write_bytes(b"of a writer that was killed")
     progress = Recorder()
     again = list(open_pools(samples, cache, settings=SETTINGS, progress=progress))
-    assert (progress.begun, progress.n_advances) == ([(3, 2)], 1)
+    assert (progress.prefill, progress.n_advances) == ([(3, 2)], 1)
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     assert not list(cache.glob("*.tmp"))
     for new, old in zip(again, pools, strict=True):
@@ -285,7 +285,7 @@ def test_pools_are_read_one_by_one(samples: Path, cache: Path) -> None:
 def test_a_runs_problems_are_pools_of_unknown_truth(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", RunConfig())
     interface = Interface("f", (Parameter("x", "int"),), "int", "def f(x: int) -> int: ...")
-    for index, name in enumerate(("done", "begun")):
+    for index, name in enumerate(("done", "prefill")):
         problem = Problem(name, "", "", "", "", "", "", 9.0, "", interface)
         attempt = Attempt(index, 0, "", "", problem, None, "", "", "", "", 0, 0, 0)
         inputs = (TestInput("(1,)", InputOrigin.MODEL),)

@@ -140,7 +140,7 @@ def test_coverage_finds_the_one_input_that_separates() -> None:
     made = task(rows, {"right": 3, "wrong": 1, "other": 1}, ["right"])
     study = study_coverage([made], ["cluster"], sizes=(1, 2, 4), repeats=8)
     (separation,) = study.separations
-    assert (separation.n_separating, separation.n_clusters, separation.n_kept) == (1, 3, 4)
+    assert (separation.n_distinguishing, separation.n_clusters, separation.n_kept) == (1, 3, 4)
     by_size = {row.n_inputs: row for row in study.rows}
     assert by_size[4].pass_at_1.value == by_size[4].same_choice.value == 1.0
     # Without it, any of the five may be drawn.

@@ -67,7 +67,7 @@ def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
     return Case(problem, suites[0], tuple(candidates), executions, ballot)
 
 
-def telling_inputs(case: Case, clusters: Sequence[Cluster], limit: int) -> tuple[int, ...]:
+def distinguishing_inputs(case: Case, clusters: Sequence[Cluster], limit: int) -> tuple[int, ...]:
     """The few inputs that show best where clusters differ, by position in the suite.
 
     Greedy: each next input separates as many pairs of clusters as possible that none before it

@@ -123,7 +123,7 @@ def model_scores(
         ks: pass@k is wanted for these.
 
     Raises:
-        ConfigError: A k is more than the samples a task.
+        InvalidArgument: A k is more than the samples a task.
     """
     found = []
     for (benchmark, index), scores in sorted(tables.items()):
@@ -149,7 +149,7 @@ def score_of(scores: Sequence[Score], ks: Sequence[int] = ()) -> ModelScore:
         ks: pass@k is wanted for these.
 
     Raises:
-        ConfigError: A k is more than the samples a task.
+        InvalidArgument: A k is more than the samples a task.
     """
     taken = _taken(scores)
     trials = [t for t in trials_of(scores).values() if t.n]

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Prompt, Request, Sampling
 from ucoder.errors import UcoderError
@@ -23,8 +24,7 @@ from ucoder.execution.outcomes import OutcomeKind
 from ucoder.execution.providers import open_executor
 from ucoder.models import default_cache_dir, load_catalog
 from ucoder.models.artifacts import checkpoint_folder
-from ucoder.packages import require
-from ucoder.workshop import Workshop
+from ucoder.runtime import require
 
 MIN_MEMORY_GIB = 8.0
 MIN_DISK_GIB = 8.0
@@ -81,9 +81,9 @@ async def _engine() -> str:
         import openvino_genai
 
         return f"openvino-genai {openvino_genai.__version__} loads; no model to try it with yet"
-    workshop = Workshop(RunConfig.model_validate({"engine": {"cache_gib": 1.0}}))
+    components = Components(RunConfig.model_validate({"engine": {"cache_gib": 1.0}}))
     start = time.monotonic()
-    async with workshop.engine(workshop.model(load_catalog().default)) as engine:
+    async with components.engine(components.model(load_catalog().default)) as engine:
         loaded = time.monotonic()
         request = Request(Prompt("Count to ten."), 16, Sampling(max_tokens=16, top_k=64), seed=0)
         completions = await engine.sample(request)
@@ -96,7 +96,7 @@ async def _engine() -> str:
 async def _trainer() -> str:
     require("training", "torch", "trl", "peft", "datasets", extra="train")
     code = (
-        "from ucoder.packages import hide_broken_torchvision; hide_broken_torchvision(); "
+        "from ucoder.runtime import hide_broken_torchvision; hide_broken_torchvision(); "
         "import torch, datasets, peft; from trl import SFTTrainer; "
         "print('GPU' if torch.cuda.is_available() else 'CPU')"
     )
@@ -127,7 +127,7 @@ async def _model() -> str:
     if not _is_cached():
         size = load_catalog().models[name].bytes / 1e6
         return f"{name} is not in {default_cache_dir()} yet; the first run fetches {size:.0f} MB"
-    return f"{name} is at {Workshop(RunConfig()).model(name).path}"
+    return f"{name} is at {Components(RunConfig()).model(name).path}"
 
 
 async def _memory() -> str:

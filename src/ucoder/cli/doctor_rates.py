@@ -23,11 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ucoder.cli.drawing import Bars
+from ucoder.components import Components
 from ucoder.config import ConsolidationConfig, RunConfig
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request, Sampling
 from ucoder.errors import ConfigError
 from ucoder.execution.protocol import Executor
-from ucoder.models import Checkpoint
+from ucoder.models import Model
 from ucoder.planning.assumptions import CHARACTERS_PER_TOKEN
 from ucoder.planning.hardware import hardware_name
 from ucoder.planning.ranges import Range
@@ -36,7 +37,6 @@ from ucoder.progress import Progress
 from ucoder.records import Example
 from ucoder.stages.solutions import ROUND_SIZE
 from ucoder.training.protocol import TrainingJob
-from ucoder.workshop import Workshop
 
 ROUNDS: Final = 3
 ENOUGH_S: Final = 30.0
@@ -97,20 +97,20 @@ async def measure_rates(
     """
     if config.engine.provider == "scripted":
         raise ConfigError("engine.provider=scripted samples nothing: there is no rate to measure")
-    workshop = Workshop(config, progress)
+    components = Components(config, progress)
     progress.message("running programs ...")
-    async with workshop.executor() as executor:
+    async with components.executor() as executor:
         executing = await _executing(executor, config.test_inputs.n)
-    model = workshop.model(config.model)
+    model = components.model(config.model)
     progress.message("sampling ...")
     began = time.monotonic()
-    async with workshop.engine(model) as engine:
+    async with components.engine(model) as engine:
         started = time.monotonic() - began
         sampling = await _sampling(engine, config)
     trained: dict[str, Any] = {}
     if training:
         progress.message("training ...")
-        trained["training_tokens_per_s"] = await _training(workshop, config, model)
+        trained["training_tokens_per_s"] = await _training(components, config, model)
     return Rates(
         hardware=hardware,
         engine=config.engine.provider,
@@ -201,7 +201,7 @@ async def _executing(executor: Executor, n_inputs: int) -> dict[str, Any]:
     return {"programs_per_s": await _rounds(programs), "calls_per_s": await _rounds(calls)}
 
 
-async def _training(workshop: Workshop, config: RunConfig, model: Checkpoint) -> Range:
+async def _training(components: Components, config: RunConfig, model: Model) -> Range:
     """Tokens a second between the first step and the last, without loading and saving."""
     prompt = "Write a function about " + " ".join(_WORDS * 12)
     completion = f"```python{_PROGRAM.format(number=1) * 3}```"
@@ -226,7 +226,7 @@ async def _training(workshop: Workshop, config: RunConfig, model: Checkpoint) ->
             ),
             seed=0,
         )  # fmt: skip
-        await workshop.trainer().train(job, on_step)
+        await components.trainer().train(job, on_step)
     tokens = batch * (len(examples[0].prompt) + len(completion)) / CHARACTERS_PER_TOKEN
     spans = [later - earlier for earlier, later in itertools.pairwise(times)]
     return _range([tokens / span for span in spans if span > 0])

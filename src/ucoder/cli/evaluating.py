@@ -16,6 +16,7 @@ from ucoder import __version__
 from ucoder.analysis.numbers import plain
 from ucoder.analysis.scores import ModelScore, compare, score_of
 from ucoder.cli.drawing import Bars
+from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.data import without_downloads
@@ -23,13 +24,12 @@ from ucoder.evaluation.ledger import Ledger
 from ucoder.evaluation.protocol import Benchmark, Task
 from ucoder.evaluation.records import Answer, Score
 from ucoder.evaluation.registry import NAMES, find_benchmark, title_of
-from ucoder.evaluation.running import Asked, Bench, Decoding, evaluate, grade_all, task_key
+from ucoder.evaluation.running import Bench, Decoding, TaskSubset, evaluate, grade_all, task_key
 from ucoder.evaluation.samples import Samples, read_samples, write_samples
-from ucoder.models import Checkpoint
+from ucoder.models import Model
 from ucoder.models.cache import default_cache_dir
 from ucoder.progress import Progress
 from ucoder.records import digest
-from ucoder.workshop import Workshop
 
 SCORES_FILE = "scores.jsonl"
 RESULTS_FILE = "results.json"
@@ -48,7 +48,7 @@ class Result:
     """
 
     score: ModelScore
-    asked: Asked
+    asked: TaskSubset
     rows: tuple[Score, ...]
 
     @property
@@ -61,7 +61,7 @@ class Result:
 class _Files:
     """Where one evaluation's answers and scores are kept: files named by all that they rest on."""
 
-    def __init__(self, identity: str, asked: Asked, config: RunConfig) -> None:
+    def __init__(self, identity: str, asked: TaskSubset, config: RunConfig) -> None:
         executor, needs = config.executor.provider, repr(asked.benchmark.needs)
         graded = digest(identity, asked.benchmark.name, executor, needs, __version__, _REVISION)
         self._answers = _folder() / "answers" / f"{identity}.jsonl"
@@ -100,16 +100,16 @@ async def evaluate_model(
     settings = config.evaluation
     results: list[Result] = []
     with Bars(Console(stderr=True) if as_json else out) as bars:
-        workshop = Workshop(config, bars)
-        every, decoding = workshop.asked(), workshop.decoding()
-        model = workshop.model(config.model)
+        components = Components(config, bars)
+        every, decoding = components.asked(), components.decoding()
+        model = components.model(config.model)
         files = [_Files(_identity(model, one, config, decoding), one, config) for one in every]
         if again:
             for one, kept in zip(every, files, strict=True):
                 kept.forget_scores(one.benchmark)
-        async with workshop.engine(model) as engine:
+        async with components.engine(model) as engine:
             for one, kept in zip(every, files, strict=True):
-                await evaluate(one, 0, engine, decoding, kept, _bench(workshop, bars, config))
+                await evaluate(one, 0, engine, decoding, kept, _bench(components, bars, config))
         for one, kept in zip(every, files, strict=True):
             results += _results(one, kept, settings.k)
             if output is not None:
@@ -131,8 +131,8 @@ async def score_samples(
     """Score samples that were made elsewhere."""
     results: list[Result] = []
     with Bars(Console(stderr=True) if as_json else out) as bars:
-        workshop = Workshop(config, bars)
-        for one in workshop.asked():
+        components = Components(config, bars)
+        for one in components.asked():
             samples = read_samples(path, one.tasks)
             tasks = tuple(task for task in one.tasks if task.id in samples.programs)
             _say_what_is_missing(samples, one, len(tasks), bars)
@@ -144,22 +144,24 @@ async def score_samples(
             async def programs_of(task: Task, samples: Samples = samples) -> list[str]:
                 return samples.programs[task.id]
 
-            bench = replace(_bench(workshop, bars, config), at_a_time=_GRADED_AT_A_TIME)
+            bench = replace(
+                _bench(components, bars, config), max_concurrency=_MAX_CONCURRENT_GRADES
+            )
             await grade_all(some, 0, programs_of, kept, bench)
             results += _results(some, kept, config.evaluation.k)
     _tell(results, {"samples": path.name}, output, as_json, out)
 
 
-_GRADED_AT_A_TIME = 8
+_MAX_CONCURRENT_GRADES = 8
 """Tasks whose programs are on their way to the sandbox; enough to keep every worker busy."""
 
 
-def _bench(workshop: Workshop, progress: Progress, config: RunConfig) -> Bench:
-    at_a_time = max(1, config.engine.max_sequences // config.evaluation.n)
-    return replace(workshop.bench(), progress=progress, at_a_time=at_a_time)
+def _bench(components: Components, progress: Progress, config: RunConfig) -> Bench:
+    max_concurrency = max(1, config.engine.max_sequences // config.evaluation.n)
+    return replace(components.bench(), progress=progress, max_concurrency=max_concurrency)
 
 
-def _identity(model: Checkpoint, asked: Asked, config: RunConfig, decoding: Decoding) -> str:
+def _identity(model: Model, asked: TaskSubset, config: RunConfig, decoding: Decoding) -> str:
     """All that an answer depends on, in a short name."""
     benchmark = asked.benchmark
     return digest(
@@ -168,7 +170,7 @@ def _identity(model: Checkpoint, asked: Asked, config: RunConfig, decoding: Deco
     )  # fmt: skip
 
 
-def _results(asked: Asked, kept: _Files, ks: Sequence[int]) -> list[Result]:
+def _results(asked: TaskSubset, kept: _Files, ks: Sequence[int]) -> list[Result]:
     found = []
     for name in asked.benchmark.scores:
         ledger = kept.scores(name)
@@ -177,7 +179,9 @@ def _results(asked: Asked, kept: _Files, ks: Sequence[int]) -> list[Result]:
     return found
 
 
-def _say_what_is_missing(samples: Samples, asked: Asked, n_tasks: int, progress: Progress) -> None:
+def _say_what_is_missing(
+    samples: Samples, asked: TaskSubset, n_tasks: int, progress: Progress
+) -> None:
     title = asked.benchmark.title
     if n_tasks < len(asked.tasks):
         progress.message(

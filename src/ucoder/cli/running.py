@@ -10,12 +10,12 @@ from rich.console import Console
 from ucoder.cli.drawing import Bars
 from ucoder.cli.planning import Speeds, rates_for
 from ucoder.cli.viewing import print_findings
+from ucoder.components import Components
 from ucoder.config import load_config
 from ucoder.errors import MissingDependency
 from ucoder.pipeline import run_pipeline
 from ucoder.planning import write_plan
 from ucoder.runs import Run
-from ucoder.workshop import Workshop
 
 
 async def run_new(name: str, overrides: list[str], output: Path | None, out: Console) -> None:
@@ -37,7 +37,7 @@ async def run_on(path: Path, out: Console) -> None:
 
 async def _carry_on(run: Run, out: Console) -> None:
     with run.writing(), Bars(out) as bars:
-        await run_pipeline(run, Workshop(run.config, bars), bars)
+        await run_pipeline(run, Components(run.config, bars), bars)
         try:
             from ucoder.report import write_report
 

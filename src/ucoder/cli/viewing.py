@@ -14,7 +14,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from ucoder.analysis.ballots import Case, take_ballot, telling_inputs
+from ucoder.analysis.ballots import Case, distinguishing_inputs, take_ballot
 from ucoder.analysis.scores import ModelScore
 from ucoder.analysis.summary import Summary, summarise
 from ucoder.consensus.explanation import explain
@@ -159,7 +159,7 @@ def _outputs_table(case: Case) -> Table:
     table.add_column("arguments", overflow="fold")
     for number in range(len(clusters)):
         table.add_column(f"cluster {number + 1}", overflow="fold")
-    for at in telling_inputs(case, clusters, MAX_INPUTS):
+    for at in distinguishing_inputs(case, clusters, MAX_INPUTS):
         cells = [_output(case.outcomes(cluster)[at]) for cluster in clusters]
         table.add_row(Text(case.suite.inputs[at].arguments[:120]), *cells)
     return table

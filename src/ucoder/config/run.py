@@ -37,7 +37,7 @@ class RunConfig(Section):
     consolidation: ConsolidationConfig = ConsolidationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     scale: ScaleConfig = ScaleConfig()
-    concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
+    max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
     """Problems on their way at a time; with `scale: ray`, in each replica."""
 
     @field_validator("engine", "executor", "consolidation", "scale", mode="before")

@@ -125,9 +125,9 @@ class SolutionsConfig(Section):
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
     stopping: StoppingConfig | None = None
     """Stop a problem's sampling early; null: always n candidates, as in the paper."""
-    separation: Annotated[int, Field(ge=0, le=10_000)] = 0
+    distinguishing_inputs: Annotated[int, Field(ge=0, le=10_000)] = 0
     """New inputs to try, a problem, in search of some that tell apart programs which agree so far
-    (`ucoder.stages.separation`); 64 is a sensible value, 0: no search, as in the paper."""
+    (`ucoder.inputs.distinguishing`); 64 is a sensible value, 0: no search, as in the paper."""
     sampling: SamplingConfig = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=512)
     """The paper gives no temperature. At 1, without a nucleus, every engine knows the raw
     log-probabilities that f(r) needs; elsewhere OpenVINO does not, and ties go unbroken by it."""

@@ -38,7 +38,7 @@ def kept_inputs(votes: Votes, min_support: float) -> tuple[int, ...]:
     return tuple(int(at) for at in np.flatnonzero(support(votes) >= min_support))
 
 
-def separating_inputs(votes: Votes, limit: int | None = None) -> tuple[int, ...]:
+def distinguishing_inputs(votes: Votes, limit: int | None = None) -> tuple[int, ...]:
     """A small set of inputs that keeps the partition of the candidates, by place in `inputs`.
 
     Greedy: each next input splits as many pairs of clusters as possible that none before it has

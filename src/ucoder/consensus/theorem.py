@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 
 from ucoder.consensus.votes import Bools, Floats, Ints, numbered
-from ucoder.errors import ConfigError
+from ucoder.errors import InvalidArgument
 from ucoder.records import NAN
 
 _SLACK: Final = 1e-9
@@ -47,7 +47,7 @@ def tests_needed(n: int, k: int, p: float) -> int:
         p: How likely two incorrect candidates agree on one test, 0 <= p < 1.
 
     Raises:
-        ConfigError: An argument is out of its range.
+        InvalidArgument: An argument is out of its range.
     """
     _check(n, k, p)
     n_tests = 0 if p == 0.0 else max(0, math.floor(math.log(n / k) / -math.log(p)) - 1)
@@ -71,13 +71,13 @@ def bound(n: int, k: int, p: float, delta: float, n_tests: int) -> float:
         n_tests: |T|, at least 0.
 
     Raises:
-        ConfigError: An argument is out of its range.
+        InvalidArgument: An argument is out of its range.
     """
     _check(n, k, p)
     if not 0.0 <= delta <= 1.0:
-        raise ConfigError(f"delta={delta} is no probability; give 0 to 1")
+        raise InvalidArgument(f"delta={delta} is no probability; give 0 to 1")
     if n_tests < 0:
-        raise ConfigError(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")
+        raise InvalidArgument(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")
     if not _speaks(n, k, p, n_tests):
         return NAN
     return 1.0 - delta - n**2 * p**n_tests
@@ -89,11 +89,11 @@ def least_k(n: int, p: float, n_tests: int) -> int:
     The bound does not depend on k but for delta, which grows with it: the least is the best.
 
     Raises:
-        ConfigError: An argument is out of its range.
+        InvalidArgument: An argument is out of its range.
     """
     _check(n, n, p)
     if n_tests < 0:
-        raise ConfigError(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")
+        raise InvalidArgument(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")
     return max(1, math.ceil(n * p**n_tests / (1.0 + _SLACK / 2)))
 
 
@@ -145,11 +145,11 @@ def observe(answers_PT: Ints, weights_P: Ints, correct_P: Bools) -> Observation:
         correct_P: Which programs are correct, by the benchmark's own tests.
 
     Raises:
-        ConfigError: The arrays do not belong together.
+        InvalidArgument: The arrays do not belong together.
     """
     P, T = answers_PT.shape
     if weights_P.shape != (P,) or correct_P.shape != (P,):
-        raise ConfigError(
+        raise InvalidArgument(
             f"{P} programs have {weights_P.shape} weights and {correct_P.shape} truths; "
             f"give one of each a program"
         )
@@ -207,11 +207,11 @@ def estimate(observations: Iterable[Observation]) -> Estimate:
     """Estimate p, k and delta over problems, and set the bound beside the observed rate.
 
     Raises:
-        ConfigError: No problem has a candidate and a test.
+        InvalidArgument: No problem has a candidate and a test.
     """
     seen = [o for o in observations if o.n and o.n_tests]
     if not seen:
-        raise ConfigError("no problem has a candidate and a test: there is nothing to estimate")
+        raise InvalidArgument("no problem has a candidate and a test: there is nothing to estimate")
     n, n_tests = max(o.n for o in seen), min(o.n_tests for o in seen)
     with_pairs = [o for o in seen if not math.isnan(o.p)]
     p = _mean([o.p for o in with_pairs])
@@ -254,11 +254,11 @@ def _mean(values: list[float]) -> float:
 
 def _check(n: int, k: int, p: float) -> None:
     if n < 1:
-        raise ConfigError(f"n={n} candidates; the theorem needs at least 1")
+        raise InvalidArgument(f"n={n} candidates; the theorem needs at least 1")
     if not 1 <= k <= n:
-        raise ConfigError(f"k={k} correct candidates of n={n}; give 1 to {n}")
+        raise InvalidArgument(f"k={k} correct candidates of n={n}; give 1 to {n}")
     if not 0.0 <= p < 1.0:
-        raise ConfigError(
+        raise InvalidArgument(
             f"p={p} is not in 0 <= p < 1; where two incorrect candidates always agree, the theorem "
             f"says nothing"
         )

@@ -46,10 +46,10 @@ async def check_length_limit(engine: Engine) -> None:
     assert completion.n_tokens == 3, completion
 
 
-async def check_begun_turn_is_continued(engine: Engine) -> None:
-    """The begun turn is not repeated."""
+async def check_prefill_is_continued(engine: Engine) -> None:
+    """The prefill is not repeated."""
     (completion,) = await engine.sample(GREEDY)
-    assert not completion.text.startswith(PROMPT.begun), completion
+    assert not completion.text.startswith(PROMPT.prefill), completion
     assert completion.text, completion
 
 
@@ -105,7 +105,7 @@ async def check_cancelling_leaves_the_engine_serving(engine: Engine) -> None:
 CHECKS: tuple[Check, ...] = (
     check_returns_n_completions,
     check_length_limit,
-    check_begun_turn_is_continued,
+    check_prefill_is_continued,
     check_stop_strings_end_and_are_cut,
     check_greedy_is_deterministic,
     check_seeds_matter,

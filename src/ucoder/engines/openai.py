@@ -19,16 +19,15 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
 
-from ucoder.bounded import cancel
 from ucoder.engines.openai_answers import Answer, Choice, Token, read_answer, read_models
-from ucoder.engines.openai_dialect import BegunTurn, Capabilities, Writer
+from ucoder.engines.openai_dialect import Capabilities, PrefillMode, Writer
 from ucoder.engines.openai_probing import Prober
 from ucoder.engines.openai_transport import Refused, Transport
 from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.engines.rendering import before_stop
 from ucoder.errors import EngineError
-from ucoder.packages import hide_broken_torchvision, require
 from ucoder.records import FinishReason
+from ucoder.runtime import cancel, hide_broken_torchvision, require
 from ucoder.seeds import derive_seed
 
 _log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ class OpenAIEngine:
         url: The server's address, up to and with the version: http://localhost:8000/v1.
         model: What it calls the model; None: the only one that it serves.
         checkpoint: A folder with the model's tokenizer, so that prompts are rendered here: exact
-            control of template and begun turn. None: the server renders them.
+            control of template and prefill. None: the server renders them.
         is_chat: Whether prompts go through a chat template.
         api_key_variable: The environment variable that holds the key, if one is needed.
         max_connections: Requests on their way at a time.
@@ -222,7 +221,7 @@ def _completion(
     choice: Choice, answer: Answer, request: Request, found: Capabilities
 ) -> Completion:
     text, reason, tokens = choice.text, choice.finish_reason, choice.tokens
-    begun = request.prompt.begun if found.repeats_begun else ""
+    begun = request.prompt.prefill if found.repeats_prefill else ""
     if not text.startswith(begun):
         raise EngineError(f"the server's answer should start with {begun!r}, and is {text[:200]!r}")
     text = text[len(begun) :]
@@ -258,7 +257,7 @@ def _losses(found: Capabilities) -> list[str]:
             "takes no settings beyond the protocol: a top-k or min-p of its own narrows the "
             "distribution, if it has one"
         )
-    if found.begun_turn is not BegunTurn.RENDERED:
+    if found.prefill_mode is not PrefillMode.RENDERED:
         losses.append("renders prompts by itself: its template may differ from the model's own")
     if not found.seeds:
         losses.append("takes no seeds: the same request gives other completions")

@@ -16,8 +16,8 @@ from ucoder.engines.protocol import Prompt, Sampling
 from ucoder.engines.rendering import render
 
 
-class BegunTurn(StrEnum):
-    """How a begun turn reaches the model."""
+class PrefillMode(StrEnum):
+    """How a prefill reaches the model."""
 
     RENDERED = "completions, prompt rendered here"
     """`completions`, with text that the model's own template and tokenizer made: the best."""
@@ -32,10 +32,10 @@ class Capabilities:
     """What one server with one model was found to do.
 
     Attributes:
-        begun_turn: How begun turns reach the model.
+        prefill_mode: How prefills reach the model.
         cuts_start: Characters of a rendered prompt that the server adds itself (the token that
             begins every text), so that they are not sent.
-        repeats_begun: Its answers start with the begun turn, which is cut off.
+        repeats_prefill: Its answers start with the prefill, which is cut off.
         extras: Fields beyond the protocol that it accepts, which turn off what it would narrow
             the distribution by.
         top_k: It draws from the k likeliest tokens when told to.
@@ -49,9 +49,9 @@ class Capabilities:
         max_stops: Stop strings that it takes for one request; at the others, text is cut here.
     """
 
-    begun_turn: BegunTurn
+    prefill_mode: PrefillMode
     cuts_start: int = 0
-    repeats_begun: bool = False
+    repeats_prefill: bool = False
     extras: tuple[tuple[str, float], ...] = ()
     top_k: bool = False
     greedy: tuple[tuple[str, float], ...] | None = None
@@ -76,7 +76,7 @@ class Capabilities:
         if self.seeds:
             seeds = "repeat" if self.repeats_seeds else "accepted, do not repeat"
         return (
-            f"begun turns by {self.begun_turn}; log-probabilities {logprobs}; up to {self.max_n} "
+            f"prefills by {self.prefill_mode}; log-probabilities {logprobs}; up to {self.max_n} "
             f"completions a request; seeds {seeds}; up to "
             f"{self.max_stops} stop strings; top-k {'yes' if self.top_k else 'no'}; "
             f"greedy by {dict(self.greedy) if self.greedy else 'nothing'}"
@@ -118,7 +118,7 @@ class Writer:
             body["seed"] = seed
         if stops := sampling.stop[: found.max_stops]:
             body["stop"] = list(stops)
-        if found.begun_turn is BegunTurn.RENDERED:
+        if found.prefill_mode is PrefillMode.RENDERED:
             text = self.text(prompt)[found.cuts_start :]
             logprobs = {"logprobs": 1} if found.logprobs else {}
             return "completions", body | {"prompt": text} | logprobs
@@ -129,8 +129,8 @@ class Writer:
         fields: dict[str, Any] = {"messages": messages}
         if found.logprobs:
             fields |= {"logprobs": True, "top_logprobs": 1}
-        if prompt.begun:
-            messages.append({"role": "assistant", "content": prompt.begun})
-            if found.begun_turn is BegunTurn.CONTINUED:
+        if prompt.prefill:
+            messages.append({"role": "assistant", "content": prompt.prefill})
+            if found.prefill_mode is PrefillMode.CONTINUED:
                 fields |= {"continue_final_message": True, "add_generation_prompt": False}
         return fields

@@ -1,7 +1,7 @@
 """Finding out what a server can do: some twenty small requests when the engine is entered.
 
 Nothing is believed because it was accepted: servers ignore fields that they do not know. Each
-finding rests on what came back. The model may be weak or random; only continuing a begun turn over
+finding rests on what came back. The model may be weak or random; only continuing a prefill over
 `chat/completions` asks for one that can count.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from ucoder.engines.openai_answers import Answer, read_answer
-from ucoder.engines.openai_dialect import BegunTurn, Capabilities, Writer
+from ucoder.engines.openai_dialect import Capabilities, PrefillMode, Writer
 from ucoder.engines.openai_transport import Refused, Transport
 from ucoder.engines.protocol import Prompt, Sampling
 from ucoder.engines.rendering import before_stop
@@ -64,7 +64,7 @@ class Prober:
             EngineError: The server lacks what no engine can do without: a way to continue a begun
                 turn, a count of tokens, or variety.
         """
-        found = await self._begun_turn()
+        found = await self._prefill_mode()
         found = await self._extras(found)
         found = replace(found, greedy=await self._greedy(found))
         found = await self._logprobs(found)
@@ -72,30 +72,30 @@ class Prober:
         found = replace(found, max_stops=await self._max_stops(found))
         return replace(found, max_n=await self._max_n(found))
 
-    async def _begun_turn(self) -> Capabilities:
+    async def _prefill_mode(self) -> Capabilities:
         tried = []
         for way in self._ways():
             found = Capabilities(way)
             try:
                 answer = await self._ask(found, _COUNT, replace(_COLD, max_tokens=4))
-                if way is BegunTurn.RENDERED and answer.prompt_tokens is not None:
+                if way is PrefillMode.RENDERED and answer.prompt_tokens is not None:
                     cuts_start = await self._cuts_start(answer.prompt_tokens)
                     return replace(found, cuts_start=cuts_start)
-                return replace(found, repeats_begun=_repeats_begun(answer.choices[0].text))
+                return replace(found, repeats_prefill=_repeats_prefill(answer.choices[0].text))
             except (Refused, _Unsuited) as error:
                 tried.append(f"{way}: {error}")
         raise EngineError(
-            f"{self.transport.address} cannot be used: it does not go on with a begun turn. Tried: "
+            f"{self.transport.address} cannot be used: it does not go on with a prefill. Tried: "
             f"{'; '.join(tried)}. What works: a server with /completions, and as engine's "
             f"checkpoint the model that it serves."
         )
 
-    def _ways(self) -> Iterator[BegunTurn]:
+    def _ways(self) -> Iterator[PrefillMode]:
         if self.writer.tokenizer is not None or not self.writer.is_chat:
-            yield BegunTurn.RENDERED
+            yield PrefillMode.RENDERED
         if self.writer.is_chat:
-            yield BegunTurn.CONTINUED
-            yield BegunTurn.TRAILING
+            yield PrefillMode.CONTINUED
+            yield PrefillMode.TRAILING
 
     async def _cuts_start(self, counted: int) -> int:
         """See `Capabilities.cuts_start`; the server must count the tokens that are counted here.
@@ -111,7 +111,7 @@ class Prober:
         cuts_start = 0
         if counted == expected + 1 and start and text.startswith(start):
             cuts_start = len(start)
-            found = Capabilities(BegunTurn.RENDERED, cuts_start)
+            found = Capabilities(PrefillMode.RENDERED, cuts_start)
             answer = await self._ask(found, _COUNT, replace(_COLD, max_tokens=4))
             counted = answer.prompt_tokens or 0
         if counted != expected:
@@ -229,18 +229,18 @@ class Prober:
 
 
 class _Unsuited(Exception):
-    """A way to continue a begun turn that this server does not go."""
+    """A way to continue a prefill that this server does not go."""
 
 
-def _repeats_begun(text: str) -> bool:
-    """See `Capabilities.repeats_begun`.
+def _repeats_prefill(text: str) -> bool:
+    """See `Capabilities.repeats_prefill`.
 
     Four tokens are asked for: an answer that begins with more than that repeats what it was given,
     one that begins anew does not get so far.
     """
-    repeats = text.startswith(_COUNT.begun)
-    if not _NEXT.match(text[len(_COUNT.begun) :] if repeats else text):
-        raise _Unsuited(f"after {_COUNT.begun!r} it wrote {text[:100]!r}")
+    repeats = text.startswith(_COUNT.prefill)
+    if not _NEXT.match(text[len(_COUNT.prefill) :] if repeats else text):
+        raise _Unsuited(f"after {_COUNT.prefill!r} it wrote {text[:100]!r}")
     return repeats
 
 

@@ -19,7 +19,7 @@ from typing import Self
 from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.engines.worker_process import WorkerEnded, WorkerProcess
 from ucoder.errors import EngineError, EngineLost
-from ucoder.packages import require
+from ucoder.runtime import require
 
 
 class OpenVINOEngine:

@@ -21,7 +21,7 @@ from typing import Any
 import openvino_genai as genai
 
 from ucoder.engines.rendering import before_stop
-from ucoder.processes import die_with_parent
+from ucoder.runtime import die_with_parent
 
 _PREFIX_TOKENS = 64
 """Requests that share so many first tokens share a stage's instructions."""
@@ -93,7 +93,7 @@ class Worker:
         if self._is_chat:
             history = [{"role": "user", "content": message["user"]}]
             text = self._tokenizer.apply_chat_template(history, add_generation_prompt=True)
-            text += message["begun"]
+            text += message["prefill"]
         else:
             text = message["plain"]
         # The template has written the special tokens already; a base model's are added here.

@@ -2,7 +2,7 @@
 
 What every provider promises, and `ucoder.engines.conformance` checks:
 
-- `sample` returns exactly n completions, each without the prompt, the begun turn and the stop
+- `sample` returns exactly n completions, each without the prompt, the prefill and the stop
   string that ended it.
 - `sum_logprob` is the sum of the sampled tokens' raw log-probabilities: temperature 1, before
   top-p. Perplexity follows from it without a second pass. An engine that cannot tell them under
@@ -27,14 +27,14 @@ class Prompt:
 
     Attributes:
         user: The request, in words.
-        begun: The start of the assistant's answer, put into its mouth so that it keeps to a
+        prefill: The start of the assistant's answer, put into its mouth so that it keeps to a
             format; completions continue it and do not repeat it.
         plain: What a base model, which has no chat template, gets instead of both; None: the
-            request as a paragraph, then the begun turn.
+            request as a paragraph, then the prefill.
     """
 
     user: str
-    begun: str = ""
+    prefill: str = ""
     plain: str | None = None
 
 
@@ -72,7 +72,7 @@ class Completion:
     """One answer.
 
     Attributes:
-        text: What the model wrote after the begun turn, without the stop string.
+        text: What the model wrote after the prefill, without the stop string.
         n_tokens: Tokens sampled, among them those of the stop.
         finish_reason: Why it ended.
         sum_logprob: Sum of the raw log-probabilities of these tokens, in nats; NaN where the

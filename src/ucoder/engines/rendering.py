@@ -12,7 +12,7 @@ def render_plain(prompt: Prompt) -> str:
     """A base model's form: its own where the prompt brings one; see `Prompt.plain`."""
     if prompt.plain is not None:
         return prompt.plain
-    return f"{prompt.user}\n\n{prompt.begun}"
+    return f"{prompt.user}\n\n{prompt.prefill}"
 
 
 def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
@@ -21,7 +21,7 @@ def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
         return render_plain(prompt)
     history = [{"role": "user", "content": prompt.user}]
     text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
-    return f"{text}{prompt.begun}"
+    return f"{text}{prompt.prefill}"
 
 
 def before_stop(text: str, stop: Iterable[str]) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.errors import EngineError
-from ucoder.packages import hide_broken_torchvision, require
+from ucoder.runtime import hide_broken_torchvision, require
 
 
 def load(path: Path, device: str, precision: str) -> tuple[Any, Any]:

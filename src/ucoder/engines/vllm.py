@@ -24,7 +24,7 @@ from typing import Any, Self
 from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.engines.worker_process import WorkerEnded, WorkerProcess
 from ucoder.errors import EngineError, EngineLost
-from ucoder.packages import require
+from ucoder.runtime import require
 
 _log = logging.getLogger(__name__)
 

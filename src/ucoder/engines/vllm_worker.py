@@ -90,7 +90,7 @@ class Worker:
             self._say({"number": message["number"], **answer})
 
     async def _complete(self, message: dict[str, Any]) -> list[dict[str, Any]]:
-        prompt = Prompt(message["user"], message["begun"], message["plain"])
+        prompt = Prompt(message["user"], message["prefill"], message["plain"])
         tokenizer = self._engine.get_tokenizer()
         text = render(tokenizer, prompt, self._is_chat)
         # The template has written the special tokens already; a base model's are added here.

@@ -70,7 +70,7 @@ class WorkerProcess:
         self._answers: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Future[list[Completion]]] = {}
         self._numbers = count()
-        self._last_words: str | None = None
+        self._exit_reason: str | None = None
         self.said: deque[str] = deque(maxlen=_KEPT_LINES)
         """The last lines of its standard error, oldest first."""
 
@@ -100,12 +100,12 @@ class WorkerProcess:
         self._answers = asyncio.create_task(self._read())
         if not ready:
             await self._answers
-            raise WorkerEnded(self._last_words)
+            raise WorkerEnded(self._exit_reason)
 
     @property
     def ended(self) -> str | None:
         """How it ended; None: it has not."""
-        return self._last_words
+        return self._exit_reason
 
     async def ask(self, request: Request) -> list[Completion]:
         """What it answers; cancelling drops the request there.
@@ -114,8 +114,8 @@ class WorkerProcess:
             EngineError: It refused the request.
             WorkerEnded: It ended, before or meanwhile.
         """
-        if self._last_words is not None:
-            raise WorkerEnded(self._last_words)
+        if self._exit_reason is not None:
+            raise WorkerEnded(self._exit_reason)
         number = next(self._numbers)
         future: asyncio.Future[list[Completion]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
@@ -170,10 +170,10 @@ class WorkerProcess:
             self.said.append(f"ValueError: its answer cannot be read: {error}")
         self.kill()  # its children, if it left any
         await self._gone()
-        self._last_words = self._epitaph()
+        self._exit_reason = self._describe_exit()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(WorkerEnded(self._last_words))
+                future.set_exception(WorkerEnded(self._exit_reason))
 
     def _hand_out(self, answer: dict[str, Any]) -> None:
         future = self._waiting.get(answer["number"])
@@ -204,7 +204,7 @@ class WorkerProcess:
             self.said.extend(line.decode("utf-8", "replace") for line in lines)
         self.said.append(rest.decode("utf-8", "replace"))
 
-    def _epitaph(self) -> str:
+    def _describe_exit(self) -> str:
         """The likeliest reason among its words, and its exit status."""
         assert self._process is not None
         said = [line.strip() for line in self.said if line.strip()]
@@ -220,7 +220,7 @@ def _message(number: int, request: Request) -> dict[str, Any]:
     return {
         "number": number,
         "user": request.prompt.user,
-        "begun": request.prompt.begun,
+        "prefill": request.prompt.prefill,
         "plain": render_plain(request.prompt),
         "n": request.n,
         "temperature": request.sampling.temperature,

@@ -17,11 +17,19 @@ docs/evaluation.md shows one on a page.
 from ucoder.evaluation.protocol import (
     Benchmark,
     Dataset,
+    ExecutionRequirements,
     Grade,
     Grader,
-    Needs,
-    Setting,
+    GradingContext,
     Task,
 )
 
-__all__ = ["Benchmark", "Dataset", "Grade", "Grader", "Needs", "Setting", "Task"]
+__all__ = [
+    "Benchmark",
+    "Dataset",
+    "ExecutionRequirements",
+    "Grade",
+    "Grader",
+    "GradingContext",
+    "Task",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ucoder.evaluation.protocol import MAX_DETAIL, Grade, Grader, Setting, Task
+from ucoder.evaluation.protocol import MAX_DETAIL, Grade, Grader, GradingContext, Task
 from ucoder.evaluation.records import GradeReason
 from ucoder.execution.outcomes import (
     CallReport,
@@ -73,14 +73,14 @@ def wrong(got: str, wanted: str, where: str) -> Grade:
     )
 
 
-def by_tests(setting: Setting, name: str, tests: Callable[[Task], str]) -> Grader:
+def by_tests(context: GradingContext, name: str, tests: Callable[[Task], str]) -> Grader:
     """Grade with a test script in a process of its own, which calls the program's functions.
 
     The program can neither read the script nor say that it passed; what the functions return has
     to be plain data (see `Executor.check`).
 
     Args:
-        setting: What the benchmark was given.
+        context: What the benchmark was given.
         name: The score's name.
         tests: A task's script; it passes where it comes to its end.
     """
@@ -88,7 +88,7 @@ def by_tests(setting: Setting, name: str, tests: Callable[[Task], str]) -> Grade
     async def grade(task: Task, program: str) -> Mapping[str, Grade]:
         if not program:
             return {name: NO_PROGRAM}
-        report = await setting.executor.check(program, tests(task), entry_point=task.entry_point)
+        report = await context.executor.check(program, tests(task), entry_point=task.entry_point)
         return {name: grade_of_check(report)}
 
     return grade

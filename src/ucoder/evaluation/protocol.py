@@ -83,7 +83,7 @@ Grader = Callable[[Task, str], Awaitable[Mapping[str, Grade]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class ExecutionRequirements:
     """What the executor of a benchmark's programs has to offer.
 
     Attributes:
@@ -96,7 +96,7 @@ class Needs:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class GradingContext:
     """What a grader is made with.
 
     Attributes:
@@ -141,10 +141,10 @@ class Benchmark:
     load: Callable[[Path | None], Dataset]
     prompt: Callable[[Task], Prompt]
     program: Callable[[Task, str, bool], str]
-    grader: Callable[[Setting], Awaitable[Grader]]
+    grader: Callable[[GradingContext], Awaitable[Grader]]
     chat_stop: tuple[str, ...] = ("\n```\n",)
     base_stop: tuple[str, ...] = ()
-    needs: Needs = field(default_factory=Needs)
+    needs: ExecutionRequirements = field(default_factory=ExecutionRequirements)
     scores: tuple[str, ...] = ()
     prompts: str = ""
     max_tokens: int = 768

@@ -6,8 +6,8 @@ it may import modules that never existed. So a task's published solution goes th
 harness first. Where it passes, the task can be run; where it does not, no program's verdict on
 that task says anything, and every one is "not run", never "failed".
 
-    checks = ReferenceChecks(setting.cache, setting.dataset.sha256, fingerprint)
-    not_run = await checks.verdict(task.id, lambda: setting.executor.check(reference_script))
+    checks = ReferenceChecks(context.cache, context.dataset.sha256, fingerprint)
+    not_run = await checks.verdict(task.id, lambda: context.executor.check(reference_script))
     if not_run is not None:
         return {name: not_run}
 

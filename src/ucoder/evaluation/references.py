@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ucoder.bounded import gather_bounded
 from ucoder.errors import BenchmarkError
-from ucoder.evaluation.protocol import Setting, Task
+from ucoder.evaluation.protocol import GradingContext, Task
 from ucoder.execution.inputs import batch_of_values
 from ucoder.execution.outcomes import Outcome, OutcomeKind
 from ucoder.execution.protocol import Budget
+from ucoder.runtime import gather_bounded
 
 MAX_OUTPUT_BYTES = 32 << 20
 """Longest output that is compared. Inputs on which a canonical solution returns more are left out:
@@ -79,7 +79,7 @@ class References:
 
 
 async def references_of(
-    setting: Setting,
+    context: GradingContext,
     name: str,
     source: Callable[[Task], str],
     inputs: Callable[[Task], Mapping[str, Sequence[tuple[Any, ...]]]],
@@ -89,7 +89,7 @@ async def references_of(
     """Run every canonical solution on its inputs, unless that was done before.
 
     Args:
-        setting: What the benchmark was given.
+        context: What the benchmark was given.
         name: Of the family, for the file's name and for messages.
         source: A task's canonical solution.
         inputs: Its inputs, by the name of the list.
@@ -99,26 +99,26 @@ async def references_of(
     Raises:
         BenchmarkError: A canonical solution fails.
     """
-    key = f"{name}-{setting.dataset.sha256[:16]}-py{platform.python_version()}-{_FORMAT}"
-    path = setting.cache / "references" / f"{key}.parquet"
+    key = f"{name}-{context.dataset.sha256[:16]}-py{platform.python_version()}-{_FORMAT}"
+    path = context.cache / "references" / f"{key}.parquet"
     if not path.is_file():
         made: dict[str, list[dict[str, Any]]] = {}
         label = f"{name} references"
-        setting.progress.begin(label, len(setting.dataset.tasks))
+        context.progress.begin(label, len(context.dataset.tasks))
 
         async def make(task: Task) -> None:
-            made[task.id] = await _run(setting, task, source(task), inputs(task), text, is_tolerant)
-            setting.progress.advance(label, len(made))
+            made[task.id] = await _run(context, task, source(task), inputs(task), text, is_tolerant)
+            context.progress.advance(label, len(made))
 
         # A few at a time: some outputs are large, and all that is under way is in memory.
-        await gather_bounded(make, setting.dataset.tasks, at_a_time=4)
-        _write(path, {task.id: made[task.id] for task in setting.dataset.tasks})
-        setting.progress.end(label)
+        await gather_bounded(make, context.dataset.tasks, max_concurrency=4)
+        _write(path, {task.id: made[task.id] for task in context.dataset.tasks})
+        context.progress.end(label)
     return References(path)
 
 
 async def _run(
-    setting: Setting,
+    context: GradingContext,
     task: Task,
     source: str,
     inputs: Mapping[str, Sequence[tuple[Any, ...]]],
@@ -128,7 +128,7 @@ async def _run(
     rows = []
     for part, values in inputs.items():
         batch = batch_of_values(values)
-        report = await setting.executor.call(source, task.entry_point, batch, PATIENT)
+        report = await context.executor.call(source, task.entry_point, batch, PATIENT)
         found: list[tuple[int, str, float]] = []
         for at, outcome in enumerate(report.outcomes):
             if outcome.kind is OutcomeKind.OUTPUT_TOO_LARGE:

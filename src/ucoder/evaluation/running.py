@@ -14,15 +14,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ucoder.bounded import gather_bounded
 from ucoder.engines.protocol import Engine, Request, Sampling
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.ledger import Keyed
-from ucoder.evaluation.protocol import Benchmark, Dataset, Grade, Grader, Needs, Setting, Task
+from ucoder.evaluation.protocol import (
+    Benchmark,
+    Dataset,
+    ExecutionRequirements,
+    Grade,
+    Grader,
+    GradingContext,
+    Task,
+)
 from ucoder.evaluation.records import Answer, Score
 from ucoder.execution.protocol import Executor
 from ucoder.progress import Progress
 from ucoder.records import digest
+from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
 
 
@@ -67,7 +75,7 @@ class Tables(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TaskSubset:
     """A benchmark and the tasks of it that are asked.
 
     Attributes:
@@ -89,16 +97,16 @@ class Bench:
         open_executor: Makes the executor for a benchmark's needs, not yet entered.
         cache: Where benchmarks keep what they made from their data.
         progress: Told how far it is.
-        at_a_time: Tasks on their way.
+        max_concurrency: Tasks on their way.
     """
 
-    open_executor: Callable[[Needs], AbstractAsyncContextManager[Executor]]
+    open_executor: Callable[[ExecutionRequirements], AbstractAsyncContextManager[Executor]]
     cache: Path
     progress: Progress
-    at_a_time: int
+    max_concurrency: int
 
 
-def ask(benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = None) -> Asked:
+def ask(benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = None) -> TaskSubset:
     """Load a benchmark.
 
     Args:
@@ -115,11 +123,16 @@ def ask(benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = No
         if n_tasks > len(tasks):
             raise BenchmarkError(f"n_tasks={n_tasks}: {benchmark.title} has {len(tasks)} tasks")
         tasks = tuple(tasks[i * len(tasks) // n_tasks] for i in range(n_tasks))
-    return Asked(benchmark, dataset, tasks)
+    return TaskSubset(benchmark, dataset, tasks)
 
 
 async def evaluate(
-    asked: Asked, model_index: int, engine: Engine, decoding: Decoding, tables: Tables, bench: Bench
+    asked: TaskSubset,
+    model_index: int,
+    engine: Engine,
+    decoding: Decoding,
+    tables: Tables,
+    bench: Bench,
 ) -> None:
     """Answer and grade the tasks that have no scores yet.
 
@@ -164,7 +177,7 @@ async def evaluate(
 
 
 async def grade_all(
-    asked: Asked,
+    asked: TaskSubset,
     model_index: int,
     programs_of: Callable[[Task], Awaitable[Sequence[str]]],
     tables: Tables,
@@ -188,8 +201,8 @@ async def grade_all(
     n_done = len(asked.tasks) - len(missing)
     label = f"{benchmark.name} M{model_index}"
     async with bench.open_executor(benchmark.needs) as executor:
-        setting = Setting(asked.dataset, executor, bench.progress, bench.cache)
-        grade = await benchmark.grader(setting)
+        context = GradingContext(asked.dataset, executor, bench.progress, bench.cache)
+        grade = await benchmark.grader(context)
         bench.progress.begin(label, len(asked.tasks), n_done)
 
         async def one(task: Task) -> None:
@@ -202,7 +215,7 @@ async def grade_all(
             n_done += 1
             bench.progress.advance(label, n_done)
 
-        await gather_bounded(one, missing, bench.at_a_time)
+        await gather_bounded(one, missing, bench.max_concurrency)
     bench.progress.end(label)
 
 

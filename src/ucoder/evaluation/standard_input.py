@@ -24,7 +24,7 @@ from typing import Any, Final
 
 from ucoder.evaluation.cases import Cases, grade_cases, make_cases
 from ucoder.evaluation.grading import NO_PROGRAM
-from ucoder.evaluation.protocol import Grade, Grader, Setting, Task
+from ucoder.evaluation.protocol import Grade, Grader, GradingContext, Task
 
 ENTRY: Final = "run"
 """The function that a wrapped program defines: from standard input to standard output."""
@@ -170,7 +170,7 @@ def text_cases(examples: list[tuple[str, str]]) -> Cases:
 
 
 def by_output(
-    setting: Setting,
+    context: GradingContext,
     name: str,
     examples: Callable[[Task], list[tuple[str, str]]],
     same: Callable[[str, str], bool] = same_text,
@@ -182,7 +182,7 @@ def by_output(
     """Grade programs by what they print.
 
     Args:
-        setting: What the benchmark was given.
+        context: What the benchmark was given.
         name: The score's name.
         examples: A task's pairs of an input and what should be printed for it.
         same: Compares what was printed with what should have been.
@@ -200,7 +200,7 @@ def by_output(
             return {name: NO_PROGRAM}
         source = stdin_program(program, preamble=preamble, any_exit=any_exit)
         cases = cases_of(task)
-        return {name: await grade_cases(setting.executor, source, ENTRY, cases, right, timeout_s)}
+        return {name: await grade_cases(context.executor, source, ENTRY, cases, right, timeout_s)}
 
     return grade
 

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucoder.errors import ConfigError
+from ucoder.errors import InvalidArgument
 from ucoder.records import NAN
 
 Z_95 = 1.959963984540054
@@ -79,13 +79,13 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         k: How many one may try, from 1.
 
     Raises:
-        ConfigError: n is less than k, or k less than 1.
+        InvalidArgument: n is less than k, or k less than 1.
         ValueError: c is no number of n samples.
     """
     if k < 1:
-        raise ConfigError(f"k={k} is less than 1: pass@{k} is undefined; give a k of 1 or more")
+        raise InvalidArgument(f"k={k} is less than 1: pass@{k} is undefined; give a k of 1 or more")
     if n < k:
-        raise ConfigError(
+        raise InvalidArgument(
             f"n={n} samples is less than k={k}: pass@{k} is undefined; sample more or lower k"
         )
     if not 0 <= c <= n:

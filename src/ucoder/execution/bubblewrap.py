@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from ucoder.errors import SandboxUnavailable
-from ucoder.execution.payload import FILES, Setting, interpreter_folders, worker_command
+from ucoder.execution.payload import FILES, SandboxSettings, interpreter_folders, worker_command
 from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
 from ucoder.execution.remedies import remedies
@@ -75,7 +75,7 @@ def find_bwrap() -> Iterator[Path]:
         yield Path(found)
 
 
-def sandbox_command(bwrap: str, setting: Setting) -> tuple[str, ...]:
+def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
     """Build the command line of one sandboxed worker."""
     arguments = [
         # The worker is process 1 of its namespace: no program in there can kill or stop it.

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final
 
 from ucoder.execution.introspection import may_see_names
-from ucoder.execution.renaming import Doubtful, rename_locals
+from ucoder.execution.renaming import UnsupportedSyntax, rename_locals
 
 _MAX_CHARS: Final = 100_000
 """Longer programs are compared as text: a tree costs a hundred times the text's memory."""
@@ -79,7 +79,7 @@ def _rename(tree: ast.Module, source: str) -> None:
     try:
         symtable.symtable(source, "<program>", "exec")
         rename_locals(tree)
-    except (SyntaxError, Doubtful):
+    except (SyntaxError, UnsupportedSyntax):
         return
 
 

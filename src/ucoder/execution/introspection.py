@@ -1,6 +1,6 @@
 """Tell whether a program may see the names of its own variables.
 
-Asked before names are changed, so every doubt counts as yes. A program may see them
+TaskSubset before names are changed, so every doubt counts as yes. A program may see them
 
 - by the builtins and attributes made for it (`locals`, `eval`, frames, code objects);
 - by a library that looks at its caller or takes keyword arguments from a dictionary (numpy's

@@ -17,7 +17,7 @@ CPU_SHARE: Final = 0.8
 """A call that used this share of its time on a CPU was slow itself; below it, it waited."""
 
 
-def was_kept_waiting(report: CallReport, limits: Limits) -> bool:
+def timed_out_under_load(report: CallReport, limits: Limits) -> bool:
     """Whether a timeout fired by the wall clock, without the CPU time to show for it."""
     if not any(outcome.kind is OutcomeKind.TIMED_OUT for outcome in report.outcomes):
         return False

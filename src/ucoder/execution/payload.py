@@ -34,7 +34,7 @@ FLAGS: Final = ("-s", "-S", "-P", "-B", "-X", "utf8")
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class SandboxSettings:
     """What a worker is started with.
 
     Attributes:
@@ -88,7 +88,7 @@ def interpreter_folders() -> list[Path]:
 
 
 def worker_command(
-    root: str, setting: Setting, contained: bool, landlock: dict[str, Any] | None = None
+    root: str, setting: SandboxSettings, contained: bool, landlock: dict[str, Any] | None = None
 ) -> tuple[str, ...]:
     """Build the command that starts a worker.
 

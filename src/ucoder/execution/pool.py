@@ -26,8 +26,8 @@ from ucoder.execution.outcomes import (
     ProgramStatus,
     Verdict,
 )
-from ucoder.execution.patience import CPU_SHARE, RETRY_FACTOR, merged, was_kept_waiting
-from ucoder.execution.payload import Setting
+from ucoder.execution.patience import CPU_SHARE, RETRY_FACTOR, merged, timed_out_under_load
+from ucoder.execution.payload import SandboxSettings
 from ucoder.execution.preloads import modules_of
 from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Limits
@@ -85,9 +85,9 @@ class PooledExecutor(ABC):
             ConfigError: A limit, the number of workers or the preload set is out of range.
         """
         self.limits = limits or Limits()
-        self.setting = Setting(self.limits, preload, hash_seed)
+        self.setting = SandboxSettings(self.limits, preload, hash_seed)
         self.n_workers = _n_cores() + 1 if n_workers is None else n_workers
-        refuse_nonsense(self.limits, self.n_workers)
+        validate_limits(self.limits, self.n_workers)
         modules_of(preload)
         self._is_open = False
         # None in the queue wakes those who wait for a worker that will never come free.
@@ -156,7 +156,7 @@ class PooledExecutor(ABC):
         """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
         batch = inputs if isinstance(inputs, Batch) else batch_of(tuple(inputs))
         report = await self._call(source, entry_point, batch, budget, 1.0)
-        if not was_kept_waiting(report, budget.within(self.limits)):
+        if not timed_out_under_load(report, budget.within(self.limits)):
             return report
         timed_out = OutcomeKind.TIMED_OUT
         waited = [at for at, outcome in enumerate(report.outcomes) if outcome.kind is timed_out]
@@ -277,7 +277,7 @@ def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def refuse_nonsense(limits: Limits, n_workers: int) -> None:
+def validate_limits(limits: Limits, n_workers: int) -> None:
     """Refuse limits that mean nothing, all of them at once.
 
     Raises:

@@ -28,7 +28,7 @@ _Function = ast.FunctionDef | ast.Lambda
 _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 
 
-class Doubtful(Exception):
+class UnsupportedSyntax(Exception):
     """The program uses a construct whose scopes are not modelled; the tree is unchanged."""
 
 
@@ -92,7 +92,7 @@ def rename_locals(tree: ast.Module, prefix: str = "") -> None:
             the numbers, and that the program does not use, gives a tree that runs.
 
     Raises:
-        Doubtful: See there.
+        UnsupportedSyntax: See there.
         RecursionError: The tree is too deep.
     """
     walk = _Walk()
@@ -154,9 +154,9 @@ class _Walk:
                     if isinstance(item, ast.AST):
                         self.visit(item)
                     elif isinstance(item, str):
-                        raise Doubtful(type(node).__name__)
+                        raise UnsupportedSyntax(type(node).__name__)
             elif isinstance(value, str):  # a name, in a kind of node that is not known here
-                raise Doubtful(type(node).__name__)
+                raise UnsupportedSyntax(type(node).__name__)
 
     def _occurs(
         self, node: ast.AST, attribute: str, use: _Use, *, binds: bool, scope: _Scope | None = None
@@ -205,7 +205,9 @@ class _Walk:
 
     def _annotated(self, node: ast.AnnAssign) -> None:
         if isinstance(node.target, ast.Name) and not node.simple:
-            raise Doubtful("an annotated name in brackets")  # binds only where a value stands
+            raise UnsupportedSyntax(
+                "an annotated name in brackets"
+            )  # binds only where a value stands
         self.visit(node.target)
         self._annotation(node.annotation)
         self._all([node.value])
@@ -307,11 +309,11 @@ class _Walk:
         """A constant holds text that is no name."""
 
     def _refuse(self, node: ast.AST) -> None:
-        raise Doubtful(type(node).__name__)
+        raise UnsupportedSyntax(type(node).__name__)
 
     def _refuse_type_parameters(self, node: ast.AST) -> None:
         if getattr(node, "type_params", None):  # since 3.12: a scope of their own
-            raise Doubtful("type parameters")
+            raise UnsupportedSyntax("type parameters")
 
 
 def _shows_its_name(node: ast.FunctionDef) -> bool:

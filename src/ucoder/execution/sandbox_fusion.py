@@ -57,8 +57,8 @@ from ucoder.execution.outcomes import (
     ProgramStatus,
     Verdict,
 )
-from ucoder.execution.patience import RETRY_FACTOR, was_kept_waiting
-from ucoder.execution.pool import refuse_nonsense
+from ucoder.execution.patience import RETRY_FACTOR, timed_out_under_load
+from ucoder.execution.pool import validate_limits
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Limits
 from ucoder.execution.replies import (
     MalformedReply,
@@ -110,7 +110,7 @@ class SandboxFusionExecutor:
         """
         self.limits = limits or Limits()
         self.n_workers = PROGRAMS_IN_FLIGHT if n_workers is None else n_workers
-        refuse_nonsense(self.limits, self.n_workers)
+        validate_limits(self.limits, self.n_workers)
         self._server = FusionServer(url, self.n_workers)
         self._is_open = False
         self._turns = asyncio.Semaphore(self.n_workers)
@@ -227,7 +227,7 @@ class SandboxFusionExecutor:
         self, source: str, entry_point: str, batch: Batch, budget: Budget
     ) -> CallReport:
         report = await self._call(source, entry_point, batch, budget, patience=1.0)
-        if was_kept_waiting(report, budget.within(self.limits)):
+        if timed_out_under_load(report, budget.within(self.limits)):
             again = await self._call(source, entry_point, batch, budget, patience=RETRY_FACTOR)
             return replace(again, retried=True)
         return report

@@ -16,7 +16,7 @@ from typing import Literal
 from ucoder.errors import DiskFull, ModelError, NotAModel
 from ucoder.models import cache
 from ucoder.models.cache import Notify, silent
-from ucoder.packages import require
+from ucoder.runtime import require
 
 WeightFormat = Literal["int8", "fp16"]
 

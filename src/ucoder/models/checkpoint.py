@@ -24,7 +24,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Model:
     """A causal language model in transformers' format, on this machine and complete."""
 
     name: str

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.models.gguf_tokenizer import build_tokenizer, end_tokens, gives_text_back
-from ucoder.packages import hide_broken_torchvision
-from ucoder.processes import die_with_parent
+from ucoder.runtime import die_with_parent, hide_broken_torchvision
 
 
 def gguf_to_checkpoint(source: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from ucoder.errors import NoSourceReachable, UnknownModel
 from ucoder.models.cache import Notify, silent
 from ucoder.models.wheels import SourceFailed
-from ucoder.packages import require
+from ucoder.runtime import require
 
 PROBE_TIMEOUT_S = 5.0
 """How long the hub may take to answer at all, name resolution included."""

@@ -16,7 +16,7 @@ from ucoder.models.artifacts import (
 from ucoder.models.cache import FileHashes, Notify, default_cache_dir, silent
 from ucoder.models.catalog import CatalogEntry, load_catalog
 from ucoder.models.checkpoint import (
-    Checkpoint,
+    Model,
     Origin,
     check_folder,
     has_chat_template,
@@ -27,9 +27,7 @@ from ucoder.models.download import fetch
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-def resolve(
-    name_or_path: str, cache_dir: Path | None = None, notify: Notify = silent
-) -> Checkpoint:
+def resolve(name_or_path: str, cache_dir: Path | None = None, notify: Notify = silent) -> Model:
     """Return the checkpoint that a name or path stands for, fetching and converting as needed.
 
     Tried in this order: a catalog name; an existing path (a transformers folder or a `.gguf` file);
@@ -74,7 +72,7 @@ def resolve(
 
 
 def openvino_export(
-    checkpoint: Checkpoint,
+    checkpoint: Model,
     weight_format: WeightFormat = "int8",
     parent: Path | None = None,
     notify: Notify = silent,
@@ -109,8 +107,8 @@ def _from_catalog(entry: CatalogEntry, cache_dir: Path, notify: Notify) -> Path:
 
 def _checkpoint(
     name: str, folder: Path, cache_dir: Path, licence: str | None, origin: Origin
-) -> Checkpoint:
-    return Checkpoint(
+) -> Model:
+    return Model(
         name=name,
         path=folder,
         sha256=identity(folder, FileHashes(cache_dir)),

@@ -54,7 +54,7 @@ class Assumptions:
         drawn: With `solutions.stopping`: share of the candidates between the least number and n
             that is drawn.
         distinct: Distinct programs a candidate, among 16 of them.
-        separated: With `solutions.separation`: share of problems whose suite grows.
+        separated: With `solutions.distinguishing_inputs`: share of problems whose suite grows.
         selected: Share of decided problems that give a training example.
         example_tokens: Tokens of an example, prompt and completion.
         answer_tokens: Tokens of an answer, by the benchmark's prompts.

@@ -115,24 +115,26 @@ class _Pace:
 def _pace_of(config: RunConfig, work: StageWork, replicas: int) -> _Pace:
     passes = config.consolidation.iterations
 
-    def at_a_time(journeys: float) -> float:
-        return min(config.concurrency, journeys / replicas)
+    def max_concurrency(journeys: float) -> float:
+        return min(config.max_concurrency, journeys / replicas)
 
     if work.stage in TOGETHER:
         section = getattr(config, work.stage)
         # Fewer and fewer are begun as the last problem comes near: half of them on average.
-        return _Pace(at_a_time(work.units.likely / 2), section.sampling.max_tokens, 1)
+        return _Pace(max_concurrency(work.units.likely / 2), section.sampling.max_tokens, 1)
     if work.stage == "test_inputs":
         asked = config.test_inputs
-        sequences = at_a_time(work.units.likely) * asked.n_completions
+        sequences = max_concurrency(work.units.likely) * asked.n_completions
         return _Pace(sequences, asked.sampling.max_tokens, 1)
     if work.stage == "solutions":
         n, longest = config.solutions.n, config.solutions.sampling.max_tokens
         problems = work.units.likely / (n * passes)
-        return _Pace(at_a_time(problems) * min(n, ROUND_SIZE), longest, passes)
+        return _Pace(max_concurrency(problems) * min(n, ROUND_SIZE), longest, passes)
     n, models = config.evaluation.n, n_models(config)
     tasks = work.units.likely / (n * models)
-    return _Pace(at_a_time(tasks) * n, config.evaluation.max_tokens or MAX_ANSWER_TOKENS, models)
+    return _Pace(
+        max_concurrency(tasks) * n, config.evaluation.max_tokens or MAX_ANSWER_TOKENS, models
+    )
 
 
 class _Clock:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from ucoder.config import RunConfig
+from ucoder.inputs.distinguishing import MAX_KEPT, MAX_PROGRAMS
 from ucoder.planning.answers import Asked, asked_of
 from ucoder.planning.assumptions import DISTINCT_EXPONENT, PROMPT_TOKENS, Assumptions
 from ucoder.planning.ranges import NOTHING, Range
-from ucoder.stages.separation import MAX_KEPT, MAX_PROGRAMS
 from ucoder.stages.solutions import ROUND_SIZE
 
 KEPT_INPUTS: Final = Range(1, 1.5, MAX_KEPT)
@@ -33,7 +33,7 @@ class StageWork:
         prompt_tokens: Read by it, once a request: n completions share their prompt.
         programs: Distinct programs, each run on all inputs of its problem.
         calls: Of these programs.
-        probes: Programs that run beside them and are not kept (`solutions.separation`).
+        probes: Programs that run beside them and are not kept (`solutions.distinguishing_inputs`).
         steps: Optimiser steps.
         trained_tokens: Tokens trained on, each epoch anew.
     """
@@ -147,7 +147,7 @@ def _solutions(config: RunConfig, assumed: Assumptions, decided: Range) -> Stage
     distinct = (assumed.distinct * _distinct_factor(wanted.n)).at_most(1)
     inputs = assumed.filled * config.test_inputs.n
     probes = NOTHING
-    if wanted.separation:
+    if wanted.distinguishing_inputs:
         inputs = inputs + assumed.separated * KEPT_INPUTS
         # The first round runs again on suites that grew; the search itself runs a few more.
         again = assumed.separated * assumed.distinct * min(wanted.n, ROUND_SIZE)

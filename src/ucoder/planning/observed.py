@@ -91,7 +91,7 @@ def _of_problems(run: Run, summary: Summary) -> dict[str, Range | None]:
         # Before separation, which adds to suites later.
         "filled": _at_most_one(
             _mean(
-                inputs.n_inputs - inputs.by_origin.get("separation", 0),
+                inputs.n_inputs - inputs.by_origin.get("distinguishing", 0),
                 inputs.n_usable * config.test_inputs.n,
                 inputs.n_usable,
             )
@@ -115,10 +115,10 @@ def _of_solutions(run: Run, summary: Summary) -> dict[str, Range | None]:
         "drawn": _drawn(run, candidates, problems),
         "separated": _share(
             sum(
-                any(given.origin.value == "separation" for given in suite.inputs)
+                any(given.origin.value == "distinguishing" for given in suite.inputs)
                 for suite in run.suites.rows()
             ),
-            summary.input_space.n_usable if run.config.solutions.separation else 0,
+            summary.input_space.n_usable if run.config.solutions.distinguishing_inputs else 0,
         ),
         "selected": _share(sum(one.n_selected for one in solved), problems),
         "example_tokens": _mean(characters / CHARACTERS_PER_TOKEN, len(examples)),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ucoder.analysis.ballots import Case, take_ballot, telling_inputs
+from ucoder.analysis.ballots import Case, distinguishing_inputs, take_ballot
 from ucoder.analysis.numbers import tally
 from ucoder.analysis.summary import Summary
 from ucoder.consensus.selection import Cluster
@@ -135,7 +135,7 @@ def _example(kind: str, case: Case, config: SolutionsConfig) -> Example:
             middle_clip(_call(case.suite.inputs[at].arguments), _MAX_VALUE_CHARS),
             tuple(_cell(of_cluster[at]) for of_cluster in outcomes),
         )
-        for at in telling_inputs(case, shown, MAX_INPUTS)
+        for at in distinguishing_inputs(case, shown, MAX_INPUTS)
     ) if shown else ()  # fmt: skip
     selection = case.ballot.selection
     refused = [c.reason.value for c in case.candidates if c.reason is not None]

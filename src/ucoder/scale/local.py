@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from typing import Self
 
+from ucoder.attempts import attempt_problem
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request
 from ucoder.execution.protocol import Executor
 from ucoder.records import Attempt, Candidate, Execution, Problem, Selection, TestSuite
 from ucoder.runs.tables import from_shard, to_shard
 from ucoder.scale.protocol import Solved, WrittenInputs
-from ucoder.stages.attempts import attempt_problem
 from ucoder.stages.problems import Topic
 from ucoder.stages.solutions import probe_solutions
 from ucoder.stages.test_inputs import probe_inputs
@@ -46,9 +46,9 @@ class LocalScheduler:
         return self._executor.name
 
     @property
-    def at_a_time(self) -> int:
-        """See `Scheduler.at_a_time`."""
-        return self._config.concurrency
+    def max_concurrency(self) -> int:
+        """See `Scheduler.max_concurrency`."""
+        return self._config.max_concurrency
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:

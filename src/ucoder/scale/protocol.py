@@ -61,7 +61,7 @@ class Scheduler(Engine, Protocol):
         ...
 
     @property
-    def at_a_time(self) -> int:
+    def max_concurrency(self) -> int:
         """Journeys that are worth beginning before others have ended."""
         ...
 

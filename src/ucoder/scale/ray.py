@@ -2,8 +2,8 @@
 
 A replica is an actor with an engine and an executor of its own. The driver starts one wherever a
 node has room, also on nodes that join while the run is under way, and gives each as many journeys
-at a time as the configuration's `concurrency` says. So no more than these are ever on their way:
-the object store holds their answers and nothing else.
+at a time as the configuration's `max_concurrency` says. So no more than these are ever on their
+way: the object store holds their answers and nothing else.
 
 A journey is a function of what it is given. When an actor, its engine, its node or the connection
 is lost, the journeys that it was on are given to others; a replica is started again where there is
@@ -24,16 +24,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from ucoder.bounded import cancel
 from ucoder.config import RunConfig, ScaleConfig
 from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.errors import ClusterError, EngineLost
-from ucoder.models import Checkpoint
-from ucoder.packages import require
+from ucoder.models import Model
 from ucoder.progress import Progress
 from ucoder.records import Attempt, Problem
+from ucoder.runtime import cancel, require
 from ucoder.scale.protocol import Solved, WrittenInputs
-from ucoder.scale.replica import Assignment, Failure, MakeWorkshop, Opened, Replica, versions_here
+from ucoder.scale.replica import Assignment, Failure, MakeComponents, Opened, Replica, versions_here
 from ucoder.stages.problems import Topic
 
 POLL_S = 2.0
@@ -42,7 +41,7 @@ POLL_S = 2.0
 CLOSE_S = 60.0
 """What replicas get to end by themselves."""
 
-MAX_LOSSES = 16
+MAX_RETRIES = 16
 """A journey on which so many replicas were lost is taken for their cause."""
 
 MAX_FAILED_STARTS = 3
@@ -66,7 +65,7 @@ class RayScheduler:
     """Spreads journeys over a cluster; see `Scheduler`.
 
     Args:
-        make_workshop: Makes each replica's workshop.
+        make_components: Makes each replica's components.
         config: Of the run.
         checkpoint: The model.
         exports: Where a converted form of it is kept; each node's model cache where None.
@@ -75,9 +74,9 @@ class RayScheduler:
 
     def __init__(
         self,
-        make_workshop: MakeWorkshop,
+        make_components: MakeComponents,
         config: RunConfig,
-        checkpoint: Checkpoint,
+        checkpoint: Model,
         exports: Path | None,
         progress: Progress,
     ) -> None:
@@ -85,7 +84,7 @@ class RayScheduler:
         if checkpoint.path.is_dir() and Path(checkpoint.name).is_dir():
             checkpoint = replace(checkpoint, name=str(checkpoint.path.resolve()))
         exports = exports.resolve() if exports else None
-        self._assignment = Assignment(make_workshop, config, checkpoint, exports, versions_here())
+        self._assignment = Assignment(make_components, config, checkpoint, exports, versions_here())
         self._config = config
         self._progress = progress
         self._places: list[_Place] = []
@@ -108,9 +107,9 @@ class RayScheduler:
         return self._opened.executor
 
     @property
-    def at_a_time(self) -> int:
-        """See `Scheduler.at_a_time`: enough for every replica that may come."""
-        return self._config.concurrency * (self._config.scale.n_replicas or _UNLIMITED_REPLICAS)
+    def max_concurrency(self) -> int:
+        """See `Scheduler.max_concurrency`: enough for every replica that may come."""
+        return self._config.max_concurrency * (self._config.scale.n_replicas or _UNLIMITED_REPLICAS)
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(connect, self._config.scale)
@@ -166,13 +165,13 @@ class RayScheduler:
             ClusterError: Replica after replica was lost on it, or no node can be used any more.
         """
         lost: Exception | None = None
-        for _ in range(MAX_LOSSES):
+        for _ in range(MAX_RETRIES):
             place = await self._take()
             try:
                 answer = await _answer(place.actor.run.remote(journey, *arguments))
                 if isinstance(answer, Failure):
                     raise answer.error
-            except losses() as error:
+            except retryable_errors() as error:
                 lost = error
                 self._lose(place, error)
             else:
@@ -180,7 +179,7 @@ class RayScheduler:
             finally:
                 self._give_back(place)
         raise ClusterError(
-            f"{MAX_LOSSES} replicas were lost on the same {journey}; the last: {_in_short(lost)}. "
+            f"{MAX_RETRIES} replicas were lost on the same {journey}; the last: {_in_short(lost)}. "
             f"If nodes are not being taken away, it is what ends them: too little memory, perhaps"
         )
 
@@ -209,7 +208,7 @@ class RayScheduler:
     def _lose(self, place: _Place, why: Exception) -> None:
         """Forget a replica; those who find it lost after the first say nothing."""
         if place in self._places:
-            n_flying = self._config.concurrency - place.free
+            n_flying = self._config.max_concurrency - place.free
             self._end(place)
             self._progress.message(
                 f"a replica on {place.address} was lost ({_in_short(why)}); the {n_flying} "
@@ -299,14 +298,14 @@ class RayScheduler:
         actor = remote.options(
             num_cpus=scale.cpus_per_replica,
             num_gpus=scale.gpus_per_replica,
-            max_concurrency=2 * self._config.concurrency + 8,
+            max_concurrency=2 * self._config.max_concurrency + 8,
             scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         ).remote()
         try:
             opened = await _answer(actor.open.remote(self._assignment))
         except BaseException as error:
             ray.kill(actor)
-            if not isinstance(error, losses()):
+            if not isinstance(error, retryable_errors()):
                 raise
             self._failed_starts[node_id] += 1
             if self._failed_starts[node_id] >= MAX_FAILED_STARTS:
@@ -316,7 +315,7 @@ class RayScheduler:
             ray.kill(actor)
             self._refuse(node_id, address, str(opened.error))
             return
-        self._welcome(_Place(actor, node_id, address, self._config.concurrency), opened)
+        self._welcome(_Place(actor, node_id, address, self._config.max_concurrency), opened)
 
     def _welcome(self, place: _Place, opened: Opened) -> None:
         assert self._first is not None
@@ -370,7 +369,7 @@ def connect(scale: ScaleConfig) -> None:
         ) from error
 
 
-def losses() -> tuple[type[Exception], ...]:
+def retryable_errors() -> tuple[type[Exception], ...]:
     """What is raised when an actor, its engine, its node or its answer is gone."""
     from ray import exceptions
 

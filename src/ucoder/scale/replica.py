@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import EngineInfo
 from ucoder.errors import ClusterError, UcoderError
-from ucoder.models import Checkpoint
+from ucoder.models import Model
 from ucoder.runs.directory import commit, versions
 from ucoder.scale.local import LocalScheduler
 
 if TYPE_CHECKING:
-    from ucoder.workshop import Workshop
+    from ucoder.components import Components
 
-MakeWorkshop = Callable[[RunConfig], "Workshop"]
-"""A workshop's class: crosses to other nodes by its name, so it must be importable there."""
+MakeComponents = Callable[[RunConfig], "Components"]
+"""A components's class: crosses to other nodes by its name, so it must be importable there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,16 @@ class Assignment:
     """What a replica is for; the driver's own, to be equal to on every node.
 
     Attributes:
-        make_workshop: Makes the replica's workshop.
+        make_components: Makes the replica's components.
         config: Of the run.
         checkpoint: The model, as the driver resolved it.
         exports: Where a converted form of it is kept; the node's model cache where None.
         versions: What must be the same on every node, from `versions_here`.
     """
 
-    make_workshop: MakeWorkshop
+    make_components: MakeComponents
     config: RunConfig
-    checkpoint: Checkpoint
+    checkpoint: Model
     exports: Path | None
     versions: dict[str, str]
 
@@ -73,8 +73,8 @@ class Replica:
         """Check this node against the driver's, and start the engine and the executor."""
         try:
             checkpoint = checked_model(assignment)
-            workshop = assignment.make_workshop(assignment.config)
-            scheduler = workshop.local_scheduler(checkpoint, assignment.exports)
+            components = assignment.make_components(assignment.config)
+            scheduler = components.local_scheduler(checkpoint, assignment.exports)
             self._scheduler = await scheduler.__aenter__()
         except UcoderError as error:
             return Failure(error)
@@ -101,7 +101,7 @@ def versions_here() -> dict[str, str]:
     return {**found, "commit": commit()}
 
 
-def checked_model(assignment: Assignment) -> Checkpoint:
+def checked_model(assignment: Assignment) -> Model:
     """The model as this node has it, the same bytes and under the same versions as the driver's.
 
     Raises:
@@ -120,9 +120,9 @@ def checked_model(assignment: Assignment) -> Checkpoint:
             f"node: numbers of one run must not come from different programs"
         )
     expected = assignment.checkpoint
-    workshop = assignment.make_workshop(assignment.config)
+    components = assignment.make_components(assignment.config)
     try:
-        found = workshop.model(expected.name)
+        found = components.model(expected.name)
     except UcoderError as error:
         raise ClusterError(
             f"{error}. A run's own checkpoints are read from its folder, which must lie on a file "

@@ -15,11 +15,11 @@ from typing import Any
 from ucoder.config import RunConfig
 from ucoder.errors import ClusterError, UcoderError
 from ucoder.progress import Progress
-from ucoder.scale.ray import connect, losses
-from ucoder.scale.replica import Failure, MakeWorkshop
+from ucoder.scale.ray import connect, retryable_errors
+from ucoder.scale.replica import Failure, MakeComponents
 from ucoder.training.protocol import TrainingJob, TrainingResult
 
-MAX_LOSSES = 8
+MAX_RETRIES = 8
 """Nodes that may be lost during one training."""
 
 _POLL_S = 1.0
@@ -32,11 +32,11 @@ class TrainingActor:
         self._step = (0, 0)
 
     async def train(
-        self, make_workshop: MakeWorkshop, config: RunConfig, job: TrainingJob
+        self, make_components: MakeComponents, config: RunConfig, job: TrainingJob
     ) -> TrainingResult | Failure:
         """See `Trainer.train`; errors of ours come back as a `Failure`."""
         try:
-            return await make_workshop(config).local_trainer().train(job, self._on_step)
+            return await make_components(config).local_trainer().train(job, self._on_step)
         except UcoderError as error:
             return Failure(error)
 
@@ -52,13 +52,15 @@ class RayTrainer:
     """Trains on whichever node has the GPUs that the configuration wants; see `Trainer`.
 
     Args:
-        make_workshop: Makes the workshop there.
+        make_components: Makes the components there.
         config: Of the run.
         progress: Told when a node is lost.
     """
 
-    def __init__(self, make_workshop: MakeWorkshop, config: RunConfig, progress: Progress) -> None:
-        self._make_workshop = make_workshop
+    def __init__(
+        self, make_components: MakeComponents, config: RunConfig, progress: Progress
+    ) -> None:
+        self._make_components = make_components
         self._config = config
         self._progress = progress
 
@@ -74,17 +76,17 @@ class RayTrainer:
         job = replace(
             job, model=job.model.resolve(), output=job.output.resolve(), metrics_dir=metrics_dir
         )
-        for _ in range(MAX_LOSSES):
+        for _ in range(MAX_RETRIES):
             try:
                 result = await self._train_once(job, on_step)
-            except losses() as error:
+            except retryable_errors() as error:
                 self._progress.message(f"the node that trains was lost, and training goes on "
                                        f"elsewhere from its last checkpoint ({error})")  # fmt: skip
                 continue
             if isinstance(result, Failure):
                 raise result.error
             return result
-        raise ClusterError(f"{MAX_LOSSES} nodes were lost during one training; resume the run")
+        raise ClusterError(f"{MAX_RETRIES} nodes were lost during one training; resume the run")
 
     async def _train_once(
         self, job: TrainingJob, on_step: Callable[[int, int], None]
@@ -96,7 +98,7 @@ class RayTrainer:
         actor = remote.options(num_cpus=scale.training_cpus, num_gpus=scale.training_gpus).remote()
         try:
             result: asyncio.Future[TrainingResult | Failure] = asyncio.wrap_future(
-                actor.train.remote(self._make_workshop, self._config, job).future()
+                actor.train.remote(self._make_components, self._config, job).future()
             )
             said = (0, 0)
             while not (await asyncio.wait([result], timeout=_POLL_S))[0]:

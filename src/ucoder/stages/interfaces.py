@@ -11,9 +11,9 @@ import ast
 import inspect
 
 from ucoder.engines.protocol import Prompt
+from ucoder.inputs.signatures import read_function
+from ucoder.inputs.text import Refusal, between, parse_module, without_fences
 from ucoder.records import Interface, Reason
-from ucoder.stages._signatures import read_function
-from ucoder.stages._text import Refusal, between, parse_module, without_fences
 from ucoder.stages.problems import Draft
 from ucoder.stages.prompts import fill
 
@@ -32,7 +32,7 @@ def _signature(head: str) -> str:
 
 
 def parse_interface(text: str, draft: Draft) -> Interface | Refusal:
-    """Read a skeleton, begun turn included; any text at all may come.
+    """Read a skeleton, prefill included; any text at all may come.
 
     The docstring may lack its closing quotes, which a stop string cuts off.
     """

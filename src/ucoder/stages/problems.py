@@ -16,13 +16,13 @@ from pathlib import Path
 
 from ucoder.engines.protocol import Prompt
 from ucoder.errors import ConfigError
+from ucoder.inputs.signatures import read_signature
+from ucoder.inputs.text import Refusal, between, normalised, without_fences
 from ucoder.records import Interface, Reason
 from ucoder.seeds import derive_seed
-from ucoder.stages._signatures import read_signature
-from ucoder.stages._text import Refusal, between, normalised, without_fences
 from ucoder.stages.prompts import fill
 
-BEGUN = "<PROBLEM_START>\nTitle:"
+PREFILL = "<PROBLEM_START>\nTitle:"
 STOP = ("<PROBLEM_END>", "<PROBLEM_START>", "<RATING_START>")
 
 _LABEL = re.compile(
@@ -131,11 +131,11 @@ def topic_of(index: int, topics: tuple[Topic, ...], run_seed: int) -> Topic:
 
 def problem_prompt(topic: Topic) -> Prompt:
     """What stage 1 asks."""
-    return Prompt(fill("problem", topic=topic.text), BEGUN)
+    return Prompt(fill("problem", topic=topic.text), PREFILL)
 
 
 def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
-    """Read a problem in figure 3's format, begun turn included; any text at all may come."""
+    """Read a problem in figure 3's format, prefill included; any text at all may come."""
     body = between(text, "<PROBLEM_START>", "<PROBLEM_END>")
     if body is None:
         return Refusal(Reason.MALFORMED_PROBLEM, "no <PROBLEM_START>")

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 
 from ucoder.engines.protocol import Prompt
+from ucoder.inputs.text import Refusal, between
 from ucoder.records import Reason
-from ucoder.stages._text import Refusal, between
 from ucoder.stages.prompts import fill
 
-BEGUN = "<RATING_START>\nProblem Quality Score:"
+PREFILL = "<RATING_START>\nProblem Quality Score:"
 STOP = ("<RATING_END>",)
 
 _SCORE = re.compile(r"Problem Quality Score:[\s*]{0,8}(\d{1,3}(?:\.\d{1,4})?)(?![\d.]*\d)")
@@ -31,11 +31,11 @@ class Rating:
 
 def rating_prompt(statement: str) -> Prompt:
     """What stage 2 asks."""
-    return Prompt(fill("rating", statement=statement), BEGUN)
+    return Prompt(fill("rating", statement=statement), PREFILL)
 
 
 def parse_rating(text: str) -> Rating | Refusal:
-    """Read a rating, begun turn included; any text at all may come."""
+    """Read a rating, prefill included; any text at all may come."""
     body = between(text, "<RATING_START>", "<RATING_END>")
     if body is None:
         return Refusal(Reason.MALFORMED_RATING, "no <RATING_START>")

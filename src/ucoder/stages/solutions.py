@@ -6,10 +6,10 @@ Programs that are the same but for their looks run once.
 
 With `solutions.stopping` a problem waits after each round until its programs have run, and is
 finished as soon as more candidates could hardly make the choice better. The rounds of other
-problems keep the engine's batch full meanwhile: `concurrency` says how many there are.
+problems keep the engine's batch full meanwhile: `max_concurrency` says how many there are.
 
-With `solutions.separation` the first round is followed by a search for inputs that tell apart what
-agrees so far. They join the problem's suite, once and for all iterations.
+With `solutions.distinguishing_inputs` the first round is followed by a search for inputs that tell
+apart what agrees so far. They join the problem's suite, once and for all iterations.
 
 What a candidate is: the definitions of the code block that the model wrote. Top-level calls,
 asserts and `if __name__` blocks, with which models like to show their function off, are left out:
@@ -29,6 +29,9 @@ from ucoder.consensus.selection import Ballot, n_wanted_by, rule_of, select
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
 from ucoder.execution.duplicates import program_key
 from ucoder.execution.protocol import Executor
+from ucoder.inputs.distinguishing import has_distinguishing_inputs, seek_inputs
+from ucoder.inputs.text import MAX_CHARS, Refusal, parse_module
+from ucoder.programs import Executions
 from ucoder.records import (
     Candidate,
     Execution,
@@ -40,12 +43,9 @@ from ucoder.records import (
     digest,
 )
 from ucoder.seeds import derive_seed
-from ucoder.stages._text import MAX_CHARS, Refusal, parse_module
-from ucoder.stages.executions import Executions
 from ucoder.stages.prompts import fill, sampling_of
-from ucoder.stages.separation import is_separated, seek_inputs
 
-BEGUN = "```python\n"
+PREFILL = "```python\n"
 STOP = ("\n```",)
 ROUND_SIZE = 16
 """Candidates a request. Part of a run's identity: each round has a seed of its own."""
@@ -104,8 +104,12 @@ async def probe_solutions(
             for completion in await rounds.take(round_):
                 candidates.append(make_candidate(problem, iteration, len(candidates), completion))
                 running.begin(candidates[-1])
-            if config.separation and iteration == round_ == 0 and not is_separated(suite):
-                suite = await _separated(
+            if (
+                config.distinguishing_inputs
+                and iteration == round_ == 0
+                and not has_distinguishing_inputs(suite)
+            ):
+                suite = await _with_distinguishing_inputs(
                     problem, suite, candidates, running, executor, config, run_seed
                 )
             if config.stopping and len(candidates) < config.n:
@@ -162,7 +166,7 @@ def may_stop(selection: Selection, stopping: StoppingConfig) -> bool:
     return is_choice and enough and selection.regret <= stopping.max_regret  # NaN: no
 
 
-async def _separated(
+async def _with_distinguishing_inputs(
     problem: Problem,
     suite: TestSuite,
     candidates: Sequence[Candidate],
@@ -174,7 +178,7 @@ async def _separated(
     """The suite with what separates the programs so far, which then run on all of it."""
     new = await seek_inputs(
         problem, suite, candidates, await running.results(), executor,
-        n=config.separation,
+        n=config.distinguishing_inputs,
         min_support=config.min_input_support,
         seed=derive_seed(run_seed, "separation", problem.id),
     )  # fmt: skip
@@ -187,7 +191,7 @@ async def _separated(
 def solution_prompt(problem: Problem) -> Prompt:
     """What stage 5 asks; stage 6 trains on the same words."""
     skeleton = f"```python\n{problem.interface.source}```"
-    return Prompt(fill("solution", statement=problem.statement, skeleton=skeleton), BEGUN)
+    return Prompt(fill("solution", statement=problem.statement, skeleton=skeleton), PREFILL)
 
 
 def make_candidate(
@@ -198,7 +202,7 @@ def make_candidate(
     if completion.finish_reason is FinishReason.LENGTH:
         code = Refusal(Reason.TRUNCATED, "cut at max_tokens")
     else:
-        code = extract_program(BEGUN + completion.text, problem.interface.name)
+        code = extract_program(PREFILL + completion.text, problem.interface.name)
     refused = isinstance(code, Refusal)
     program = "" if isinstance(code, Refusal) else code
     return Candidate(
@@ -253,7 +257,7 @@ def _definitions_only(source: str, module: ast.Module) -> str:
     kept: set[int] = set()
     for node in module.body:
         span = range(_first_line(node), (node.end_lineno or node.lineno) + 1)
-        (dropped if _shows_off(node) else kept).update(span)
+        (dropped if is_demo_code(node) else kept).update(span)
     # What comes after the last definition can only be a comment on what was dropped.
     lines = enumerate(source.split("\n")[: max(kept)], 1)
     # A line that holds both kinds, such as `x = 1; print(x)`, stays.
@@ -266,7 +270,8 @@ def _first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(decorator.lineno for decorator in decorators)])
 
 
-def _shows_off(node: ast.stmt) -> bool:
+def is_demo_code(node: ast.stmt) -> bool:
+    """Whether a top-level statement only demonstrates the function: calls, asserts, `__main__`."""
     if isinstance(node, ast.Assert):
         return True
     if isinstance(node, ast.Expr):

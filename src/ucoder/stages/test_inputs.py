@@ -14,6 +14,10 @@ from collections.abc import Iterable
 
 from ucoder.config import TestInputsConfig
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
+from ucoder.inputs.boundaries import boundary_inputs
+from ucoder.inputs.calls import CUT, Call, read_calls
+from ucoder.inputs.mutation import mutations
+from ucoder.inputs.text import Refusal
 from ucoder.records import (
     Count,
     FinishReason,
@@ -25,10 +29,6 @@ from ucoder.records import (
     TestSuite,
 )
 from ucoder.seeds import derive_seed
-from ucoder.stages._text import Refusal
-from ucoder.stages.boundaries import boundary_inputs
-from ucoder.stages.calls import CUT, Call, read_calls
-from ucoder.stages.mutation import mutations
 from ucoder.stages.prompts import fill, sampling_of
 
 __all__ = ["Call", "build_suite", "input_prompt", "probe_inputs", "ranked", "read_calls"]
@@ -46,7 +46,7 @@ async def probe_inputs(
     seed = derive_seed(run_seed, "test_inputs", problem.id)
     prompt = input_prompt(problem)
     completions = await engine.sample(Request(prompt, config.n_completions, sampling, seed))
-    texts = [prompt.begun + _whole_or_cut(completion) for completion in completions]
+    texts = [prompt.prefill + _whole_or_cut(completion) for completion in completions]
     n_tokens = sum(completion.n_tokens for completion in completions)
     return build_suite(problem, texts, config, seed, n_tokens)
 

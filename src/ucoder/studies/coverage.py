@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ucoder.consensus.inputs import kept_inputs, separating_inputs
+from ucoder.consensus.inputs import distinguishing_inputs, kept_inputs
 from ucoder.evaluation.statistics import Interval, bootstrap_interval, mean_of_known
 from ucoder.seeds import derive_seed
 from ucoder.studies.choices import MAIN, RULE, choose, known_selectors
@@ -56,14 +56,14 @@ class Separation:
         task_id: The task.
         n_inputs: Its inputs.
         n_kept: Those that count: enough candidates answer.
-        n_separating: Of these, chosen greedily, that keep all clusters apart.
+        n_distinguishing: Of these, chosen greedily, that keep all clusters apart.
         n_clusters: Clusters of equal answers.
     """
 
     task_id: str
     n_inputs: int
     n_kept: int
-    n_separating: int
+    n_distinguishing: int
     n_clusters: int
 
 
@@ -107,7 +107,7 @@ class CoverageStudy:
         """See `Study.tables`."""
         return [
             Table("coverage", Coverage, self.rows),
-            Table("coverage_separating", Separation, self.separations),
+            Table("coverage_distinguishing", Separation, self.separations),
         ]
 
     def summary(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class CoverageStudy:
             "subsets": self.repeats,
             "knee_above": KNEE,
             "knee": {name: knee or "not reached" for name, knee in self.knees().items()},
-            "separating_inputs": self.separating,
+            "distinguishing_inputs": self.separating,
             "kept_inputs": self.kept,
             "rows": self.rows,
         }
@@ -201,7 +201,7 @@ def study_coverage(
             for size in sizes
         ),
         separations=tuple(separations),
-        separating=bootstrap_interval([s.n_separating for s in separations], seed),
+        separating=bootstrap_interval([s.n_distinguishing for s in separations], seed),
         kept=bootstrap_interval([s.n_kept for s in separations], seed),
     )
 
@@ -236,6 +236,6 @@ def _separation(task: Task) -> Separation:
         task_id=task.task_id,
         n_inputs=len(task.votes.inputs),
         n_kept=len(votes.inputs),
-        n_separating=len(separating_inputs(votes)),
+        n_distinguishing=len(distinguishing_inputs(votes)),
         n_clusters=len(set(votes.clusters_P.tolist())),
     )

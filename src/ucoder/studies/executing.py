@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ucoder.bounded import gather_bounded
 from ucoder.execution.outcomes import Verdict
 from ucoder.execution.protocol import Executor, Limits
 from ucoder.records import Candidate, Execution, TestInput
+from ucoder.runtime import gather_bounded
 from ucoder.studies.inputs import InputSettings, make_inputs
 from ucoder.studies.samples import Samples, make_candidates
 

@@ -15,16 +15,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ucoder.bounded import gather_bounded
 from ucoder.execution.outcomes import Outcome
 from ucoder.execution.protocol import Executor
+from ucoder.inputs.boundaries import boundary_inputs, shapes
+from ucoder.inputs.calls import Call
+from ucoder.inputs.examples import read_examples
+from ucoder.inputs.mutation import mutations
+from ucoder.inputs.text import Refusal
 from ucoder.records import Candidate, InputOrigin, Interface, TestInput
+from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
-from ucoder.stages._text import Refusal
-from ucoder.stages.boundaries import boundary_inputs, shapes
-from ucoder.stages.calls import Call
-from ucoder.stages.examples import read_examples
-from ucoder.stages.mutation import mutations
 from ucoder.stages.test_inputs import ranked, read_calls
 from ucoder.studies.samples import Samples, interface_of
 

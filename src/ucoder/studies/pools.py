@@ -18,7 +18,6 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
-from ucoder.bounded import gather_bounded
 from ucoder.errors import DamagedShard, RunError
 from ucoder.execution.outcomes import ProgramStatus
 from ucoder.execution.protocol import Executor
@@ -28,6 +27,7 @@ from ucoder.progress import Progress, Silent
 from ucoder.records import digest
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
+from ucoder.runtime import gather_bounded
 from ucoder.studies.executing import Pool, PoolSettings, execute
 from ucoder.studies.samples import Samples, read_samples
 from ucoder.studies.shards import Shard, Verdict, pack, unpack
@@ -46,7 +46,7 @@ __all__ = [
 FORMAT = 1
 """Counts up where inputs are made in another way, or shards hold something else."""
 
-TASKS_AT_A_TIME = 3
+MAX_CONCURRENT_TASKS = 3
 """Tasks in flight: while one waits for its last slow program, the next keep the workers busy."""
 
 
@@ -144,7 +144,7 @@ async def fill_cache(
             if n_failed := _n_sandbox_failures(pool):
                 progress.message(f"{pool.task_id}: the sandbox failed on {n_failed} programs")
 
-    await gather_bounded(lane, range(TASKS_AT_A_TIME), TASKS_AT_A_TIME)
+    await gather_bounded(lane, range(MAX_CONCURRENT_TASKS), MAX_CONCURRENT_TASKS)
     progress.end("executions")
 
 

@@ -33,8 +33,8 @@ from typing import IO, Any
 
 from ucoder.errors import BenchmarkError
 from ucoder.execution.duplicates import program_key
+from ucoder.inputs.text import parse_module, unparse
 from ucoder.records import Candidate, FinishReason, Interface, Parameter, Reason, digest
-from ucoder.stages._text import parse_module, unparse
 from ucoder.studies import fields
 
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
-from ucoder.processes import die_with_parent
+from ucoder.runtime import die_with_parent
 from ucoder.training.worker import error_file, log_file, run_rank, say
 
 _AGENT_ENDED_IT = signal.SIGTERM

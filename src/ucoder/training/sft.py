@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ucoder.config import ConsolidationConfig
 from ucoder.errors import TrainingError
-from ucoder.packages import require
+from ucoder.runtime import require
 from ucoder.training.protocol import TrainingJob, TrainingResult, publish, published
 
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")

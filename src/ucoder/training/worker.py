@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
-from ucoder.packages import hide_broken_torchvision
-from ucoder.processes import die_with_parent
+from ucoder.runtime import die_with_parent, hide_broken_torchvision
 
 
 def log_file(log_dir: Path, rank: int) -> Path:

@@ -5,7 +5,7 @@ and harness (`_unittest_script`), in the sandbox. Departures, and limits:
 
 - The package waits 240 s for a program, this module `TIMEOUT_S`; few solutions take seconds.
 - A chat model's answer also ends at the end of its code block, which saves the explanation behind
-  it. The package stops there only where the begun turn itself holds the fence.
+  it. The package stops there only where the prefill itself holds the fence.
 - An answer without a program fails; the package runs the tests on the bare signature.
 - A task whose own solution does not pass here, for want of a library or a version of it, a network
   or data, is not run, and so neither passed nor failed; the package counts it as failed.
@@ -34,7 +34,15 @@ from ucoder.evaluation.benchmarks import _unittest_script
 from ucoder.evaluation.cutting import longest_program, reachable
 from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset, read_rows
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
-from ucoder.evaluation.protocol import Benchmark, Dataset, Grade, Grader, Needs, Setting, Task
+from ucoder.evaluation.protocol import (
+    Benchmark,
+    Dataset,
+    ExecutionRequirements,
+    Grade,
+    Grader,
+    GradingContext,
+    Task,
+)
 from ucoder.evaluation.reference_checks import ReferenceChecks, environment_fingerprint
 from ucoder.execution.outcomes import CheckReport
 from ucoder.execution.preloads import library_folders
@@ -55,7 +63,7 @@ _HUB: Final[dict[Subset, tuple[str, str]]] = {
 TIMEOUT_S: Final = 120.0
 """For a program and its tests: some solutions take half a minute on a busy machine."""
 
-NEEDS: Final = Needs(
+REQUIREMENTS: Final = ExecutionRequirements(
     Limits(
         call_timeout_s=TIMEOUT_S,
         program_timeout_s=TIMEOUT_S,
@@ -70,7 +78,7 @@ _ASKED: Final = (
     "Please provide a self-contained Python script that solves the following problem in a markdown "
     "code block:\n"
 )
-_BEGUN: Final = (
+_PREFILL: Final = (
     "Below is a Python script with a self-contained function that solves the problem and passes "
     "corresponding tests:\n```python\n"
 )
@@ -108,7 +116,7 @@ def bigcodebench(split: Split, subset: Subset) -> Benchmark:
         grader=partial(make_grader, name),
         chat_stop=(*_STOP, "\n```\n"),
         base_stop=_BASE_STOP,
-        needs=NEEDS,
+        needs=REQUIREMENTS,
         prompts=prompts,
         max_tokens=1280,
         base_models=split == "complete",
@@ -166,12 +174,12 @@ def make_task(split: Split, row: Row) -> Task:
 def complete_prompt(task: Task) -> Prompt:
     """The start of a script, as it is to a base model and with a request to a chat model."""
     text = task.fields["complete_prompt"]
-    return Prompt(f"{_ASKED}```\n{text.strip()}\n```\n", _BEGUN, plain=text)
+    return Prompt(f"{_ASKED}```\n{text.strip()}\n```\n", _PREFILL, plain=text)
 
 
 def instruct_prompt(task: Task) -> Prompt:
     """The task in words."""
-    return Prompt(f"{_ASKED}{task.fields['instruct_prompt'].strip()}\n", _BEGUN)
+    return Prompt(f"{_ASKED}{task.fields['instruct_prompt'].strip()}\n", _PREFILL)
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:
@@ -199,17 +207,17 @@ def sanitized(text: str, entry_point: str) -> str:
     return kept.strip() or longest_program(text)
 
 
-async def make_grader(name: str, setting: Setting) -> Grader:
+async def make_grader(name: str, context: GradingContext) -> Grader:
     """Make what grades programs; a task's own solution goes through the harness first.
 
     Args:
         name: The score's name.
-        setting: What the benchmark was given.
+        context: What the benchmark was given.
     """
-    environment = environment_fingerprint(library_folders(NEEDS.preload))
+    environment = environment_fingerprint(library_folders(REQUIREMENTS.preload))
     harness = hashlib.sha256(_HARNESS.encode()).hexdigest()
-    fingerprint = f"{setting.executor.name} {NEEDS} {harness} {environment} {nltk_data()}"
-    checks = ReferenceChecks(setting.cache, setting.dataset.sha256, fingerprint)
+    fingerprint = f"{context.executor.name} {REQUIREMENTS} {harness} {environment} {nltk_data()}"
+    checks = ReferenceChecks(context.cache, context.dataset.sha256, fingerprint)
 
     async def grade(task: Task, program: str) -> Mapping[str, Grade]:
         not_run = await checks.verdict(task.id, lambda: run(task, reference(task)))
@@ -218,7 +226,7 @@ async def make_grader(name: str, setting: Setting) -> Grader:
         return {name: grade_of_check(await run(task, program))}
 
     async def run(task: Task, program: str) -> CheckReport:
-        report = await setting.executor.check(test_script(task, program), timeout_s=TIMEOUT_S)
+        report = await context.executor.check(test_script(task, program), timeout_s=TIMEOUT_S)
         said = _FAILED.fullmatch(report.detail)
         return replace(report, detail=said[1]) if said else report
 

@@ -36,7 +36,7 @@ from ucoder.engines.protocol import Prompt
 from ucoder.evaluation.benchmarks import evalplus_rule as rule
 from ucoder.evaluation.cutting import sanitize
 from ucoder.evaluation.grading import NO_PROGRAM, PASSED, failure, refusal, wrong
-from ucoder.evaluation.protocol import Grade, Grader, Needs, Setting, Task
+from ucoder.evaluation.protocol import ExecutionRequirements, Grade, Grader, GradingContext, Task
 from ucoder.evaluation.references import Reference, References, references_of, returned
 from ucoder.execution.canonical import CanonicalError, parse
 from ucoder.execution.inputs import Batch, batch_of_values
@@ -47,7 +47,7 @@ BASE, PLUS = "base", "plus"
 CACHE = Path(user_cache_dir("evalplus"))
 """Where EvalPlus keeps what it downloaded."""
 
-NEEDS = Needs(Limits(memory_limit_mib=4096), preload="installed")
+REQUIREMENTS = ExecutionRequirements(Limits(memory_limit_mib=4096), preload="installed")
 """EvalPlus gives a program 4 GiB, and the packages of its own environment."""
 
 MIN_TIME_LIMIT_S = 1.0
@@ -114,7 +114,9 @@ def make_task(row: Mapping[str, Any], inputs: Mapping[str, list[tuple[Any, ...]]
     return Task(str(row["task_id"]), fields["prompt"], str(row["entry_point"]), fields)
 
 
-def grader_of(family: str, base: str, plus: str | None) -> Callable[[Setting], Awaitable[Grader]]:
+def grader_of(
+    family: str, base: str, plus: str | None
+) -> Callable[[GradingContext], Awaitable[Grader]]:
     """What makes the grader of a benchmark; see `Benchmark.grader`.
 
     Args:
@@ -123,16 +125,16 @@ def grader_of(family: str, base: str, plus: str | None) -> Callable[[Setting], A
         plus: The score on both; None where it is not asked for.
     """
 
-    async def make(setting: Setting) -> Grader:
+    async def make(context: GradingContext) -> Grader:
         references = await references_of(
-            setting,
+            context,
             family,
             source=lambda task: task.fields["prompt"] + task.fields["canonical_solution"],
             inputs=lambda task: task.fields["inputs"],
             text=partial(_reference_text, family),
             is_tolerant=partial(_is_tolerant, family),
         )
-        return EvalPlusGrader(setting, family, references, base, plus).grade
+        return EvalPlusGrader(context, family, references, base, plus).grade
 
     return make
 
@@ -159,10 +161,15 @@ class EvalPlusGrader:
     """Grades programs of one family."""
 
     def __init__(
-        self, setting: Setting, family: str, references: References, base: str, plus: str | None
+        self,
+        context: GradingContext,
+        family: str,
+        references: References,
+        base: str,
+        plus: str | None,
     ) -> None:
         """Prepare; the arguments are those of `grader_of`."""
-        self._executor = setting.executor
+        self._executor = context.executor
         self._family = family
         self._references = references
         self._base = base

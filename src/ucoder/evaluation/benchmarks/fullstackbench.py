@@ -45,7 +45,15 @@ from ucoder.evaluation.benchmarks.autoeval import (
 )
 from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset, read_rows, source_of
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
-from ucoder.evaluation.protocol import Benchmark, Dataset, Grade, Grader, Needs, Setting, Task
+from ucoder.evaluation.protocol import (
+    Benchmark,
+    Dataset,
+    ExecutionRequirements,
+    Grade,
+    Grader,
+    GradingContext,
+    Task,
+)
 from ucoder.evaluation.records import GradeReason
 from ucoder.evaluation.reference_checks import ReferenceChecks, environment_fingerprint
 from ucoder.execution.fusion_server import FusionServer, ServerFailed
@@ -138,8 +146,8 @@ def fullstackbench(
         FusionServer(server_url, 1)  # refuses nonsense now and not later
     name = "fullstackbench" if language == "en" else "fullstackbench-zh"
 
-    async def grader(setting: Setting) -> Grader:
-        return _Grading(setting, name, server_url).grade
+    async def grader(context: GradingContext) -> Grader:
+        return _Grading(context, name, server_url).grade
 
     return Benchmark(
         name=name,
@@ -150,7 +158,7 @@ def fullstackbench(
         grader=grader,
         # An answer may begin with a block in another language, and one in Java may have several.
         chat_stop=(),
-        needs=Needs(limits=_LIMITS, preload=PRELOAD),
+        needs=ExecutionRequirements(limits=_LIMITS, preload=PRELOAD),
         max_tokens=2048,
     )
 
@@ -240,13 +248,13 @@ class _Ran(NamedTuple):
 
 
 class _Grading:
-    def __init__(self, setting: Setting, name: str, server_url: str | None) -> None:
-        self._setting, self._name, self._url = setting, name, server_url
+    def __init__(self, context: GradingContext, name: str, server_url: str | None) -> None:
+        self._setting, self._name, self._url = context, name, server_url
         self._turns = asyncio.Semaphore(REQUESTS)
         libraries = environment_fingerprint(library_folders(PRELOAD))
-        executor = f"{setting.executor.name} {_LIMITS} {libraries}"
+        executor = f"{context.executor.name} {_LIMITS} {libraries}"
         self._checks = {
-            is_python: ReferenceChecks(setting.cache, setting.dataset.sha256, fingerprint)
+            is_python: ReferenceChecks(context.cache, context.dataset.sha256, fingerprint)
             for is_python, fingerprint in ((True, executor), (False, f"server {server_url}"))
         }
 

@@ -22,7 +22,7 @@ from ucoder.evaluation.data import (
     source_of,
 )
 from ucoder.evaluation.grading import by_tests
-from ucoder.evaluation.protocol import Benchmark, Dataset, Grader, Setting, Task
+from ucoder.evaluation.protocol import Benchmark, Dataset, Grader, GradingContext, Task
 
 VERSION = "v0.1.10"
 RELEASE = Release(
@@ -73,11 +73,11 @@ def _task(row: Row) -> Task:
     return Task(str(row["task_id"]), fields["prompt"], str(row["entry_point"]), fields)
 
 
-async def _grader(setting: Setting) -> Grader:
-    fields = setting.dataset.tasks[0].fields
+async def _grader(context: GradingContext) -> Grader:
+    fields = context.dataset.tasks[0].fields
     if "inputs" in fields:
-        return await evalplus.grader_of(evalplus_rule.HUMANEVAL, HUMANEVAL.name, None)(setting)
-    return by_tests(setting, HUMANEVAL.name, _tests)
+        return await evalplus.grader_of(evalplus_rule.HUMANEVAL, HUMANEVAL.name, None)(context)
+    return by_tests(context, HUMANEVAL.name, _tests)
 
 
 def _tests(task: Task) -> str:
@@ -93,7 +93,7 @@ HUMANEVAL = Benchmark(
     grader=_grader,
     chat_stop=evalplus.CHAT_STOP,
     base_stop=evalplus.HUMANEVAL_STOP,
-    needs=evalplus.NEEDS,
+    needs=evalplus.REQUIREMENTS,
 )
 
 HUMANEVAL_PLUS = replace(

@@ -33,7 +33,15 @@ from ucoder.evaluation.benchmarks.livecodebench_files import (
 from ucoder.evaluation.cases import Cases, grade_cases, make_cases
 from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset
 from ucoder.evaluation.grading import NO_PROGRAM
-from ucoder.evaluation.protocol import Benchmark, Dataset, Grade, Grader, Needs, Setting, Task
+from ucoder.evaluation.protocol import (
+    Benchmark,
+    Dataset,
+    ExecutionRequirements,
+    Grade,
+    Grader,
+    GradingContext,
+    Task,
+)
 from ucoder.evaluation.records import GradeReason
 from ucoder.evaluation.standard_input import by_output, kept
 from ucoder.execution.canonical import ScalarValue
@@ -114,7 +122,7 @@ def livecodebench(
         grader=grader,
         chat_stop=(),  # the last block of an answer counts, so it has to come to its end
         base_stop=("###",),
-        needs=Needs(Limits(TIMEOUT_S, 60.0, 4096, file_size_mib=64), "numpy"),
+        needs=ExecutionRequirements(Limits(TIMEOUT_S, 60.0, 4096, file_size_mib=64), "numpy"),
         max_tokens=2000,
     )
 
@@ -231,10 +239,10 @@ def program(task: Task, completion: str, is_chat: bool) -> str:
     return "\n".join(lines[fences[-2] + 1 : fences[-1]])
 
 
-async def grader(setting: Setting) -> Grader:
+async def grader(context: GradingContext) -> Grader:
     """Grade by what a program prints, or by what its function returns, as the task has it."""
     by_printing = by_output(
-        setting, NAME, _printed, same_output, timeout_s=TIMEOUT_S, preamble=PREAMBLE, any_exit=True
+        context, NAME, _printed, same_output, timeout_s=TIMEOUT_S, preamble=PREAMBLE, any_exit=True
     )
     cases_of = kept(_call_cases)
 
@@ -252,7 +260,7 @@ async def grader(setting: Setting) -> Grader:
             preamble=ascii(PREAMBLE), source=ascii(program), entry=_CALL,
             name=ascii(task.entry_point),
         )  # fmt: skip
-        executor = setting.executor
+        executor = context.executor
         return {NAME: await grade_cases(executor, source, _CALL, cases, same_value, TIMEOUT_S)}
 
     return grade

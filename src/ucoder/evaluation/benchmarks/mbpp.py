@@ -101,7 +101,7 @@ MBPP = Benchmark(
     grader=evalplus.grader_of(evalplus_rule.MBPP, "mbpp", None),
     chat_stop=evalplus.CHAT_STOP,
     base_stop=evalplus.MBPP_STOP,
-    needs=evalplus.NEEDS,
+    needs=evalplus.REQUIREMENTS,
 )
 
 MBPP_PLUS = replace(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import keyword
 
+from ucoder.inputs.text import Refusal, parse_module, unparse
 from ucoder.records import Interface, Parameter, Reason
-from ucoder.stages._text import Refusal, parse_module, unparse
 
 _BUILTIN_TYPES = frozenset(
     (*("int", "float", "complex", "str", "bytes", "bool", "None", "object"),

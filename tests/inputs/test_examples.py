@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from ucoder.inputs.calls import Call
+from ucoder.inputs.examples import read_examples
 from ucoder.records import Interface, Parameter
-from ucoder.stages.calls import Call
-from ucoder.stages.examples import read_examples
 
 ONE = Interface("f", (Parameter("x", "int"),), "int", "def f(x: int) -> int:\n    pass\n")
 

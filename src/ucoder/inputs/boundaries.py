@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, Final
 
 from ucoder.execution.canonical import CanonicalError, write
-from ucoder.stages._boundary_values import MAX_VALUES, boundary_values
+from ucoder.inputs.boundary_values import MAX_VALUES, boundary_values
 
 __all__ = ["MAX_SHAPES", "MAX_VALUES", "boundary_inputs", "boundary_values", "shapes"]
 

@@ -1,6 +1,6 @@
 """The edges that a configuration asks for: which model, engine, executor and trainer.
 
-The one place that knows the providers by name. Everything is opened lazily: building a workshop
+The one place that knows the providers by name. Everything is opened lazily: building a components
 imports and starts nothing.
 """
 
@@ -11,22 +11,22 @@ from pathlib import Path
 
 from ucoder.config import EngineConfig, RunConfig
 from ucoder.engines.protocol import Engine
-from ucoder.evaluation.protocol import Needs
+from ucoder.evaluation.protocol import ExecutionRequirements
 from ucoder.evaluation.registry import find_benchmarks
-from ucoder.evaluation.running import Asked, Bench, Decoding, ask
+from ucoder.evaluation.running import Bench, Decoding, TaskSubset, ask
 from ucoder.execution.protocol import Executor, Limits
 from ucoder.execution.providers import open_executor
-from ucoder.models import Checkpoint, Origin, openvino_export, resolve
+from ucoder.models import Model, Origin, openvino_export, resolve
 from ucoder.models.cache import Notify, default_cache_dir
-from ucoder.packages import require
 from ucoder.progress import Progress, Silent
 from ucoder.records import digest
+from ucoder.runtime import require
 from ucoder.scale.local import LocalScheduler
 from ucoder.scale.protocol import Scheduler
 from ucoder.training.protocol import Trainer
 
 
-class Workshop:
+class Components:
     """Makes the parts of a run.
 
     Args:
@@ -38,7 +38,7 @@ class Workshop:
         self.config = config
         self._progress = progress or Silent()
 
-    def model(self, name_or_path: str) -> Checkpoint:
+    def model(self, name_or_path: str) -> Model:
         """The checkpoint that a name or path stands for.
 
         Raises:
@@ -48,13 +48,13 @@ class Workshop:
             from ucoder.engines.scripted import load_script
 
             identity = digest(load_script(self.config.engine.script).model_dump_json(), length=64)
-            return Checkpoint("scripted", Path("scripted"), identity, None, Origin.LOCAL, True)
+            return Model("scripted", Path("scripted"), identity, None, Origin.LOCAL, True)
         if self.config.engine.provider == "openai" and not Path(name_or_path).is_dir():
             # The server has the weights. What they are, it alone knows.
-            return Checkpoint(name_or_path, Path(name_or_path), "", None, Origin.SERVER, True)
+            return Model(name_or_path, Path(name_or_path), "", None, Origin.SERVER, True)
         return resolve(name_or_path, notify=self._progress.message)
 
-    def engine(self, checkpoint: Checkpoint, exports: Path | None = None) -> Engine:
+    def engine(self, checkpoint: Model, exports: Path | None = None) -> Engine:
         """The engine for a checkpoint, not yet entered.
 
         Args:
@@ -64,7 +64,7 @@ class Workshop:
         make = _ENGINES[self.config.engine.provider]
         return make(self.config.engine, checkpoint, exports, self._progress.message)
 
-    def scheduler(self, checkpoint: Checkpoint, exports: Path | None = None) -> Scheduler:
+    def scheduler(self, checkpoint: Model, exports: Path | None = None) -> Scheduler:
         """Who does the journeys, not yet entered; see `engine`."""
         if self.config.scale.provider == "ray":
             from ucoder.scale.ray import RayScheduler
@@ -72,13 +72,11 @@ class Workshop:
             return RayScheduler(type(self), self.config, checkpoint, exports, self._progress)
         return self.local_scheduler(checkpoint, exports)
 
-    def local_scheduler(
-        self, checkpoint: Checkpoint, exports: Path | None = None
-    ) -> LocalScheduler:
+    def local_scheduler(self, checkpoint: Model, exports: Path | None = None) -> LocalScheduler:
         """One engine and one executor in this process's company, not yet entered."""
         return LocalScheduler(self.engine(checkpoint, exports), self.executor(), self.config)
 
-    def executor(self, needs: Needs | None = None) -> Executor:
+    def executor(self, needs: ExecutionRequirements | None = None) -> Executor:
         """The executor, not yet entered.
 
         Args:
@@ -94,12 +92,12 @@ class Workshop:
                 program_timeout_s=config.program_timeout_s,
                 memory_limit_mib=config.memory_limit_mib,
             )
-            needs = Needs(limits, config.preload)
+            needs = ExecutionRequirements(limits, config.preload)
         return open_executor(
             config.provider, needs.limits, config.n_workers, preload=needs.preload, url=config.url
         )
 
-    def asked(self) -> list[Asked]:
+    def asked(self) -> list[TaskSubset]:
         """The benchmarks that the configuration names, loaded, and their tasks that are asked.
 
         Raises:
@@ -119,7 +117,7 @@ class Workshop:
     def bench(self) -> Bench:
         """What grading benchmarks needs."""
         cache = default_cache_dir() / "evaluation"
-        return Bench(self.executor, cache, self._progress, self.config.concurrency)
+        return Bench(self.executor, cache, self._progress, self.config.max_concurrency)
 
     def trainer(self) -> Trainer:
         """The trainer, wherever it works."""
@@ -145,9 +143,7 @@ class Workshop:
         return TRLTrainer()
 
 
-def _openvino(
-    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
-) -> Engine:
+def _openvino(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:
     from ucoder.engines.openvino import OpenVINOEngine
 
     return OpenVINOEngine(
@@ -159,7 +155,7 @@ def _openvino(
 
 
 def _transformers(
-    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
+    config: EngineConfig, model: Model, exports: Path | None, notify: Notify
 ) -> Engine:
     from ucoder.engines.transformers import TransformersEngine
     from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
@@ -186,7 +182,7 @@ def _is_continuous(config: EngineConfig) -> bool:
     return has_gpu
 
 
-def _vllm(config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify) -> Engine:
+def _vllm(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:
     from ucoder.engines.vllm import VLLMEngine
 
     return VLLMEngine(
@@ -201,9 +197,7 @@ def _vllm(config: EngineConfig, model: Checkpoint, exports: Path | None, notify:
     )
 
 
-def _openai(
-    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
-) -> Engine:
+def _openai(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:
     from ucoder.engines.openai import OpenAIEngine
 
     server = config.server
@@ -221,15 +215,13 @@ def _openai(
     )
 
 
-def _scripted(
-    config: EngineConfig, model: Checkpoint, exports: Path | None, notify: Notify
-) -> Engine:
+def _scripted(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:
     from ucoder.engines.scripted import ScriptedEngine, load_script
 
     return ScriptedEngine(load_script(config.script))
 
 
-_ENGINES: Mapping[str, Callable[[EngineConfig, Checkpoint, Path | None, Notify], Engine]] = {
+_ENGINES: Mapping[str, Callable[[EngineConfig, Model, Path | None, Notify], Engine]] = {
     "openvino": _openvino,
     "transformers": _transformers,
     "vllm": _vllm,

@@ -12,11 +12,21 @@ import pytest
 import yaml
 
 from ucoder.analysis.ballots import take_ballot
+from ucoder.components import Components
 from ucoder.config import SolutionsConfig, parse_config
 from ucoder.consensus.votes import votes_of
 from ucoder.engines.protocol import Completion
 from ucoder.execution.outcomes import Outcome, OutcomeKind, ProgramStatus
+from ucoder.inputs.distinguishing import (
+    MAX_OF_SECOND,
+    MAX_PROGRAMS,
+    fewest_distinguishing,
+    has_distinguishing_inputs,
+    programs_to_tell_apart,
+    seek_inputs,
+)
 from ucoder.pipeline import run_pipeline
+from ucoder.programs import Executions
 from ucoder.records import (
     NAN,
     Candidate,
@@ -27,22 +37,12 @@ from ucoder.records import (
     TestInput,
 )
 from ucoder.runs import Run
-from ucoder.stages.executions import Executions
-from ucoder.stages.separation import (
-    MAX_OF_SECOND,
-    MAX_PROGRAMS,
-    is_separated,
-    programs_to_tell_apart,
-    seek_inputs,
-    telling,
-)
 from ucoder.stages.solutions import make_candidate, probe_solutions
-from ucoder.workshop import Workshop
 
 RIGHT = "def magnitude(x):\n    return abs(x)\n"
 NAIVE = "def magnitude(x):\n    return x\n"
 SAME = "def magnitude(x):\n    return max(x, -x)\n"
-SEARCHING = SolutionsConfig(n=12, separation=32)
+SEARCHING = SolutionsConfig(n=12, distinguishing_inputs=32)
 
 
 def votes(answers: dict[str, tuple[int, list[int | None]]]) -> Any:
@@ -60,7 +60,7 @@ def votes(answers: dict[str, tuple[int, list[int | None]]]) -> Any:
         for name, (_, row) in answers.items()
     }  # fmt: skip
     n_inputs = len(next(iter(answers.values()))[1])
-    inputs = [TestInput(f"({at},)", InputOrigin.SEPARATION) for at in range(n_inputs)]
+    inputs = [TestInput(f"({at},)", InputOrigin.DISTINGUISHING) for at in range(n_inputs)]
     return votes_of(candidates, executions, inputs)
 
 
@@ -80,12 +80,12 @@ def test_the_programs_that_are_tried_are_few() -> None:
 
 
 def test_an_input_on_which_programs_only_fail_or_answer_separates_nothing() -> None:
-    assert telling(votes({"a": (1, [1, 1]), "b": (1, [1, None])})) == ()
+    assert fewest_distinguishing(votes({"a": (1, [1, 1]), "b": (1, [1, None])})) == ()
 
 
 def test_the_fewest_inputs_that_split_are_chosen() -> None:
     counted = votes({"a": (1, [1, 1, 5]), "b": (1, [1, 2, 6]), "c": (1, [1, 2, 7])})
-    assert [test_input.arguments for test_input in telling(counted)] == ["(2,)"]
+    assert [test_input.arguments for test_input in fewest_distinguishing(counted)] == ["(2,)"]
 
 
 async def test_programs_that_agree_on_every_input_are_split(
@@ -100,7 +100,7 @@ async def test_programs_that_agree_on_every_input_are_split(
     after = await probe_solutions(problem, suite, engine, executor, SEARCHING, 0, 0)
     new = after.suite.inputs[len(suite.inputs) :]
     assert after.suite.inputs[: len(suite.inputs)] == suite.inputs
-    assert new and all(i.origin is InputOrigin.SEPARATION for i in new)
+    assert new and all(i.origin is InputOrigin.DISTINGUISHING for i in new)
     assert not {i.arguments for i in new} & {i.arguments for i in suite.inputs}
     assert all(len(e.outcomes) == len(after.suite.inputs) for e in after.executions)
     assert len(after.ballot.selection.cluster_sizes) == 2
@@ -139,7 +139,7 @@ async def test_a_suite_that_was_extended_is_not_extended_again_nor_in_later_iter
     engine = await engine_of([RIGHT, SAME, NAIVE])
     first = await probe_solutions(problem, suite, engine, executor, SEARCHING, 0, 0)
     again = await probe_solutions(problem, first.suite, engine, executor, SEARCHING, 0, 0)
-    assert is_separated(first.suite) and again.suite is first.suite
+    assert has_distinguishing_inputs(first.suite) and again.suite is first.suite
     assert again.candidates == first.candidates
     assert repr(again.ballot) == repr(first.ballot)
     later = await probe_solutions(problem, suite, engine, executor, SEARCHING, 0, 1)
@@ -167,7 +167,7 @@ SCRIPT = {
 def carry_on(path: Path) -> Run:
     run = Run.open(path)
     with run.writing():
-        asyncio.run(run_pipeline(run, Workshop(run.config)))
+        asyncio.run(run_pipeline(run, Components(run.config)))
     return run
 
 
@@ -192,7 +192,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "engine": {"provider": "scripted", "script": str(folder / "script.yaml")},
         "problems": {"n": 1, "max_attempts": 4},
         "test_inputs": {"n": 4, "n_completions": 1},
-        "solutions": {"n": 48, "separation": 32, "stopping": {"max_regret": 0.02}},
+        "solutions": {"n": 48, "distinguishing_inputs": 32, "stopping": {"max_regret": 0.02}},
         "consolidation": {"provider": "scripted", "iterations": 2, "micro_batch_size": 4},
         "evaluation": {"benchmarks": []},
     }
@@ -209,7 +209,7 @@ def the_problem(run: Run) -> Problem:
 def test_every_iteration_runs_on_the_suite_that_the_first_extended(finished: Path) -> None:
     run = Run.open(finished)
     (suite,) = run.suites.rows()
-    assert is_separated(suite)
+    assert has_distinguishing_inputs(suite)
     for t in (0, 1):
         case = take_ballot(run, t, the_problem(run))
         assert case is not None and len(case.ballot.clusters) == 2
@@ -222,7 +222,7 @@ def restore_suite(path: Path) -> None:
     """As stage 4 wrote it."""
     run = Run.open(path)
     (suite,) = run.suites.rows()
-    given = tuple(i for i in suite.inputs if i.origin is not InputOrigin.SEPARATION)
+    given = tuple(i for i in suite.inputs if i.origin is not InputOrigin.DISTINGUISHING)
     run.suites.put(suite.problem_id, [replace(suite, inputs=given)])
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeGuard
 
 from ucoder.execution.canonical import CanonicalError, parse, write
-from ucoder.stages._text import unparse
+from ucoder.inputs.text import unparse
 
 MAX_ELEMENTS: Final = 1_000
 """Longest list that `*`, `+` and `range` may make."""

@@ -16,12 +16,12 @@ from typing import Final
 
 import numpy as np
 
-from ucoder.consensus.inputs import kept_inputs, separating_inputs
+from ucoder.consensus.inputs import distinguishing_inputs, kept_inputs
 from ucoder.consensus.votes import BOTTOM, Votes, votes_of
 from ucoder.execution.protocol import Executor
+from ucoder.inputs.mutation import mutations
+from ucoder.programs import Executions
 from ucoder.records import Candidate, Execution, InputOrigin, Problem, TestInput, TestSuite
-from ucoder.stages.executions import Executions
-from ucoder.stages.mutation import mutations
 
 MAX_PROGRAMS: Final = 8
 """Programs that new inputs are tried on: half a round, so that the search costs less than one."""
@@ -33,9 +33,9 @@ MAX_KEPT: Final = 16
 """Inputs that may join a suite."""
 
 
-def is_separated(suite: TestSuite) -> bool:
+def has_distinguishing_inputs(suite: TestSuite) -> bool:
     """Whether inputs that separate were found for this suite before."""
-    return any(test_input.origin is InputOrigin.SEPARATION for test_input in suite.inputs)
+    return any(test_input.origin is InputOrigin.DISTINGUISHING for test_input in suite.inputs)
 
 
 async def seek_inputs(
@@ -75,7 +75,7 @@ async def seek_inputs(
         return ()
     known = [test_input.arguments for test_input in suite.inputs]
     found = [
-        TestInput(arguments, InputOrigin.SEPARATION)
+        TestInput(arguments, InputOrigin.DISTINGUISHING)
         for arguments in mutations(parents, n, seed, known=known)
     ]
     if not found:
@@ -89,7 +89,7 @@ async def seek_inputs(
         answers = await probes.results()
     finally:
         probes.cancel()
-    return telling(votes_of(chosen, answers, found))
+    return fewest_distinguishing(votes_of(chosen, answers, found))
 
 
 def programs_to_tell_apart(votes: Votes) -> tuple[int, ...]:
@@ -108,11 +108,11 @@ def programs_to_tell_apart(votes: Votes) -> tuple[int, ...]:
     return (*first, *second)
 
 
-def telling(votes: Votes) -> tuple[TestInput, ...]:
+def fewest_distinguishing(votes: Votes) -> tuple[TestInput, ...]:
     """The fewest inputs that tell apart all programs that can be told apart, greedily."""
     differ = [
         at for at, column_P in enumerate(votes.answers_PT.T)
         if np.unique(column_P[column_P != BOTTOM]).size > 1
     ]  # fmt: skip
     votes = votes.on(differ)
-    return tuple(votes.inputs[at] for at in separating_inputs(votes, MAX_KEPT))
+    return tuple(votes.inputs[at] for at in distinguishing_inputs(votes, MAX_KEPT))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from ucoder.config import RunConfig, SamplingConfig
 from ucoder.engines.protocol import Engine, Prompt, Request
+from ucoder.inputs.text import Refusal, normalised
 from ucoder.records import Attempt, Problem, Reason, digest
 from ucoder.seeds import derive_seed
 from ucoder.stages import interfaces, problems, ratings
-from ucoder.stages._text import Refusal, normalised
 from ucoder.stages.problems import Topic
 from ucoder.stages.prompts import sampling_of
 
@@ -40,7 +40,7 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
             derive_seed(config.seed, stage, index),
         )
         (completion,) = await engine.sample(request)
-        return _Answer(prompt.begun + completion.text, completion.n_tokens)
+        return _Answer(prompt.prefill + completion.text, completion.n_tokens)
 
     none = _Answer("", 0)
     problem_answer = rating_answer = interface_answer = none

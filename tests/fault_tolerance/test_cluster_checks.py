@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ucoder.components import Components
 from ucoder.config import ScaleConfig, parse_config
 from ucoder.errors import ClusterError
 from ucoder.scale.replica import Assignment, checked_model, versions_here
-from ucoder.workshop import Workshop
 
 from .comparison import command
 
@@ -20,8 +20,8 @@ SCRIPTED = parse_config({"model": "scripted", "engine": "scripted", "scale": "ra
 
 
 def assignment() -> Assignment:
-    checkpoint = Workshop(SCRIPTED).model("scripted")
-    return Assignment(Workshop, SCRIPTED, checkpoint, None, versions_here())
+    checkpoint = Components(SCRIPTED).model("scripted")
+    return Assignment(Components, SCRIPTED, checkpoint, None, versions_here())
 
 
 def test_a_node_like_the_driver_has_the_model() -> None:
@@ -45,7 +45,7 @@ def test_a_node_with_another_model_says_so() -> None:
 def test_a_checkpoint_that_a_node_cannot_see_names_the_remedy(tmp_path: Path) -> None:
     config = parse_config({"scale": "ray"})
     checkpoint = dataclasses.replace(assignment().checkpoint, name=str(tmp_path / "iteration-0"))
-    asked = Assignment(Workshop, config, checkpoint, None, versions_here())
+    asked = Assignment(Components, config, checkpoint, None, versions_here())
     with pytest.raises(ClusterError, match="a file system that every node sees"):
         checked_model(asked)
 

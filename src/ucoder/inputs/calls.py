@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeGuard
 
+from ucoder.inputs.literals import read_literal
+from ucoder.inputs.text import MAX_CHARS, Refusal, parse_module
 from ucoder.records import Interface, Reason
-from ucoder.stages._literals import read_literal
-from ucoder.stages._text import MAX_CHARS, Refusal, parse_module
 
 MAX_INPUT_CHARS = 4_000
 """Longer argument tuples are refused: they would dominate the suite's cost."""

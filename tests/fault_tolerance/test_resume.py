@@ -61,7 +61,9 @@ def test_killed_at_many_points_the_records_equal_an_undisturbed_run(
 def test_the_same_seed_gives_the_same_records(undisturbed: Path, tmp_path: Path) -> None:
     path = tmp_path / "run"
     done = subprocess.run(
-        command("run", "scripted", "-o", str(path), "concurrency=2"), capture_output=True, text=True
+        command("run", "scripted", "-o", str(path), "max_concurrency=2"),
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert tables(path) == tables(undisturbed)

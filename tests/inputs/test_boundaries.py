@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ucoder.execution.canonical import parse, write
-from ucoder.stages.boundaries import (
+from ucoder.inputs.boundaries import (
     MAX_SHAPES,
     MAX_VALUES,
     boundary_inputs,

@@ -43,11 +43,11 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "engine": {"provider": "scripted", "script": str(script)},
                 "problems": {"n": N_PROBLEMS, "max_attempts": 400},
                 "test_inputs": {"n": 12, "n_completions": 1},
-                "solutions": {"n": 24, "separation": 8},
+                "solutions": {"n": 24, "distinguishing_inputs": 8},
                 "consolidation": {"provider": "scripted", "iterations": 2, "micro_batch_size": 4},
                 "evaluation": {"benchmarks": ["humaneval"], "n_tasks": 4},
                 "executor": {"n_workers": 1},
-                "concurrency": 3,
+                "max_concurrency": 3,
             }
         )
     )

@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from ucoder.inputs.calls import Call, closing, read_calls
+from ucoder.inputs.signatures import is_literal
+from ucoder.inputs.text import MAX_CHARS, Refusal, parse_module
 from ucoder.records import Interface
-from ucoder.stages._signatures import is_literal
-from ucoder.stages._text import MAX_CHARS, Refusal, parse_module
-from ucoder.stages.calls import Call, closing, read_calls
 
 _RESULT: Final = re.compile(
     r"[ \t]*(?:#[ \t]*)?(?:={0,2}>|={1,3}|➞|→|⇒|[-–]+>|(?:should[ \t]+|will[ \t]+|must[ \t]+)?"

@@ -1,13 +1,62 @@
-"""Heavy packages: ask whether they are there before anything starts, and load them safely."""
+"""What the edges need of Python and of the operating system.
+
+Bounded work side by side, child processes that end with us, and optional packages.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import importlib
 import importlib.util
+import signal
 import sys
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
 
 from ucoder.errors import MissingDependency
+
+T = TypeVar("T")
+
+
+async def gather_bounded(
+    work: Callable[[T], Awaitable[None]], units: Iterable[T], max_concurrency: int
+) -> None:
+    """Work on units side by side, a bounded number at a time; the first failure ends all.
+
+    Units are taken from the iterable as places become free, so millions may come.
+    """
+    waiting = iter(units)
+
+    async def worker() -> None:
+        for unit in waiting:
+            await work(unit)
+
+    tasks = [asyncio.create_task(worker()) for _ in range(max_concurrency)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await cancel(tasks)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """End tasks and wait until they have; what they raise on the way out is of no interest."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends, however that ends.
+
+    Linux only; elsewhere nothing happens, and an orphan works on for nobody.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def require(purpose: str, *modules: str, extra: str = "cpu") -> None:
