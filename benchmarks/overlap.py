@@ -28,11 +28,11 @@ from ucoder.components import Components
 from ucoder.config import load_config
 from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request
 from ucoder.progress import Silent
-from ucoder.records import Problem
+from ucoder.records import Problem, TestSuite
 from ucoder.runs import Run
 from ucoder.scale.local import LocalScheduler
 from ucoder.stages.solutions import ROUND_SIZE, request_of
-from ucoder.steps import Steps
+from ucoder.steps import EngineOnDemand, Steps
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Metered:
 
 
 async def in_turn(
-    metered: Metered, components: Components, problems: list[Problem], suites: dict[str, bytes]
+    metered: Metered, components: Components, problems: list[Problem], suites: dict[str, TestSuite]
 ) -> float:
     """Seconds of sampling all, then deciding all."""
     collecting = _Collecting(metered)
@@ -89,7 +89,7 @@ async def in_turn(
 
 
 async def overlapped(
-    metered: Metered, components: Components, problems: list[Problem], suites: dict[str, bytes]
+    metered: Metered, components: Components, problems: list[Problem], suites: dict[str, TestSuite]
 ) -> float:
     """Seconds of doing it as a run does."""
     begin = time.monotonic()
@@ -122,10 +122,11 @@ async def measure(preset: str, overrides: list[str], rounds: int) -> None:
         step = Steps(run, components, Silent())
         async with components.engine(components.model(config.model)) as engine:
             metered = Metered(engine)
-            async with LocalScheduler(metered, components.executor(), config) as scheduler:
-                problems = await step.find_problems(scheduler)
-                problems = await step.write_inputs(problems, scheduler)
-            suites = {problem.id: run.suites.shard(problem.id) for problem in problems}
+            local = LocalScheduler(metered, components.executor(), config)
+            async with EngineOnDemand(lambda: local, lambda scheduler: None) as on_demand:
+                problems = await step.find_problems(on_demand)
+                problems = await step.write_inputs(problems, on_demand)
+            suites = {suite.problem_id: suite for suite in run.suites.rows()}
             print(f"{len(problems)} problems, {config.solutions.n} candidates each", flush=True)
             ways = {"in turn": in_turn, "overlapped": overlapped}
             seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -149,8 +149,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     async def carry() -> None:
         keeping = asyncio.create_task(notes.keep())
-        with made.writing():
-            await run_pipeline(made, SimulatedComponents(config, notes), notes)
+        await run_pipeline(made, SimulatedComponents(config, notes), notes)
         keeping.cancel()
 
     asyncio.run(carry())

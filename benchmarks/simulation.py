@@ -39,7 +39,16 @@ from ucoder.execution.inputs import Batch
 from ucoder.execution.outcomes import CallReport, CheckReport, Outcome, OutcomeKind, ProgramStatus
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Executor
 from ucoder.models import Model
-from ucoder.records import FinishReason, Problem, digest
+from ucoder.records import (
+    Candidate,
+    Execution,
+    FinishReason,
+    Problem,
+    Selection,
+    TestSuite,
+    digest,
+)
+from ucoder.runs.tables import Shard
 from ucoder.scale.local import LocalScheduler
 from ucoder.scale.protocol import Solved, WrittenInputs
 from ucoder.stages.solutions import ROUND_SIZE, solution_prompt
@@ -271,7 +280,7 @@ def _parsed(inputs: tuple[str, ...]) -> tuple[Any, ...]:
 
 
 class SimulatedScheduler(LocalScheduler):
-    """Goes through one journey in `WHOLE_EVERY` whole, and repeats its result for the others."""
+    """Runs one task in `WHOLE_EVERY` whole, and repeats its encoded result for the others."""
 
     def __init__(self, engine: Engine, executor: Executor, config: RunConfig) -> None:
         super().__init__(engine, executor, config)
@@ -283,16 +292,23 @@ class SimulatedScheduler(LocalScheduler):
         """See `Scheduler.write_inputs`."""
         self._n_written += 1
         if self._written is None or self._n_written % WHOLE_EVERY == 0:
-            self._written = await super().write_inputs(problem)
+            written = await super().write_inputs(problem)
+            self._written = replace(written, suite=_encoded(TestSuite, written.suite))
             return self._written
         await self.sample(Request(input_prompt(problem), 1, Sampling(), self._n_written))
-        return replace(self._written, shard=_renamed(self._written.shard, problem.id))
+        return replace(self._written, suite=_renamed(self._written.suite, problem.id))
 
-    async def solve(self, problem: Problem, suite: bytes, iteration: int) -> Solved:
+    async def solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
         """See `Scheduler.solve`."""
         self._n_solved += 1
         if self._solved is None or self._n_solved % WHOLE_EVERY == 0:
-            self._solved = await super().solve(problem, suite, iteration)
+            solved = await super().solve(problem, suite, iteration)
+            self._solved = Solved(
+                None,
+                _encoded(Candidate, solved.candidates),
+                _encoded(Execution, solved.executions),
+                _encoded(Selection, solved.selection),
+            )
             return self._solved
         known, n = self._solved, self._config.solutions.n
         for round_ in range(-(-n // ROUND_SIZE)):
@@ -306,9 +322,14 @@ class SimulatedScheduler(LocalScheduler):
         )
 
 
-def _renamed(shard: bytes, problem_id: str) -> bytes:
+def _encoded(record: type, rows: Sequence[Any] | Shard) -> Shard:
+    return rows if isinstance(rows, Shard) else Shard.of(record, rows)
+
+
+def _renamed(rows: Sequence[Any] | Shard, problem_id: str) -> Shard:
     """The same rows for another problem; a candidate's id starts with its problem's here."""
-    table = pq.read_table(io.BytesIO(shard))
+    assert isinstance(rows, Shard)
+    table = pq.read_table(io.BytesIO(rows.content))
     for name in ("problem_id", "id", "candidate_id"):
         if name in table.column_names:
             old = table.column(name).to_pylist()
@@ -318,11 +339,11 @@ def _renamed(shard: bytes, problem_id: str) -> bytes:
             table = table.set_column(at, table.schema.field(name), pa.array(new, pa.string()))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    return Shard(buffer.getvalue())
 
 
 class SimulatedComponents(Components):
-    """A components whose engine and executor are the simulated ones."""
+    """Components whose engine and executor are the simulated ones."""
 
     def engine(self, checkpoint: Model, exports: Path | None = None) -> Engine:
         """See `Components.engine`."""

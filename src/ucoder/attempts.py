@@ -1,19 +1,21 @@
-"""Stages 1 to 3 as one journey: topic -> problem -> rating -> interface, or a reason why not.
+"""Attempts at problems: stages 1 to 3 in a row, and which attempts a run accepts.
 
-Journeys run side by side, but are accepted in the fixed order of attempts. So a duplicate is
-always the later one, and the accepted problems depend on the seed alone: not on which journey
-was quicker, nor on restarts.
+One attempt is one task: topic -> problem -> rating -> interface, or a reason why not. Attempts are
+made side by side but judged in their fixed order. So a duplicate is always the later one, and the
+accepted problems depend on the seed alone: neither on which attempt was quicker nor on restarts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
-from ucoder.config import RunConfig, SamplingConfig
+from ucoder.config import ProblemsConfig, RunConfig, SamplingConfig
 from ucoder.engines.protocol import Engine, Prompt, Request
 from ucoder.inputs.text import Refusal, normalised
 from ucoder.records import Attempt, Problem, Reason, digest
+from ucoder.runtime import cancel
 from ucoder.seeds import derive_seed
 from ucoder.stages import interfaces, problems, ratings
 from ucoder.stages.problems import Topic
@@ -27,7 +29,7 @@ class _Answer:
 
 
 async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunConfig) -> Attempt:
-    """One journey through stages 1 to 3. Duplicates are found later, by `Accepted`."""
+    """Stages 1 to 3 for one topic. Duplicates are found later, by `AcceptedProblems`."""
     seed = derive_seed(config.seed, "problems", index)
 
     async def ask(
@@ -103,21 +105,45 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
     return settle(problem)
 
 
-class Accepted:
-    """The problems accepted so far, which decides what is a duplicate.
+class AcceptedProblems:
+    """The problems accepted so far, which decide what is a duplicate.
 
     A duplicate has the same interface (name, parameters, types) as an accepted problem, or the
     same normalised description.
+
+    Args:
+        wanted: How many problems a run wants, and how many attempts it may make.
+        attempts: Attempts to judge at once.
     """
 
-    def __init__(self, attempts: Iterable[Attempt] = ()) -> None:
+    def __init__(self, wanted: ProblemsConfig, attempts: Iterable[Attempt] = ()) -> None:
         self.problems: list[Problem] = []
+        self.n_judged = 0
+        self._wanted = wanted
         self._keys: dict[str, str] = {}
         for attempt in attempts:
             self.judge(attempt)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether no further attempt is wanted: enough problems, or all attempts made."""
+        wanted = self._wanted
+        return len(self.problems) >= wanted.n or self.n_judged >= wanted.max_attempts
+
+    @property
+    def n_likely_needed(self) -> int:
+        """Further attempts that the accepted share so far suggests, at least one.
+
+        What is still being sampled when the last problem is accepted was sampled for nothing, so
+        attempts are begun only as far ahead as they are likely to be needed.
+        """
+        share = (len(self.problems) + 8) / (self.n_judged + 10)
+        likely = round((self._wanted.n - len(self.problems)) / share) + 1
+        return max(1, min(likely, self._wanted.max_attempts - self.n_judged))
+
     def judge(self, attempt: Attempt) -> Attempt:
         """Accept the attempt's problem, or return the attempt as a duplicate."""
+        self.n_judged += 1
         problem = attempt.problem
         if problem is None:
             return attempt
@@ -133,6 +159,44 @@ class Accepted:
         self.problems.append(problem)
         self._keys.update(dict.fromkeys(keys, problem.title))
         return attempt
+
+
+async def judged_attempts(
+    accepted: AcceptedProblems,
+    stored: Container[int],
+    read: Callable[[int], Attempt],
+    make: Callable[[int], Awaitable[Attempt]],
+    max_concurrency: int,
+) -> AsyncIterator[tuple[Attempt, bool]]:
+    """Judge attempts in their order until enough problems are accepted.
+
+    Args:
+        accepted: What was accepted before; judging changes it.
+        stored: The indices of the attempts that exist already.
+        read: Gives such an attempt, as it was judged when it was made.
+        make: Makes the attempt of an index.
+        max_concurrency: Attempts that are worth making side by side.
+
+    Yields:
+        Each judged attempt, and whether it is new.
+    """
+    flying: dict[int, asyncio.Task[Attempt]] = {}
+
+    async def made(index: int) -> Attempt:
+        return await make(index)
+
+    try:
+        while not accepted.is_complete:
+            index = accepted.n_judged
+            for ahead in range(index, index + min(accepted.n_likely_needed, max_concurrency)):
+                if ahead not in flying and ahead not in stored:
+                    flying[ahead] = asyncio.create_task(made(ahead))
+            if index in stored:
+                yield accepted.judge(read(index)), False
+            else:
+                yield accepted.judge(await flying.pop(index)), True
+    finally:
+        await cancel(flying.values())
 
 
 def _keys(problem: Problem) -> tuple[str, str]:

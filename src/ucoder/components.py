@@ -1,7 +1,7 @@
 """The edges that a configuration asks for: which model, engine, executor and trainer.
 
-The one place that knows the providers by name. Everything is opened lazily: building a components
-imports and starts nothing.
+The one place that knows the providers by name. Making `Components` imports nothing heavy and starts
+nothing: each part is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ class Components:
             return Model(name_or_path, Path(name_or_path), "", None, Origin.SERVER, True)
         return resolve(name_or_path, notify=self._progress.message)
 
-    def engine(self, checkpoint: Model, exports: Path | None = None) -> Engine:
-        """The engine for a checkpoint, not yet entered.
+    def engine(self, model: Model, exports: Path | None = None) -> Engine:
+        """The engine for a model, not yet entered.
 
         Args:
-            checkpoint: The model.
+            model: The model.
             exports: Where a converted form is kept; the model cache where None.
         """
         make = _ENGINES[self.config.engine.provider]
-        return make(self.config.engine, checkpoint, exports, self._progress.message)
+        return make(self.config.engine, model, exports, self._progress.message)
 
-    def scheduler(self, checkpoint: Model, exports: Path | None = None) -> Scheduler:
-        """Who does the journeys, not yet entered; see `engine`."""
+    def scheduler(self, model: Model, exports: Path | None = None) -> Scheduler:
+        """What runs tasks on this machine or on a cluster, not yet entered; see `engine`."""
         if self.config.scale.provider == "ray":
             from ucoder.scale.ray import RayScheduler
 
-            return RayScheduler(type(self), self.config, checkpoint, exports, self._progress)
-        return self.local_scheduler(checkpoint, exports)
+            return RayScheduler(type(self), self.config, model, exports, self._progress)
+        return self.local_scheduler(model, exports)
 
-    def local_scheduler(self, checkpoint: Model, exports: Path | None = None) -> LocalScheduler:
-        """One engine and one executor in this process's company, not yet entered."""
-        return LocalScheduler(self.engine(checkpoint, exports), self.executor(), self.config)
+    def local_scheduler(self, model: Model, exports: Path | None = None) -> LocalScheduler:
+        """One engine and one executor beside this process, not yet entered; see `engine`."""
+        return LocalScheduler(self.engine(model, exports), self.executor(), self.config)
 
     def executor(self, needs: ExecutionRequirements | None = None) -> Executor:
         """The executor, not yet entered.
@@ -106,6 +106,9 @@ class Components:
         config = self.config.evaluation
         benchmarks = find_benchmarks(config.benchmarks, config.options())
         return [ask(one, config.n_tasks, config.data.get(one.name)) for one in benchmarks]
+
+    def evaluations(self):
+        return [_Bridge(self, a) for a in self.asked()]
 
     def decoding(self) -> Decoding:
         """How answers to benchmarks are drawn."""
@@ -228,3 +231,23 @@ _ENGINES: Mapping[str, Callable[[EngineConfig, Model, Path | None, Notify], Engi
     "openai": _openai,
     "scripted": _scripted,
 }
+
+
+class _Bridge:
+    def __init__(self, c, asked):
+        self.c, self.asked = c, asked
+
+    def missing(self, tables):
+        from ucoder.evaluation.running import task_key
+
+        kept = [tables.scores(n) for n in self.asked.benchmark.scores]
+        done = set.intersection(*(t.keys() for t in kept))
+        return [t for t in self.asked.tasks if task_key(t.id) not in done]
+
+    async def run(self, t, engine, tables, progress):
+        from dataclasses import replace
+
+        from ucoder.evaluation.running import evaluate
+
+        bench = replace(self.c.bench(), progress=progress, max_concurrency=engine.max_concurrency)
+        await evaluate(self.asked, t, engine, self.c.decoding(), tables, bench)

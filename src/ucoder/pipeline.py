@@ -1,62 +1,56 @@
-"""The whole method on one screen: six stages, and the loop over stages 5 and 6 (figure 2).
+"""The whole method on one screen: six stages, and one loop over the models M(t) (figure 2).
 
     topics -> problems (1, 2, 3) -> test inputs (4) -> solutions (5) -> consolidation (6) -> M(t+1)
                                                            ^                                   |
                                                            +-----------------------------------+
 
-Each step does what its tables do not hold yet, so running again is resuming.
+Each step does what its tables do not hold yet, so running again is resuming. A model's engine is
+opened by the first step that needs it, and not at all where every step finds its work done.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from ucoder import steps
 from ucoder.components import Components
-from ucoder.errors import NothingToDo
 from ucoder.progress import Progress, Silent
 from ucoder.runs import Run
+from ucoder.steps import Steps
 
 
-async def run_pipeline(run: Run, components: Components, progress: Progress | None = None) -> None:
-    """Carry a run to its end, from wherever it is.
+async def run_pipeline(
+    run: Run, components: Components | None = None, progress: Progress | None = None
+) -> None:
+    """Carry a run to its end, from wherever it is; call it again to resume.
 
     Args:
-        run: The run directory; this process must hold `run.writing()`.
-        components: Makes the model, scheduler and trainer that the configuration names.
-        progress: Told what happens.
+        run: The run directory. It is locked while this runs.
+        components: Makes the model, scheduler and trainer; those of the run's configuration where
+            None.
+        progress: Told what happens; nothing is told where None.
 
     Raises:
-        NothingToDo: No problem was accepted, or none selected; what there is stays on record.
+        NothingToDo: No problem was accepted, or none selected; what exists stays on record.
+        RunLocked: Another process writes to the run.
+        UcoderError: A part failed; the run can be resumed once the cause is gone.
     """
-    config = run.config
-    step = steps.Steps(run, components, progress or Silent())
-    if config.consolidation.iterations and config.consolidation.provider != "none":
-        components.trainer()  # what it lacks is better said now than after the sampling
-    model = components.model(config.model)
-    async with components.scheduler(model) as scheduler:
-        run.save_manifest(
-            model={**asdict(model), "path": str(model.path)},
-            engine=asdict(scheduler.info),
-            executor=scheduler.executor,
-        )
-        problems = await step.find_problems(scheduler)
-        if not problems:
-            raise NothingToDo(
-                f"no problem was accepted in {config.problems.max_attempts} attempts; "
-                f"`ucoder status {run.path}` counts the reasons"
-            )
-        usable = await step.write_inputs(problems, scheduler)
-        step.compare_with_benchmarks(problems)
-        await step.evaluate(0, scheduler)
-        if config.consolidation.iterations:
-            await step.solve(0, usable, scheduler)
-    for t in range(config.consolidation.iterations):
-        examples = step.choose_examples(t, problems)
-        if config.consolidation.provider == "none":
-            break  # the examples are what was wanted
-        model = await step.consolidate(t, examples, model)
-        async with components.scheduler(model, exports=run.path / "checkpoints") as scheduler:
-            await step.evaluate(t + 1, scheduler)
-            if t + 1 < config.consolidation.iterations:
-                await step.solve(t + 1, usable, scheduler)
+    progress = progress or Silent()
+    step = Steps(run, components or Components(run.config, progress), progress)
+    step.check_requirements()
+    model = step.first_model()
+    with step.recording():
+        for t in range(run.config.n_models):
+            async with step.engine_of(model, t) as engine:
+                if t == 0:
+                    # Stages 1 to 3: the model invents problems, rates them, writes interfaces.
+                    problems = await step.find_problems(engine)
+                    # Stage 4: it writes test inputs; problems with too few go no further.
+                    solvable = await step.write_inputs(problems, engine)
+                    step.compare_with_benchmarks(problems)
+                await step.evaluate(t, engine)
+                if run.config.is_solved_by(t):
+                    # Stage 5: candidates are sampled, executed, clustered, and one is selected.
+                    await step.solve(t, solvable, engine)
+            # Stage 6: what was selected becomes training pairs, and these M(t+1).
+            if run.config.is_solved_by(t):
+                examples = step.choose_examples(t, problems)
+            if run.config.is_trained(t):
+                model = await step.fine_tune(t, examples, model)

@@ -1,30 +1,31 @@
 """The steps of the pipeline against a run directory: do what is missing, write each unit whole.
 
-Stages know nothing of tables; tables know nothing of stages. This is where they meet.
+Stages know nothing of tables, and tables know nothing of stages. This is where they meet: a step
+reads which units exist, has the scheduler do the rest, and stores each result in a thread, so that
+encoding and the disk do not hold up the sampling of others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence, Set
-from dataclasses import replace
-from functools import partial
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import asdict, replace
+from typing import Self, TypeVar
 
-from ucoder.attempts import Accepted
+from ucoder.attempts import AcceptedProblems, judged_attempts
 from ucoder.components import Components
 from ucoder.errors import NothingToDo
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.evaluation.registry import find_benchmarks
-from ucoder.evaluation.running import evaluate
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
-from ucoder.progress import Progress
+from ucoder.progress import Progress, Tee, label_of
 from ucoder.records import Attempt, Checkpoint, Example, Problem
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
-from ucoder.runtime import cancel, gather_bounded
+from ucoder.runtime import gather_bounded
 from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
 from ucoder.stages.consolidation import make_examples
@@ -35,109 +36,154 @@ T = TypeVar("T")
 
 
 class Steps:
-    """The pipeline's steps, bound to one run."""
+    """The pipeline's steps, bound to one run.
+
+    Args:
+        run: The run directory.
+        components: Makes the model, scheduler and trainer.
+        progress: Told what happens, beside the run's journal.
+    """
 
     def __init__(self, run: Run, components: Components, progress: Progress) -> None:
         self.run = run
         self.config = run.config
         self.components = components
-        self.progress = progress
+        self.progress = Tee(run.journal, progress)
 
-    async def find_problems(self, scheduler: Scheduler) -> list[Problem]:
-        """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order."""
-        table = self.run.attempts
+    def check_requirements(self) -> None:
+        """Refuse before the sampling what training would refuse after it.
+
+        Raises:
+            MissingDependency: A package that the trainer needs is not installed.
+        """
+        if self.config.is_trained(0):
+            self.components.trainer()
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Hold the run's lock; a stage that an error ends is noted as stopped.
+
+        Raises:
+            RunLocked: Another process writes to the run.
+        """
+        with self.run.writing():
+            try:
+                yield
+            finally:
+                self.run.journal.stop()
+
+    def first_model(self) -> Model:
+        """M(0), as the configuration names it.
+
+        Raises:
+            ModelError: It cannot be had.
+        """
+        return self.components.model(self.config.model)
+
+    def engine_of(self, model: Model, t: int) -> EngineOnDemand:
+        """The scheduler with M(t), opened when a step first asks for it.
+
+        What M(0) is and what sampled it goes into the manifest then.
+        """
+        exports = self.run.path / "checkpoints" if t else None
+
+        def note(scheduler: Scheduler) -> None:
+            if t == 0:
+                self.run.save_manifest(
+                    model={**asdict(model), "path": str(model.path)},
+                    engine=asdict(scheduler.info),
+                    executor=scheduler.executor,
+                )
+
+        return EngineOnDemand(lambda: self.components.scheduler(model, exports), note)
+
+    async def find_problems(self, engine: EngineOnDemand) -> list[Problem]:
+        """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order.
+
+        Raises:
+            NothingToDo: No problem was accepted.
+        """
+        table, config, seed = self.run.attempts, self.config.problems, self.config.seed
         stored = set(map(int, table.keys()))
-        accepted = Accepted()
-        index = 0
-        while index in stored and self._wants_more(accepted, index):
-            accepted.judge(*table.get(_attempt_key(index)))
-            index += 1
-        if self._wants_more(accepted, index):
-            self.progress.begin("problems", self.config.problems.n, len(accepted.problems))
-            with self.run.journal.stage("problems", 0):
-                await self._attempt_from(index, stored, accepted, scheduler)
+        accepted = AcceptedProblems(config)
+        while accepted.n_judged in stored and not accepted.is_complete:
+            accepted.judge(*table.get(_attempt_key(accepted.n_judged)))
+        if not accepted.is_complete:
+            scheduler = await engine.open()
+            topics = load_topics(config.topics)
+
+            def make(index: int) -> Awaitable[Attempt]:
+                return scheduler.attempt(index, topic_of(index, topics, seed))
+
+            def read(index: int) -> Attempt:
+                (attempt,) = table.get(_attempt_key(index))
+                return attempt
+
+            self.progress.begin("problems", config.n, len(accepted.problems))
+            async for attempt, is_new in judged_attempts(
+                accepted, stored, read, make, scheduler.max_concurrency
+            ):
+                if is_new:
+                    await asyncio.to_thread(table.put, _attempt_key(attempt.index), [attempt])
+                n_accepted = len(accepted.problems)
+                self.progress.advance("problems", n_accepted, attempts=accepted.n_judged)
             self.progress.end("problems")
+        if not accepted.problems:
+            raise NothingToDo(
+                f"no problem was accepted in {config.max_attempts} attempts; "
+                f"`ucoder status {self.run.path}` counts the reasons"
+            )
         return accepted.problems
 
-    async def _attempt_from(
-        self, index: int, stored: Set[int], accepted: Accepted, scheduler: Scheduler
-    ) -> None:
-        """Make the attempts from `index` on; those behind a shard that was lost are there."""
-        wanted, seed, table = self.config.problems, self.config.seed, self.run.attempts
-        topics = load_topics(wanted.topics)
-        flying: dict[int, asyncio.Task[Attempt]] = {}
-        try:
-            while self._wants_more(accepted, index):
-                # Look ahead only as far as attempts are likely to be needed: what is still on
-                # its way when the last problem is accepted was sampled for nothing.
-                share = (len(accepted.problems) + 8) / (index + 10)
-                ahead = round((wanted.n - len(accepted.problems)) / share) + 1
-                for i in range(index, index + min(ahead, scheduler.max_concurrency)):
-                    if i not in flying and i not in stored and i < wanted.max_attempts:
-                        attempt = scheduler.attempt(i, topic_of(i, topics, seed))
-                        flying[i] = asyncio.create_task(attempt)
-                if index in stored:
-                    accepted.judge(*table.get(_attempt_key(index)))
-                else:
-                    judged = accepted.judge(await flying.pop(index))
-                    table.put(_attempt_key(index), [judged])
-                index += 1
-                self._advance("problems", 0, len(accepted.problems), attempts=index)
-        finally:
-            await cancel(flying.values())
-
-    def _wants_more(self, accepted: Accepted, index: int) -> bool:
-        wanted = self.config.problems
-        return len(accepted.problems) < wanted.n and index < wanted.max_attempts
-
     async def write_inputs(
-        self, problems: Sequence[Problem], scheduler: Scheduler
+        self, problems: Sequence[Problem], engine: EngineOnDemand
     ) -> list[Problem]:
-        """Stage 4: a suite for every problem; those problems that can go on with theirs."""
+        """Stage 4: a suite for every problem; returns the problems that can go on with theirs."""
         table = self.run.suites
         reasons = {
             row["problem_id"]: row["reason"] for row in table.columns("problem_id", "reason")
         }
 
-        async def write(problem: Problem) -> None:
+        async def write(problem: Problem, scheduler: Scheduler) -> None:
             written = await scheduler.write_inputs(problem)
-            await asyncio.to_thread(table.put_shard, problem.id, written.shard)
+            await asyncio.to_thread(table.put, problem.id, written.suite)
             reasons[problem.id] = written.reason
 
         missing = [problem for problem in problems if problem.id not in reasons]
-        await self._each("test_inputs", 0, problems, missing, write, scheduler)
+        await self._each("test_inputs", problems, missing, write, engine)
         return [problem for problem in problems if reasons[problem.id] is None]
 
     async def solve(
-        self, iteration: int, problems: Sequence[Problem], scheduler: Scheduler
+        self, iteration: int, problems: Sequence[Problem], engine: EngineOnDemand
     ) -> None:
         """Stage 5: candidates, executions and a selection for every problem.
 
-        Where inputs were found that separate, the table of suites gets the longer suite. It is
-        written before anything that rests on it: whoever is killed in between finds it, and works
-        on it as it is.
+        Where distinguishing inputs were found, the table of suites gets the longer suite. It is
+        written before anything that rests on it, so a process that is killed in between finds it
+        on resuming, and works on it as it is.
         """
         suites, selections = self.run.suites, self.run.selections(iteration)
         candidates, executions = self.run.candidates(iteration), self.run.executions(iteration)
 
         def store(key: str, solved: Solved) -> None:
             if solved.suite is not None:
-                suites.put_shard(key, solved.suite)
-            candidates.put_shard(key, solved.candidates)
-            executions.put_shard(key, solved.executions)
+                suites.put(key, solved.suite)
+            candidates.put(key, solved.candidates)
+            executions.put(key, solved.executions)
             # Last: a problem with a selection is finished.
-            selections.put_shard(key, solved.selection)
+            selections.put(key, solved.selection)
 
-        async def solve(problem: Problem) -> None:
-            solved = await scheduler.solve(problem, suites.shard(problem.id), iteration)
+        async def solve(problem: Problem, scheduler: Scheduler) -> None:
+            (suite,) = await asyncio.to_thread(suites.get, problem.id)
+            solved = await scheduler.solve(problem, suite, iteration)
             await asyncio.to_thread(store, problem.id, solved)
 
         done = selections.keys()
         missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
-        await self._each("solutions", iteration, problems, missing, solve, scheduler)
+        await self._each(label_of("solutions", iteration), problems, missing, solve, engine)
 
     def _is_outdated(self, problem: Problem, iteration: int) -> bool:
-        """Whether a suite was lost and made again, without what stage 5 had found for it.
+        """Whether a suite was lost and made again, without the inputs that stage 5 added to it.
 
         Solving the problem again finds the same inputs and the same selection.
         """
@@ -149,15 +195,16 @@ class Steps:
         executions = self.run.executions(iteration).get(problem.id)
         return any(len(e.outcomes) != len(suite.inputs) for e in executions)
 
-    async def consolidate(self, iteration: int, examples: Sequence[Example], model: Model) -> Model:
-        """Stage 6: M(t) fine-tuned on what was selected from its samples.
+    async def fine_tune(self, iteration: int, examples: Sequence[Example], model: Model) -> Model:
+        """Stage 6: M(t+1), which is M(t) fine-tuned on what was selected from its samples.
 
         Raises:
             TrainingError: Training failed.
         """
         output = self.run.path / "checkpoints" / f"iteration-{iteration}"
-        table = self.run.checkpoints
-        if not table.get(f"{iteration:03d}"):
+        table, key = self.run.checkpoints, f"{iteration:03d}"
+        label = label_of("consolidation", iteration)
+        if not table.get(key):
             job = TrainingJob(
                 model=model.path,
                 is_chat=model.is_chat,
@@ -167,38 +214,35 @@ class Steps:
                 seed=derive_seed(self.config.seed, "consolidation", iteration),
                 metrics_dir=self.run.path / "metrics" / f"iteration-{iteration}",
             )
-            self.progress.begin(_label("consolidation", iteration), 1)
-            with self.run.journal.stage("consolidation", iteration):
-                result = await self.components.trainer().train(job, self._on_step(iteration))
-                trained = self._trained(iteration, model)
-                table.put(
-                    f"{iteration:03d}",
-                    [
-                        Checkpoint(
-                            iteration=iteration,
-                            path=str(output.relative_to(self.run.path)),
-                            sha256=trained.sha256,
-                            n_examples=result.n_examples,
-                            n_left_out=result.n_left_out,
-                            n_steps=result.n_steps,
-                            loss=result.loss,
-                        )
-                    ],
-                )
-            self.progress.end(_label("consolidation", iteration))
-        return self._trained(iteration, model)
-
-    async def evaluate(self, model_index: int, scheduler: Scheduler) -> None:
-        """Benchmarks: the tasks that this model has not answered yet."""
-        decoding, tables = self.components.decoding(), _ModelTables(self.run, model_index)
-        for asked in self.components.asked():
-            label = f"{asked.benchmark.name} M{model_index}"
-            beating = _Beating(self.progress, partial(self.run.journal.beat, label, model_index))
-            bench = replace(
-                self.components.bench(), progress=beating, max_concurrency=scheduler.max_concurrency
+            self.progress.begin(label, 1)
+            result = await self.components.trainer().train(job, self._on_training_step(label))
+            checkpoint = Checkpoint(
+                iteration=iteration,
+                path=str(output.relative_to(self.run.path)),
+                sha256=self.components.model(str(output)).sha256,
+                n_examples=result.n_examples,
+                n_left_out=result.n_left_out,
+                n_steps=result.n_steps,
+                loss=result.loss,
             )
-            with self.run.journal.stage(label, model_index):
-                await evaluate(asked, model_index, scheduler, decoding, tables, bench)
+            table.put(key, [checkpoint])
+            self.progress.end(label)
+        trained = self.components.model(str(output))
+        return replace(trained, origin=Origin.LOCAL, licence=model.licence)
+
+    def _on_training_step(self, label: str) -> Callable[[int, int], None]:
+        def on_step(done: int, total: int) -> None:
+            self.progress.begin(label, total, done)
+            self.progress.advance(label, done)
+
+        return on_step
+
+    async def evaluate(self, t: int, engine: EngineOnDemand) -> None:
+        """Benchmarks: the tasks that M(t) has not answered yet."""
+        tables = _ModelTables(self.run, t)
+        for evaluation in self.components.evaluations():
+            if evaluation.missing(tables):
+                await evaluation.run(t, await engine.open(), tables, self.progress)
 
     def compare_with_benchmarks(self, problems: Sequence[Problem]) -> None:
         """Find problems that a benchmark asks as well; once, and kept."""
@@ -221,18 +265,18 @@ class Steps:
             self.progress.message(f"{n_problems} problems match a benchmark's prompt: {fate}")
 
     def choose_examples(self, iteration: int, problems: Sequence[Problem]) -> list[Example]:
-        """Stage 6: the training pairs of what was selected.
+        """Stage 6: the training pairs made of what was selected.
 
         Raises:
             NothingToDo: Nothing was selected.
         """
         table = self.run.examples(iteration)
         if not (examples := table.rows()):
-            tainted = self._tainted()
+            contaminated = self._contaminated()
             selected = self.run.selected(iteration)
             examples = make_examples(
                 {problem.id: problem for problem in problems},
-                (candidate for candidate in selected if candidate.problem_id not in tainted),
+                (one for one in selected if one.problem_id not in contaminated),
             )
             if not examples:
                 raise NothingToDo(
@@ -244,86 +288,85 @@ class Steps:
             table.put("examples", examples)
         return examples
 
-    def _tainted(self) -> set[str]:
+    def _contaminated(self) -> set[str]:
         """Problems that must not be trained on, because a benchmark asks them."""
         if not self.config.evaluation.contamination.exclude:
             return set()
         return {match.problem_id for match in self.run.matches.rows()}
 
-    def _trained(self, iteration: int, model: Model) -> Model:
-        output = self.run.path / "checkpoints" / f"iteration-{iteration}"
-        trained = self.components.model(str(output))
-        return replace(trained, origin=Origin.LOCAL, licence=model.licence)
-
-    def _on_step(self, iteration: int) -> Callable[[int, int], None]:
-        def on_step(done: int, total: int) -> None:
-            self.progress.begin(_label("consolidation", iteration), total, done)
-            self._advance("consolidation", iteration, done)
-
-        return on_step
-
     async def _each(
         self,
-        stage: str,
-        iteration: int,
+        label: str,
         units: Sequence[T],
         missing: Sequence[T],
-        work: Callable[[T], Awaitable[None]],
-        scheduler: Scheduler,
+        work: Callable[[T, Scheduler], Awaitable[None]],
+        engine: EngineOnDemand,
     ) -> None:
-        """Work on the missing units; the first failure ends the stage."""
+        """Work on the missing units side by side; the first failure ends the stage."""
         if not missing:
             return
+        scheduler = await engine.open()
         done = len(units) - len(missing)
-        label = _label(stage, iteration)
         self.progress.begin(label, len(units), done)
 
         async def one(unit: T) -> None:
             nonlocal done
-            await work(unit)
+            await work(unit, scheduler)
             done += 1
-            self._advance(stage, iteration, done)
+            self.progress.advance(label, done)
 
-        with self.run.journal.stage(stage, iteration):
-            await gather_bounded(one, missing, scheduler.max_concurrency)
+        await gather_bounded(one, missing, scheduler.max_concurrency)
         self.progress.end(label)
 
-    def _advance(self, stage: str, iteration: int, done: int, **facts: object) -> None:
-        self.run.journal.beat(stage, iteration)
-        self.progress.advance(_label(stage, iteration), done, **facts)
+
+class EngineOnDemand:
+    """A scheduler that is entered by the first step that has something to do.
+
+    Use as an async context manager; leaving it closes the scheduler if it was opened.
+
+    Args:
+        make: Makes the scheduler, not yet entered.
+        opened: Told when it is open.
+    """
+
+    def __init__(self, make: Callable[[], Scheduler], opened: Callable[[Scheduler], None]) -> None:
+        self._make = make
+        self._opened = opened
+        self._scheduler: Scheduler | None = None
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def open(self) -> Scheduler:
+        """The scheduler, opened now if it was not yet.
+
+        Raises:
+            EngineError: The engine cannot start.
+            SandboxUnavailable: Programs cannot be run here.
+        """
+        if self._scheduler is None:
+            self._scheduler = await self._stack.enter_async_context(self._make())
+            self._opened(self._scheduler)
+        return self._scheduler
+
+
+class _ModelTables:
+    """The tables of a run that hold one model's answers and scores."""
+
+    def __init__(self, run: Run, t: int) -> None:
+        self._run = run
+        self._t = t
+
+    def answers(self, prompts: str) -> Table[Answer]:
+        return self._run.answers(prompts, self._t)
+
+    def scores(self, benchmark: str) -> Table[Score]:
+        return self._run.scores(benchmark, self._t)
 
 
 def _attempt_key(index: int) -> str:
     return f"{index:06d}"
-
-
-def _label(stage: str, iteration: int) -> str:
-    """What progress calls a stage: stages 5 and 6 come round again."""
-    return f"{stage} {iteration}" if stage in ("solutions", "consolidation") else stage
-
-
-class _Beating:
-    """Progress that also tells the journal that a stage is alive; see `Progress`."""
-
-    def __init__(self, progress: Progress, beat: Callable[[], None]) -> None:
-        self._beat = beat
-        self.begin, self.end, self.message = progress.begin, progress.end, progress.message
-        self._advance = progress.advance
-
-    def advance(self, stage: str, done: int, **facts: object) -> None:
-        self._beat()
-        self._advance(stage, done, **facts)
-
-
-class _ModelTables:
-    """The tables of a run in which one model's answers and scores are."""
-
-    def __init__(self, run: Run, model_index: int) -> None:
-        self._run = run
-        self._model_index = model_index
-
-    def answers(self, prompts: str) -> Table[Answer]:
-        return self._run.answers(prompts, self._model_index)
-
-    def scores(self, benchmark: str) -> Table[Score]:
-        return self._run.scores(benchmark, self._model_index)

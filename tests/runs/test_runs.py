@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import multiprocessing
 import os
 from multiprocessing.synchronize import Event
@@ -16,7 +17,7 @@ from ucoder.config import RunConfig
 from ucoder.errors import DamagedShard, DiskFull, NotARun, RunExists, RunLocked
 from ucoder.evaluation.contamination import Match
 from ucoder.evaluation.records import Answer, Score
-from ucoder.progress import Silent
+from ucoder.progress import Silent, Tee
 from ucoder.records import (
     Attempt,
     Count,
@@ -30,8 +31,9 @@ from ucoder.records import (
     TestSuite,
 )
 from ucoder.runs import Run, Table
+from ucoder.runs.journal import StageTime
 from ucoder.runs.schema import schema_of
-from ucoder.steps import _Beating
+from ucoder.runs.tables import Shard
 
 PROBLEM = Problem(
     "id", "area", "topic", "Title", "What.", "Title: Title", "", 8.0, "fine",
@@ -88,7 +90,7 @@ def test_doing_a_unit_again_overwrites_instead_of_doubling(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("key", ["../escape", "a/b", "", "a b", "\x00"])
 def test_keys_are_plain_names(tmp_path: Path, key: str) -> None:
-    with pytest.raises(ValueError, match="no plain name"):
+    with pytest.raises(ValueError, match="not a plain name"):
         Table(tmp_path / "t", Attempt).put(key, [ATTEMPT])
 
 
@@ -185,26 +187,69 @@ def test_leftovers_of_a_killed_writer_are_swept(tmp_path: Path) -> None:
 
 def test_journal_adds_up_sessions_and_skips_a_torn_line(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    with run.journal.stage("solutions", 0):
-        pass
-    with pytest.raises(KeyError), run.journal.stage("solutions", 1):
-        raise KeyError
+    run.journal.begin("solutions 0", 2)
+    run.journal.advance("solutions 0", 2)
+    run.journal.end("solutions 0")
+    run.journal.begin("solutions 1", 2)
+    run.journal.stop()  # an error ended the session
     with run.journal._path.open("a") as file:
         file.write('{"at": 17')
     times = {(t.stage, t.iteration): t.finished for t in run.journal.times()}
     assert times == {("solutions", 0): True, ("solutions", 1): False}
 
 
-def test_an_evaluation_tells_the_journal_that_it_is_alive() -> None:
-    beats: list[int] = []
+def test_journal_counts_each_session_of_a_stage_and_not_the_time_between(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    lines = [
+        ("a", "begin", 10.0), ("a", "beat", 12.0),  # killed after its last heartbeat
+        ("b", "begin", 100.0), ("b", "end", 103.0),
+    ]  # fmt: skip
+    run.journal._path.write_text(
+        "".join(
+            json.dumps({"at": at, "session": session, "event": event, "stage": "problems",
+                        "iteration": 0}) + "\n"
+            for session, event, at in lines
+        )
+    )  # fmt: skip
+    assert run.journal.times() == [StageTime("problems", 0, 5.0, True)]
+
+
+def test_a_stage_that_learns_its_total_later_is_one_stage(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    for total in (1, 30):
+        run.journal.begin("consolidation 0", total)
+    run.journal.end("consolidation 0")
+    events = [json.loads(line)["event"] for line in run.journal._path.read_text().splitlines()]
+    assert events == ["begin", "end"]
+
+
+def test_every_sink_is_told_every_event_of_an_evaluation(tmp_path: Path) -> None:
     told: list[tuple[str, int]] = []
 
     class Told(Silent):
         def advance(self, stage: str, done: int, **facts: object) -> None:
             told.append((stage, done))
 
-    progress = _Beating(Told(), lambda: beats.append(1))
-    progress.begin("humaneval M0", 2)
-    progress.advance("humaneval M0", 1)
-    progress.advance("humaneval M0", 2)
-    assert (len(beats), told) == (2, [("humaneval M0", 1), ("humaneval M0", 2)])
+    run = new_run(tmp_path)
+    progress = Tee(run.journal, Told())
+    progress.begin("humaneval M1", 2)
+    progress.advance("humaneval M1", 1)
+    progress.advance("humaneval M1", 2)
+    progress.end("humaneval M1")
+    assert told == [("humaneval M1", 1), ("humaneval M1", 2)]
+    (time,) = run.journal.times()
+    assert (time.stage, time.iteration, time.finished) == ("humaneval M1", 1, True)
+
+
+def test_a_run_of_an_older_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    path = new_run(tmp_path).path / "manifest.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "version": 1}))
+    with pytest.raises(NotARun, match=r"has format 1, and this ucoder reads format 2; read it"):
+        Run.open(path.parent)
+
+
+def test_rows_that_another_machine_encoded_are_stored_as_they_are(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t", Attempt)
+    table.put("000003", Shard.of(Attempt, [ATTEMPT]))
+    assert table.rows() == [ATTEMPT]

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from ucoder.analysis.ballots import take_ballot
-from ucoder.components import Components
 from ucoder.config import SolutionsConfig, parse_config
 from ucoder.consensus.votes import votes_of
 from ucoder.engines.protocol import Completion
@@ -166,8 +165,7 @@ SCRIPT = {
 
 def carry_on(path: Path) -> Run:
     run = Run.open(path)
-    with run.writing():
-        asyncio.run(run_pipeline(run, Components(run.config)))
+    asyncio.run(run_pipeline(run))
     return run
 
 

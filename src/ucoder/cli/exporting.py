@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ucoder.errors import ConfigError, NothingToDo
+from ucoder.files import write_atomically
 from ucoder.runs import Run
-from ucoder.runs.directory import write_atomically
 from ucoder.stages.consolidation import make_examples
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from ucoder.cli.drawing import Bars
 from ucoder.cli.planning import Speeds, rates_for
 from ucoder.cli.viewing import print_findings
-from ucoder.components import Components
 from ucoder.config import load_config
 from ucoder.errors import MissingDependency
 from ucoder.pipeline import run_pipeline
@@ -36,8 +35,8 @@ async def run_on(path: Path, out: Console) -> None:
 
 
 async def _carry_on(run: Run, out: Console) -> None:
-    with run.writing(), Bars(out) as bars:
-        await run_pipeline(run, Components(run.config, bars), bars)
+    with Bars(out) as bars:
+        await run_pipeline(run, progress=bars)
         try:
             from ucoder.report import write_report
 

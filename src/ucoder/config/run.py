@@ -38,7 +38,21 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     scale: ScaleConfig = ScaleConfig()
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Problems on their way at a time; with `scale: ray`, in each replica."""
+    """Tasks that run side by side, such as problems being solved; with `scale: ray`, in each
+    replica."""
+
+    @property
+    def n_models(self) -> int:
+        """How many models a run has: M(0), and one more for each fine-tuning."""
+        return 1 + (0 if self.consolidation.provider == "none" else self.consolidation.iterations)
+
+    def is_solved_by(self, t: int) -> bool:
+        """Whether M(t) samples solutions (stage 5), from which training pairs are chosen."""
+        return t < self.consolidation.iterations
+
+    def is_trained(self, t: int) -> bool:
+        """Whether M(t) is fine-tuned; not where the training pairs alone are wanted."""
+        return t < self.n_models - 1
 
     @field_validator("engine", "executor", "consolidation", "scale", mode="before")
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import subprocess
 import time
@@ -20,11 +19,13 @@ from ucoder.config import RunConfig, parse_config
 from ucoder.errors import NotARun, RunExists, RunLocked
 from ucoder.evaluation.contamination import Match
 from ucoder.evaluation.records import Answer, Score
+from ucoder.files import TEMPORARY, write_atomically
 from ucoder.records import Attempt, Candidate, Checkpoint, Example, Execution, Selection, TestSuite
 from ucoder.runs.journal import Journal
 from ucoder.runs.tables import Table
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
+"""2: the configuration's keys are `max_concurrency` and `solutions.distinguishing_inputs`."""
 _LIBRARIES = (
     "ucoder", "openvino-genai", "vllm", "transformers", "torch", "trl", "peft", "pyarrow", "ray",
 )  # fmt: skip
@@ -103,13 +104,20 @@ class Run:
         """
         try:
             values = json.loads((path / "manifest.json").read_text("utf-8"))
-            return cls(path, Manifest(**values))
+            found = values.get("version")
+            if found == MANIFEST_VERSION:
+                return cls(path, Manifest(**values))
         except FileNotFoundError:
             raise NotARun(
                 f"{path} holds no manifest.json; give a folder that ucoder run made"
             ) from None
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise NotARun(f"{path}/manifest.json cannot be read: {error}") from error
+        raise NotARun(
+            f"{path} has format {found!r}, and this ucoder reads format {MANIFEST_VERSION}; read "
+            f"it with the version that made it (`versions` in manifest.json), or start a new run. "
+            f"The Parquet tables open without ucoder"
+        )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -127,7 +135,7 @@ class Run:
                 f"`ucoder status {self.path}` shows how far it is"
             ) from None
         try:
-            for leftover in (self.path / "tables").rglob(".*.tmp"):
+            for leftover in (self.path / "tables").rglob(TEMPORARY):
                 leftover.unlink(missing_ok=True)  # of a writer that was killed
             yield
         finally:
@@ -216,16 +224,6 @@ class Run:
 
     def _of(self, table: str, iteration: int) -> Path:
         return self.path / "tables" / table / f"iteration-{iteration}"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file as a whole, durably."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
 
 
 def versions() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """When each stage ran and for how long: one JSON object a line, appended.
 
-A stage that is killed leaves its last heartbeat, so its seconds are known to within a few. A line
-that a crash cut short is skipped when reading.
+The journal is a sink for progress events (`ucoder.progress`). A stage that is killed leaves its
+last heartbeat, so its seconds are known to within a few. A line that a crash cut short is skipped
+when reading.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ucoder.progress import stage_of
 
 HEARTBEAT_S = 2.0
 
@@ -30,7 +32,7 @@ class StageTime:
 
 
 class Journal:
-    """The run's diary.
+    """The times of a run's stages; a `Progress` that writes them down.
 
     Args:
         path: The file; made on the first entry.
@@ -40,44 +42,54 @@ class Journal:
         self._path = path
         self._session = uuid.uuid4().hex[:8]
         self._last_beat = 0.0
+        self._open: list[str] = []
 
-    @contextmanager
-    def stage(self, stage: str, iteration: int) -> Iterator[None]:
-        """Time a stage; an exception leaves it unfinished."""
-        self._write("begin", stage, iteration)
-        try:
-            yield
-        except BaseException:
-            self._write("stopped", stage, iteration)
-            raise
-        self._write("end", stage, iteration)
+    def begin(self, stage: str, total: int, done: int = 0) -> None:
+        """Note that a stage starts; a stage that is open already only learnt a new total."""
+        if stage not in self._open:
+            self._open.append(stage)
+            self._write("begin", stage)
 
-    def beat(self, stage: str, iteration: int) -> None:
-        """Say that a stage is alive; written at most every two seconds."""
+    def advance(self, stage: str, done: int, **facts: object) -> None:
+        """Note that a stage is alive, at most every two seconds."""
         if time.monotonic() - self._last_beat >= HEARTBEAT_S:
-            self._write("beat", stage, iteration)
+            self._write("beat", stage)
+
+    def end(self, stage: str) -> None:
+        """Note that a stage came to its end."""
+        self._open.remove(stage)
+        self._write("end", stage)
+
+    def message(self, text: str) -> None:
+        """Messages are not kept: see `Progress.message`."""
+
+    def stop(self) -> None:
+        """Note that the stages that are open stop here, unfinished: an error ends the session."""
+        while self._open:
+            self._write("stopped", self._open.pop())
 
     def times(self) -> list[StageTime]:
         """Seconds by stage and iteration, in the order in which they first ran."""
-        spans: dict[tuple[str, int], dict[tuple[str, int], tuple[float, float]]] = {}
+        spans: dict[tuple[str, int], list[tuple[str, float, float]]] = {}
         finished: set[tuple[str, int]] = set()
-        turn = 0
         for entry in self._entries():
             stage = (entry["stage"], entry["iteration"])
-            turn += entry["event"] == "begin"
-            sessions = spans.setdefault(stage, {})
-            begin, _ = sessions.get((entry["session"], turn), (entry["at"], 0.0))
-            sessions[entry["session"], turn] = (begin, entry["at"])
+            session, at = entry["session"], entry["at"]
+            of_stage = spans.setdefault(stage, [])
+            if entry["event"] == "begin" or not of_stage or of_stage[-1][0] != session:
+                of_stage.append((session, at, at))
+            else:
+                of_stage[-1] = (session, of_stage[-1][1], at)
             if entry["event"] == "end":
                 finished.add(stage)
         return [
-            StageTime(name, iteration, sum(end - begin for begin, end in sessions.values()),
-                      (name, iteration) in finished)
-            for (name, iteration), sessions in spans.items()
-        ]  # fmt: skip
+            StageTime(*stage, sum(end - begin for _, begin, end in of_stage), stage in finished)
+            for stage, of_stage in spans.items()
+        ]
 
-    def _write(self, event: str, stage: str, iteration: int) -> None:
+    def _write(self, event: str, label: str) -> None:
         self._last_beat = time.monotonic()
+        stage, iteration = stage_of(label)
         entry = {
             "at": round(time.time(), 3),
             "session": self._session,

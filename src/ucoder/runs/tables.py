@@ -1,19 +1,17 @@
-"""One table of a run: Parquet shards, each written whole or not at all.
+"""One table of a run: Parquet shards, each written whole or not at all (`ucoder.files`).
 
 A unit of work (an attempt, a problem, a benchmark task) writes its rows under its own key as one
-shard: to a temporary name, flushed to the disk, then renamed. So a unit is there or it is not,
-doing it again overwrites instead of doubling, and resuming means: read which keys are there, do
-the rest.
+shard. So a unit exists or it does not, doing it again overwrites instead of doubling, and resuming
+means: read which keys exist, do the rest.
 """
 
 from __future__ import annotations
 
-import errno
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,12 +19,31 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ucoder.errors import DamagedShard, DiskFull
+from ucoder.errors import DamagedShard
+from ucoder.files import write_atomically
 from ucoder.runs.schema import from_table, to_table
 
 T = TypeVar("T")
 
 _KEY = re.compile(r"[A-Za-z0-9_.=-]{1,120}")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The rows of one unit of work as a Parquet file, encoded where they were made.
+
+    A replica on another machine sends its rows like this: encoding them is work, and the process
+    that feeds a cluster has none to spare.
+    """
+
+    content: bytes
+
+    @classmethod
+    def of(cls, record: type, rows: Iterable[Any]) -> Shard:
+        """Encode rows of one record class."""
+        buffer = io.BytesIO()
+        pq.write_table(to_table(record, list(rows)), buffer, compression="zstd")
+        return cls(buffer.getvalue())
 
 
 class Table(Generic[T]):
@@ -41,23 +58,20 @@ class Table(Generic[T]):
         self.folder = folder
         self.record = record
 
-    def put(self, key: str, rows: Iterable[T]) -> None:
+    def put(self, key: str, rows: Iterable[T] | Shard) -> None:
         """Write the rows of one unit of work, durably and at once.
+
+        Args:
+            key: The unit: letters, digits and `_.=-`.
+            rows: Its records, or what another machine made of them.
 
         Raises:
             DiskFull: No space is left; what was there before is untouched.
         """
-        self.put_shard(key, to_shard(self.record, rows))
-
-    def put_shard(self, key: str, shard: bytes) -> None:
-        """Write what `to_shard` made of the rows of one unit of work; see `put`.
-
-        Raises:
-            DiskFull: As above.
-        """
         if not _KEY.fullmatch(key):
-            raise ValueError(f"key {key!r} is no plain name")
-        self._write(self.folder / f"{key}.parquet", shard)
+            raise ValueError(f"key {key!r} is not a plain name")
+        shard = rows if isinstance(rows, Shard) else Shard.of(self.record, rows)
+        write_atomically(self.folder / f"{key}.parquet", shard.content)
 
     def keys(self) -> set[str]:
         """The units that are there."""
@@ -88,18 +102,6 @@ class Table(Generic[T]):
         """
         shard = self.folder / f"{key}.parquet"
         return self._read(shard) if shard.exists() else []
-
-    def shard(self, key: str) -> bytes:
-        """The shard of one unit as it lies there, for whoever reads it elsewhere.
-
-        Raises:
-            DamagedShard: It cannot be read, or is not there.
-        """
-        path = self.folder / f"{key}.parquet"
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise _damaged(path, error) from error
 
     def find(self, key: str, column: str, value: str) -> list[T]:
         """Those rows of one unit that have a value in a column.
@@ -143,39 +145,8 @@ class Table(Generic[T]):
         with _reading(shard):
             return from_table(self.record, _arrow(shard))
 
-    def _write(self, shard: Path, content: bytes) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = shard.with_name(f".{shard.name}.{os.getpid()}.tmp")
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(shard)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise DiskFull(
-                    f"no space left for {shard}; free some and resume: everything written "
-                    f"before it is kept"
-                ) from error
-            raise
-        _sync_folder(self.folder)
 
-
-def to_shard(record: type[T], rows: Iterable[T]) -> bytes:
-    """The Parquet file of one unit's rows, as a table keeps it: to be written somewhere else."""
-    buffer = io.BytesIO()
-    pq.write_table(to_table(record, list(rows)), buffer, compression="zstd")
-    return buffer.getvalue()
-
-
-def from_shard(record: type[T], shard: bytes) -> list[T]:
-    """The rows in a shard that `Table.shard` gave."""
-    return from_table(record, _arrow(io.BytesIO(shard)))
-
-
-def _arrow(source: Path | io.BytesIO, columns: list[str] | None = None) -> pa.Table:
+def _arrow(source: Path, columns: list[str] | None = None) -> pa.Table:
     """A small file's rows: `read_table` would spend most of its time on finding out what it is."""
     with pq.ParquetFile(source) as file:
         return file.read(columns=columns, use_threads=False)
@@ -194,12 +165,3 @@ def _damaged(shard: Path, error: Exception) -> DamagedShard:
         f"{shard} cannot be read ({error}). Nothing else of the run is affected: move the file "
         f"away and resume; only the work in it is done again"
     )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable: the folder's own entry must reach the disk too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""One engine and one executor, in this process's company: a laptop, or one replica of many."""
+"""One engine and one executor beside this process: a laptop, or one replica of many."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from ucoder.attempts import attempt_problem
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request
 from ucoder.execution.protocol import Executor
-from ucoder.records import Attempt, Candidate, Execution, Problem, Selection, TestSuite
-from ucoder.runs.tables import from_shard, to_shard
+from ucoder.records import Attempt, Problem, TestSuite
 from ucoder.scale.protocol import Solved, WrittenInputs
 from ucoder.stages.problems import Topic
 from ucoder.stages.solutions import probe_solutions
@@ -18,14 +17,14 @@ from ucoder.stages.test_inputs import probe_inputs
 
 
 class LocalScheduler:
-    """Runs every journey on one engine and one executor; see `Scheduler`.
+    """Runs every task on one engine and one executor; see `Scheduler`.
 
-    Generation and execution overlap because each journey is a coroutine: while some wait for the
+    Generation and execution overlap because each task is a coroutine: while some wait for the
     engine's batch, the programs of others run.
 
     Args:
         engine: Not yet entered.
-        executor: Likewise.
+        executor: Not yet entered.
         config: Of the run.
     """
 
@@ -73,18 +72,17 @@ class LocalScheduler:
         """See `Scheduler.write_inputs`."""
         config = self._config
         suite = await probe_inputs(problem, self._engine, config.test_inputs, config.seed)
-        return WrittenInputs(to_shard(TestSuite, [suite]), suite.reason)
+        return WrittenInputs([suite], suite.reason)
 
-    async def solve(self, problem: Problem, suite: bytes, iteration: int) -> Solved:
+    async def solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
         """See `Scheduler.solve`."""
-        (given,) = from_shard(TestSuite, suite)
         pool = await probe_solutions(
-            problem, given, self._engine, self._executor,
+            problem, suite, self._engine, self._executor,
             self._config.solutions, self._config.seed, iteration,
         )  # fmt: skip
         return Solved(
-            suite=None if pool.suite == given else to_shard(TestSuite, [pool.suite]),
-            candidates=to_shard(Candidate, pool.candidates),
-            executions=to_shard(Execution, pool.executions),
-            selection=to_shard(Selection, [pool.ballot.selection]),
+            suite=None if pool.suite == suite else [pool.suite],
+            candidates=pool.candidates,
+            executions=pool.executions,
+            selection=[pool.ballot.selection],
         )

@@ -1,21 +1,36 @@
-"""What the pipeline asks of a scheduler: the journey of one problem through one stage.
+"""What the pipeline asks of a scheduler: one task of one problem, and the parts of one machine.
 
-A journey is a function of the configuration, the model and what it is given, wherever and whenever
-it runs: seeds come from the run's seed and the problem. So it may be begun twice, and whoever does
-it changes nothing.
+A task is a function of the configuration, the model and what it is given, wherever and whenever it
+runs: seeds come from the run's seed and the problem. So it may be started twice, and running it
+changes nothing outside. Only the driver writes to the run.
 
-What will be stored comes as shards, ready to be written: making them is work, and a driver that
-feeds a cluster has none to spare. The driver alone writes them.
+Results are records. A scheduler whose replicas are other machines may return them encoded
+(`Shard`), because the driver that feeds a cluster has no time to encode.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from ucoder.config import RunConfig
 from ucoder.engines.protocol import Engine
-from ucoder.records import Attempt, Problem, Reason
+from ucoder.models import Model
+from ucoder.records import (
+    Attempt,
+    Candidate,
+    Execution,
+    Problem,
+    Reason,
+    Selection,
+    TestSuite,
+)
+from ucoder.runs.tables import Shard
 from ucoder.stages.problems import Topic
+from ucoder.training.protocol import Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +38,35 @@ class WrittenInputs:
     """Stage 4 of a problem.
 
     Attributes:
-        shard: Its `TestSuite`.
+        suite: Its `TestSuite`.
         reason: Why the problem cannot go on, None where it can.
     """
 
-    shard: bytes
+    suite: Sequence[TestSuite] | Shard
     reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """Stage 5 of a problem, a shard a table.
+    """Stage 5 of a problem.
 
     Attributes:
-        suite: The longer `TestSuite` where inputs were found that separate, None where it is as
-            it was.
-        candidates: Its `Candidate`s.
-        executions: Its `Execution`s.
-        selection: Its `Selection`.
+        suite: The longer `TestSuite` where distinguishing inputs were found, else None.
+        candidates: Its candidates, in the order of sampling.
+        executions: One for each distinct program.
+        selection: What consensus made of them.
     """
 
-    suite: bytes | None
-    candidates: bytes
-    executions: bytes
-    selection: bytes
+    suite: Sequence[TestSuite] | Shard | None
+    candidates: Sequence[Candidate] | Shard
+    executions: Sequence[Execution] | Shard
+    selection: Sequence[Selection] | Shard
 
 
 class Scheduler(Engine, Protocol):
-    """Does journeys, as many at a time as there is room for; an async context manager.
+    """Runs tasks, as many side by side as there is room for; an async context manager.
 
-    It is an engine as well: what it samples is sampled wherever there is room.
+    It is an engine as well: `sample` runs wherever there is room.
     """
 
     @property
@@ -62,7 +76,7 @@ class Scheduler(Engine, Protocol):
 
     @property
     def max_concurrency(self) -> int:
-        """Journeys that are worth beginning before others have ended."""
+        """Tasks that are worth starting before others have ended."""
         ...
 
     async def attempt(self, index: int, topic: Topic) -> Attempt:
@@ -81,20 +95,43 @@ class Scheduler(Engine, Protocol):
         """Stage 4.
 
         Raises:
-            EngineError: As above.
+            EngineError: The engine broke, or cannot serve a request.
         """
         ...
 
-    async def solve(self, problem: Problem, suite: bytes, iteration: int) -> Solved:
+    async def solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
         """Stage 5.
 
         Args:
             problem: Which.
-            suite: The shard of its `TestSuite`.
+            suite: Its inputs.
             iteration: t, of the model that the engines hold.
 
         Raises:
-            EngineError: As above.
+            EngineError: The engine broke, or cannot serve a request.
             SandboxError: Programs cannot be run.
         """
         ...
+
+
+class LocalParts(Protocol):
+    """The parts of one machine, as a replica or a training node makes them for itself."""
+
+    def model(self, name_or_path: str) -> Model:
+        """The model that a name or path stands for."""
+        ...
+
+    def local_scheduler(
+        self, model: Model, exports: Path | None = None
+    ) -> AbstractAsyncContextManager[Scheduler]:
+        """One engine and one executor on this machine, not yet entered."""
+        ...
+
+    def local_trainer(self) -> Trainer:
+        """The trainer that works on this machine."""
+        ...
+
+
+MakeParts = Callable[[RunConfig], LocalParts]
+"""Makes a machine's parts. It crosses to other machines by its name, so it must be importable
+there: a class at the top level of a module, such as `ucoder.components.Components`."""

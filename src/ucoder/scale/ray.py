@@ -1,17 +1,17 @@
-"""Replicas on a Ray cluster: problems flow to whoever is free, and what is lost is done again.
+"""Replicas on a Ray cluster: tasks flow to whoever is free, and what is lost is run again.
 
 A replica is an actor with an engine and an executor of its own. The driver starts one wherever a
-node has room, also on nodes that join while the run is under way, and gives each as many journeys
-at a time as the configuration's `max_concurrency` says. So no more than these are ever on their
-way: the object store holds their answers and nothing else.
+node has room, also on nodes that join while the run is under way, and gives each as many tasks side
+by side as the configuration's `max_concurrency` says. So no more than these are in flight: the
+object store holds their answers and nothing else.
 
-A journey is a function of what it is given. When an actor, its engine, its node or the connection
-is lost, the journeys that it was on are given to others; a replica is started again where there is
-room. Journeys are the only thing that is lost: the driver writes what is finished, at once, and it
-alone. A driver that is killed takes its actors with it, and is resumed like any other run.
+A task is a function of what it is given. When an actor, its engine, its node or the connection is
+lost, its tasks are given to other replicas, and a replica is started again where there is room.
+Tasks in flight are the only thing that is lost: the driver writes what is finished, at once, and it
+alone writes. A driver that is killed takes its actors with it, and is resumed like any other run.
 
 Nodes are asked for their versions and for the model's checksum before they are used. One that
-differs is left out, and that is said; where none is left, the run ends.
+differs is left out, with a message; where none is left, the run ends.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.errors import ClusterError, EngineLost
 from ucoder.models import Model
 from ucoder.progress import Progress
-from ucoder.records import Attempt, Problem
+from ucoder.records import Attempt, Problem, TestSuite
 from ucoder.runtime import cancel, require
-from ucoder.scale.protocol import Solved, WrittenInputs
-from ucoder.scale.replica import Assignment, Failure, MakeComponents, Opened, Replica, versions_here
+from ucoder.scale.protocol import MakeParts, Solved, WrittenInputs
+from ucoder.scale.replica import Assignment, Failure, Opened, Replica, versions_here
 from ucoder.stages.problems import Topic
 
 POLL_S = 2.0
 """Between two looks at which nodes there are."""
 
 CLOSE_S = 60.0
-"""What replicas get to end by themselves."""
+"""How long replicas may take to end by themselves."""
 
 MAX_RETRIES = 16
-"""A journey on which so many replicas were lost is taken for their cause."""
+"""A task on which this many replicas were lost is taken for the cause of the losses."""
 
 MAX_FAILED_STARTS = 3
-"""A node on which replicas were lost so often before they were ready is left out."""
+"""A node on which this many replicas were lost before they were ready is left out."""
 
 _UNLIMITED_REPLICAS = 64
-"""Replicas to keep busy where the configuration names no number."""
+"""Replicas to keep busy where the configuration gives no number."""
 
 
 @dataclass(eq=False, slots=True)
 class _Place:
-    """A replica that works: its actor, its node, and how many journeys it can take on."""
+    """A replica that works: its actor, its node, and how many more tasks it can take."""
 
     actor: Any
     node_id: str
@@ -62,29 +62,29 @@ class _Place:
 
 
 class RayScheduler:
-    """Spreads journeys over a cluster; see `Scheduler`.
+    """Spreads tasks over a cluster; see `Scheduler`.
 
     Args:
-        make_components: Makes each replica's components.
+        make_parts: Makes the parts of each replica's machine.
         config: Of the run.
-        checkpoint: The model.
+        model: The model.
         exports: Where a converted form of it is kept; each node's model cache where None.
         progress: Told which replicas come and go.
     """
 
     def __init__(
         self,
-        make_components: MakeComponents,
+        make_parts: MakeParts,
         config: RunConfig,
-        checkpoint: Model,
+        model: Model,
         exports: Path | None,
         progress: Progress,
     ) -> None:
         # A node's own working folder is another: paths must not depend on it.
-        if checkpoint.path.is_dir() and Path(checkpoint.name).is_dir():
-            checkpoint = replace(checkpoint, name=str(checkpoint.path.resolve()))
+        if model.path.is_dir() and Path(model.name).is_dir():
+            model = replace(model, name=str(model.path.resolve()))
         exports = exports.resolve() if exports else None
-        self._assignment = Assignment(make_components, config, checkpoint, exports, versions_here())
+        self._assignment = Assignment(make_parts, config, model, exports, versions_here())
         self._config = config
         self._progress = progress
         self._places: list[_Place] = []
@@ -148,7 +148,7 @@ class RayScheduler:
         written: WrittenInputs = await self._run("write_inputs", problem)
         return written
 
-    async def solve(self, problem: Problem, suite: bytes, iteration: int) -> Solved:
+    async def solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
         """See `Scheduler.solve`."""
         solved: Solved = await self._run("solve", problem, suite, iteration)
         return solved
@@ -158,8 +158,8 @@ class RayScheduler:
         assert self._first is not None, "the scheduler was not entered"
         return self._first.result()
 
-    async def _run(self, journey: str, *arguments: Any) -> Any:
-        """One journey, on one replica after another until one comes to its end.
+    async def _run(self, task: str, *arguments: Any) -> Any:
+        """Run a task on one replica after another until one finishes it.
 
         Raises:
             ClusterError: Replica after replica was lost on it, or no node can be used any more.
@@ -168,7 +168,7 @@ class RayScheduler:
         for _ in range(MAX_RETRIES):
             place = await self._take()
             try:
-                answer = await _answer(place.actor.run.remote(journey, *arguments))
+                answer = await _answer(place.actor.run.remote(task, *arguments))
                 if isinstance(answer, Failure):
                     raise answer.error
             except retryable_errors() as error:
@@ -179,7 +179,7 @@ class RayScheduler:
             finally:
                 self._give_back(place)
         raise ClusterError(
-            f"{MAX_RETRIES} replicas were lost on the same {journey}; the last: {_in_short(lost)}. "
+            f"{MAX_RETRIES} replicas were lost on the same {task}; the last: {_in_short(lost)}. "
             f"If nodes are not being taken away, it is what ends them: too little memory, perhaps"
         )
 
@@ -206,7 +206,7 @@ class RayScheduler:
             self._permits.release()
 
     def _lose(self, place: _Place, why: Exception) -> None:
-        """Forget a replica; those who find it lost after the first say nothing."""
+        """Forget a replica; only the first task that finds it lost reports it."""
         if place in self._places:
             n_flying = self._config.max_concurrency - place.free
             self._end(place)
@@ -222,7 +222,7 @@ class RayScheduler:
         ray.kill(place.actor)
 
     def _fail(self, task: asyncio.Task[None]) -> None:
-        """What ends the supervisor, or a start, ends the run."""
+        """An error of the supervisor, or of a start, ends the run."""
         if task.cancelled() or (failure := task.exception()) is None:
             return
         assert self._first is not None
@@ -289,7 +289,7 @@ class RayScheduler:
         # Every node has left: others may join.
 
     async def _start(self, node_id: str, address: str) -> None:
-        """One replica on a node; what it fails on is kept or said."""
+        """Start one replica on a node; a failure is counted, or excludes the node."""
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -385,7 +385,7 @@ def retryable_errors() -> tuple[type[Exception], ...]:
 
 
 async def _answer(reference: Any) -> Any:
-    """Wait for an actor's answer; who gives up waiting gives the journey up."""
+    """Wait for an actor's answer; cancelling the wait cancels the task in the actor."""
     import ray
 
     try:

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import EngineInfo
 from ucoder.errors import ClusterError, UcoderError
 from ucoder.models import Model
+from ucoder.records import Candidate, Execution, Problem, Selection, TestSuite
 from ucoder.runs.directory import commit, versions
-from ucoder.scale.local import LocalScheduler
-
-if TYPE_CHECKING:
-    from ucoder.components import Components
-
-MakeComponents = Callable[[RunConfig], "Components"]
-"""A components's class: crosses to other nodes by its name, so it must be importable there."""
+from ucoder.runs.tables import Shard
+from ucoder.scale.protocol import MakeParts, Scheduler, Solved, WrittenInputs
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a replica is for; the driver's own, to be equal to on every node.
+    """What a replica is for; the driver's own, which every node must be able to repeat.
 
     Attributes:
-        make_components: Makes the replica's components.
+        make_parts: Makes the parts of the replica's machine.
         config: Of the run.
-        checkpoint: The model, as the driver resolved it.
+        model: As the driver resolved it.
         exports: Where a converted form of it is kept; the node's model cache where None.
         versions: What must be the same on every node, from `versions_here`.
     """
 
-    make_components: MakeComponents
+    make_parts: MakeParts
     config: RunConfig
-    checkpoint: Model
+    model: Model
     exports: Path | None
     versions: dict[str, str]
 
@@ -58,40 +55,70 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error of ours, on its way back: Ray would wrap it in one of its own."""
+    """One of our errors on its way back: Ray would wrap it in one of its own."""
 
     error: UcoderError
 
 
 class Replica:
-    """One engine and one executor on a node; an actor's class, whose methods run side by side."""
+    """One engine and one executor on a node: the class of an actor whose methods run side by side.
+
+    What it returns is encoded here, for the driver to write.
+    """
 
     def __init__(self) -> None:
-        self._scheduler: LocalScheduler | None = None
+        self._scheduler: Scheduler | None = None
+        self._open = AsyncExitStack()
 
     async def open(self, assignment: Assignment) -> Opened | Failure:
         """Check this node against the driver's, and start the engine and the executor."""
         try:
-            checkpoint = checked_model(assignment)
-            components = assignment.make_components(assignment.config)
-            scheduler = components.local_scheduler(checkpoint, assignment.exports)
-            self._scheduler = await scheduler.__aenter__()
+            model = checked_model(assignment)
+            parts = assignment.make_parts(assignment.config)
+            scheduler = await self._open.enter_async_context(
+                parts.local_scheduler(model, assignment.exports)
+            )
         except UcoderError as error:
             return Failure(error)
+        self._scheduler = scheduler
         return Opened(scheduler.info, scheduler.executor, os.getpid())
 
-    async def run(self, journey: str, *arguments: Any) -> Any:
-        """A method of `Scheduler`, by its name; errors of ours come back as a `Failure`."""
+    async def run(self, task: str, *arguments: Any) -> Any:
+        """A method of `Scheduler`, by its name; our own errors come back as a `Failure`."""
         assert self._scheduler is not None, "open comes first"
+        tasks: dict[str, Callable[..., Awaitable[Any]]] = {
+            "sample": self._scheduler.sample,
+            "attempt": self._scheduler.attempt,
+            "write_inputs": self._write_inputs,
+            "solve": self._solve,
+        }
         try:
-            return await getattr(self._scheduler, journey)(*arguments)
+            return await tasks[task](*arguments)
         except UcoderError as error:
             return Failure(error)
 
     async def close(self) -> None:
         """End the engine and the executor, and be sure that their memory is free."""
-        if self._scheduler is not None:
-            await self._scheduler.__aexit__()
+        await self._open.aclose()
+
+    async def _write_inputs(self, problem: Problem) -> WrittenInputs:
+        assert self._scheduler is not None
+        written = await self._scheduler.write_inputs(problem)
+        return replace(written, suite=_encoded(TestSuite, written.suite))
+
+    async def _solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
+        assert self._scheduler is not None
+        solved = await self._scheduler.solve(problem, suite, iteration)
+        return Solved(
+            suite=None if solved.suite is None else _encoded(TestSuite, solved.suite),
+            candidates=_encoded(Candidate, solved.candidates),
+            executions=_encoded(Execution, solved.executions),
+            selection=_encoded(Selection, solved.selection),
+        )
+
+
+def _encoded(record: type, rows: Sequence[Any] | Shard) -> Shard:
+    return rows if isinstance(rows, Shard) else Shard.of(record, rows)
 
 
 def versions_here() -> dict[str, str]:
@@ -102,7 +129,7 @@ def versions_here() -> dict[str, str]:
 
 
 def checked_model(assignment: Assignment) -> Model:
-    """The model as this node has it, the same bytes and under the same versions as the driver's.
+    """The model as this node has it: the same bytes and under the same versions as the driver's.
 
     Raises:
         ClusterError: Something differs; the message says what.
@@ -119,10 +146,9 @@ def checked_model(assignment: Assignment) -> Model:
             f"other versions than the driver's: {', '.join(differing)}. Install the same on every "
             f"node: numbers of one run must not come from different programs"
         )
-    expected = assignment.checkpoint
-    components = assignment.make_components(assignment.config)
+    expected = assignment.model
     try:
-        found = components.model(expected.name)
+        found = assignment.make_parts(assignment.config).model(expected.name)
     except UcoderError as error:
         raise ClusterError(
             f"{error}. A run's own checkpoints are read from its folder, which must lie on a file "

@@ -15,8 +15,9 @@ from typing import Any
 from ucoder.config import RunConfig
 from ucoder.errors import ClusterError, UcoderError
 from ucoder.progress import Progress
+from ucoder.scale.protocol import MakeParts
 from ucoder.scale.ray import connect, retryable_errors
-from ucoder.scale.replica import Failure, MakeComponents
+from ucoder.scale.replica import Failure
 from ucoder.training.protocol import TrainingJob, TrainingResult
 
 MAX_RETRIES = 8
@@ -32,11 +33,11 @@ class TrainingActor:
         self._step = (0, 0)
 
     async def train(
-        self, make_components: MakeComponents, config: RunConfig, job: TrainingJob
+        self, make_parts: MakeParts, config: RunConfig, job: TrainingJob
     ) -> TrainingResult | Failure:
         """See `Trainer.train`; errors of ours come back as a `Failure`."""
         try:
-            return await make_components(config).local_trainer().train(job, self._on_step)
+            return await make_parts(config).local_trainer().train(job, self._on_step)
         except UcoderError as error:
             return Failure(error)
 
@@ -52,15 +53,13 @@ class RayTrainer:
     """Trains on whichever node has the GPUs that the configuration wants; see `Trainer`.
 
     Args:
-        make_components: Makes the components there.
+        make_parts: Makes the parts of the node's machine.
         config: Of the run.
         progress: Told when a node is lost.
     """
 
-    def __init__(
-        self, make_components: MakeComponents, config: RunConfig, progress: Progress
-    ) -> None:
-        self._make_components = make_components
+    def __init__(self, make_parts: MakeParts, config: RunConfig, progress: Progress) -> None:
+        self._make_parts = make_parts
         self._config = config
         self._progress = progress
 
@@ -98,7 +97,7 @@ class RayTrainer:
         actor = remote.options(num_cpus=scale.training_cpus, num_gpus=scale.training_gpus).remote()
         try:
             result: asyncio.Future[TrainingResult | Failure] = asyncio.wrap_future(
-                actor.train.remote(self._make_components, self._config, job).future()
+                actor.train.remote(self._make_parts, self._config, job).future()
             )
             said = (0, 0)
             while not (await asyncio.wait([result], timeout=_POLL_S))[0]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ucoder.evaluation.statistics import Interval
-from ucoder.runs.directory import write_atomically
+from ucoder.files import write_atomically
 
 _ENDS = ("low", "high", "n")
 _TYPES: Mapping[Any, Any] = {

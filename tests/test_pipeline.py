@@ -1,0 +1,171 @@
+"""The pipeline in this process: the scripted engine and trainer, the real sandbox and store."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from ucoder import Run, load_config, run_pipeline
+from ucoder.components import Components
+from ucoder.engines.protocol import Completion, Engine, Request
+from ucoder.engines.scripted import ScriptedEngine, load_script
+from ucoder.errors import EngineError, NothingToDo, RunLocked
+from ucoder.models import Model
+from ucoder.progress import Silent
+
+from .fault_tolerance.comparison import shards, tables
+
+SMALL = ["problems.n=3", "evaluation.benchmarks=[]", "solutions.n=8", "test_inputs.n=10"]
+
+
+def new_run(path: Path, *overrides: str) -> Run:
+    return Run.create(path / "run", load_config("scripted", [*SMALL, *overrides]))
+
+
+class Told(Silent):
+    """Keeps the stages in the order in which they began."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+
+    def begin(self, stage: str, total: int, done: int = 0) -> None:
+        if stage not in self.stages:
+            self.stages.append(stage)
+
+
+class Rewriting(ScriptedEngine):
+    """A scripted engine whose answers to some requests are changed."""
+
+    def __init__(self, wording: str, text: str) -> None:
+        super().__init__(load_script(None))
+        self._wording, self._text = wording, text
+
+    async def sample(self, request: Request) -> list[Completion]:
+        completions = await super().sample(request)
+        if self._wording not in request.prompt.user:
+            return completions
+        return [
+            dataclasses.replace(one, text=self._text.format(i=i))
+            for i, one in enumerate(completions)
+        ]
+
+
+class Failing(ScriptedEngine):
+    """A scripted engine that breaks at its n-th request."""
+
+    def __init__(self, n: int) -> None:
+        super().__init__(load_script(None))
+        self._left = n
+
+    async def sample(self, request: Request) -> list[Completion]:
+        self._left -= 1
+        if self._left < 0:
+            raise EngineError("the engine broke")
+        return await super().sample(request)
+
+
+class With(Components):
+    """Components whose n-th engine is given, counted from 0."""
+
+    engines: dict[int, Engine]
+    opened: int = 0
+
+    def engine(self, model: Model, exports: Path | None = None) -> Engine:
+        self.opened += 1
+        return self.engines.get(self.opened - 1) or super().engine(model, exports)
+
+
+def components(run: Run, engines: dict[int, Engine]) -> With:
+    made = With(run.config)
+    made.engines = engines
+    return made
+
+
+async def test_a_run_goes_through_all_six_stages_and_improves_the_model_twice(
+    tmp_path: Path,
+) -> None:
+    run, told = new_run(tmp_path), Told()
+    await run_pipeline(run, progress=told)
+    assert told.stages == [
+        "problems", "test_inputs", "solutions 0", "consolidation 0", "solutions 1",
+        "consolidation 1",
+    ]  # fmt: skip
+    problems = [attempt.problem for attempt in run.attempts.rows() if attempt.problem]
+    assert len(problems) == 3 and all(problem.rating >= 6 for problem in problems)
+    assert {suite.problem_id for suite in run.suites.rows()} == {p.id for p in problems}
+    for t in (0, 1):
+        assert len(run.candidates(t).rows()) == 3 * 8
+        assert run.executions(t).rows() and len(run.selections(t).rows()) == 3
+        assert run.examples(t).rows()
+    assert [checkpoint.iteration for checkpoint in run.checkpoints.rows()] == [0, 1]
+    assert all(time.finished for time in run.journal.times())
+    assert run.manifest.engine["provider"] == "scripted" and run.manifest.executor
+
+
+async def test_resuming_a_finished_run_opens_no_engine_and_changes_no_file(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "evaluation.benchmarks=[humaneval]", "evaluation.n_tasks=2")
+    await run_pipeline(run)
+    before, again = shards(run.path), components(run, {})
+    await run_pipeline(run, again)
+    assert (again.opened, shards(run.path)) == (0, before)
+
+
+@pytest.mark.parametrize("n_requests", [2, 12, 16, 20])
+async def test_a_run_whose_engine_broke_is_resumed_to_the_same_records(
+    tmp_path: Path, n_requests: int
+) -> None:
+    undisturbed, run = new_run(tmp_path / "a"), new_run(tmp_path / "b")
+    await run_pipeline(undisturbed)
+    with pytest.raises(EngineError, match="the engine broke"):
+        await run_pipeline(run, components(run, {0: Failing(n_requests)}))
+    stopped = [time for time in run.journal.times() if not time.finished]
+    assert len(stopped) == 1
+    await run_pipeline(run)
+    assert tables(run.path) == tables(undisturbed.path)
+    assert all(time.finished for time in run.journal.times())
+
+
+async def test_a_run_ends_early_where_no_problem_is_accepted(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "problems.max_attempts=5")
+    refusing = Rewriting("Invent one new", "I would rather not.")
+    with pytest.raises(NothingToDo, match=r"no problem was accepted in 5 attempts.*ucoder status"):
+        await run_pipeline(run, components(run, {0: refusing}))
+    assert [attempt.reason for attempt in run.attempts.rows()] == ["malformed_problem"] * 5
+    assert not run.suites.keys() and not run.iterations()
+
+
+async def test_a_run_ends_where_no_problem_of_the_first_iteration_reaches_a_consensus(
+    tmp_path: Path,
+) -> None:
+    run = new_run(tmp_path, "solutions.tau=8")
+    with pytest.raises(NothingToDo, match="iteration 0: no problem reached a consensus"):
+        await run_pipeline(run)
+    assert not run.checkpoints.keys()
+    assert {selection.reason for selection in run.selections(0).rows()} == {"no_consensus"}
+
+
+async def test_nothing_selected_at_a_later_iteration_keeps_the_model_before_it(
+    tmp_path: Path,
+) -> None:
+    run = new_run(tmp_path)
+    silent = Rewriting("", "no code at all {i}")
+    with pytest.raises(NothingToDo, match="iteration 1: no problem reached a consensus"):
+        await run_pipeline(run, components(run, {1: silent}))
+    assert [checkpoint.iteration for checkpoint in run.checkpoints.rows()] == [0]
+    assert len(run.selections(1).rows()) == 3 and not run.examples(1).rows()
+
+
+async def test_a_run_for_its_data_alone_trains_and_scores_no_further_model(tmp_path: Path) -> None:
+    data_alone = ["consolidation.provider=none", "consolidation.iterations=1"]
+    run, told = new_run(tmp_path, *data_alone), Told()
+    await run_pipeline(run, progress=told)
+    assert told.stages == ["problems", "test_inputs", "solutions 0"]
+    assert run.examples(0).rows() and not run.checkpoints.keys()
+
+
+async def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    with run.writing(), pytest.raises(RunLocked, match="another process is writing"):
+        await run_pipeline(run)
