@@ -73,7 +73,10 @@ def run(
         list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The run directory; made. [runs/NAME-...]")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The run directory, which must not hold a run. [runs/NAME-...]"
+        ),
     ] = None,
     topics: Annotated[
         Path | None, typer.Option("--topics", help="Your own topics, one a line.")
@@ -100,7 +103,7 @@ def run(
 def plan(
     config: Annotated[
         str,
-        typer.Argument(help="A preset, a YAML file, or a run, to see how far off its plan was."),
+        typer.Argument(help="A preset, a YAML file, or a run whose plan is to be checked."),
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")
@@ -110,23 +113,25 @@ def plan(
         typer.Option(help="What `ucoder doctor --rates -o` wrote; several: a column each."),
     ] = None,
     tokens_per_s: Annotated[
-        str, typer.Option(help="Tokens sampled a second, full batch: N or LOW-HIGH.")
+        str, typer.Option(help="Tokens sampled per second with a full batch: N or LOW-HIGH.")
     ] = "",
     programs_per_s: Annotated[
-        str, typer.Option(help="Programs run a second, each on all inputs: N or LOW-HIGH.")
+        str, typer.Option(help="Programs run per second, each on all inputs: N or LOW-HIGH.")
     ] = "",
     training_tokens_per_s: Annotated[
-        str, typer.Option(help="Tokens trained on a second: N or LOW-HIGH.")
+        str, typer.Option(help="Tokens trained on per second: N or LOW-HIGH.")
     ] = "",
     replicas: Annotated[
-        int | None, typer.Option(min=1, help="Of engine and executor. [scale.n_replicas, or 1]")
+        int | None,
+        typer.Option(min=1, help="Replicas of engine and executor. [scale.n_replicas, or 1]"),
     ] = None,
     like: Annotated[
-        Path | None, typer.Option(help="A run of yours: what it showed, instead of our figures.")
+        Path | None,
+        typer.Option(help="A run of yours, whose measured figures replace our assumptions."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Before a run, what it will take: tokens, programs, disk, hours; after it, how far off.
+    """Estimate what a run will take: tokens, programs, disk, hours; afterwards, how far off it was.
 
     Rates are those given, else those that `ucoder doctor --rates` measured on this machine for the
     configuration's engine and model. Without any, everything but the hours is told.
@@ -148,7 +153,7 @@ def plan(
 
 @app.command()
 def resume(run: RunPath) -> None:
-    """Go on with a run that was stopped or killed; what is finished is not done again."""
+    """Continue a run that was stopped or killed; what is finished is not done again."""
     from ucoder.cli.running import run_on
 
     asyncio.run(run_on(run, out))
@@ -156,7 +161,7 @@ def resume(run: RunPath) -> None:
 
 @app.command()
 def status(run: RunPath, json: Json = False) -> None:
-    """How far a run is: counts by stage, reasons for losses, scores, seconds and tokens."""
+    """Show a run's progress: counts by stage, reasons for losses, scores, seconds and tokens."""
     from ucoder.cli.viewing import print_status
 
     print_status(run, json, out)
@@ -170,7 +175,7 @@ def show(
     ] = None,
     iteration: Annotated[int, typer.Option("--iteration", "-t", help="Which iteration.")] = 0,
 ) -> None:
-    """A problem from near: its inputs, its clusters side by side, who won and why."""
+    """Inspect a problem: its inputs, its clusters side by side, which program won and why."""
     from ucoder.cli.viewing import print_problem, print_problems
 
     if problem is None:
@@ -187,7 +192,7 @@ def evaluate(
     benchmark: Annotated[
         list[str] | None,
         typer.Option(
-            "--benchmark", "-b", help="A name (see --list) or a .py file; several may be."
+            "--benchmark", "-b", help="A name (see --list) or a .py file; may be repeated."
         ),
     ] = None,
     samples: Annotated[
@@ -197,21 +202,26 @@ def evaluate(
     n: Annotated[int, typer.Option("--n", "-n", help="Samples a task.")] = 1,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     k: Annotated[str, typer.Option(help="Which pass@k, such as 1,10.")] = "1",
-    n_tasks: Annotated[int | None, typer.Option(help="A fixed subset of so many tasks.")] = None,
+    n_tasks: Annotated[int | None, typer.Option(help="A fixed subset of this many tasks.")] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(help="name=FILE, or FILE for a single benchmark: your copy of its data."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write samples, verdicts, results there.")
+        Path | None,
+        typer.Option("--output", "-o", help="A folder for samples, verdicts and results."),
     ] = None,
     engine: Annotated[str, typer.Option(help="openvino, vllm, transformers, openai.")] = "openvino",
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as evaluation.max_tokens=1024."),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Grade again what is kept.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Every benchmark; is it here?")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Grade again, and ignore the verdicts that are kept.")
+    ] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List every benchmark, and whether its data are at hand.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Score a model, or samples made elsewhere, on benchmarks, with 95% intervals.
@@ -298,7 +308,7 @@ def export(
     run: RunPath,
     output: Annotated[Path, typer.Argument(help="A file ending in .jsonl or .parquet.")],
     iteration: Annotated[
-        int | None, typer.Option("--iteration", "-t", help="One iteration; all where not given.")
+        int | None, typer.Option("--iteration", "-t", help="One iteration. [all]")
     ] = None,
 ) -> None:
     """Write the selected pairs as a chat data set, with provenance, for other trainers."""
