@@ -14,7 +14,6 @@ from ucoder.execution.landlock import LandlockExecutor
 from ucoder.execution.outcomes import CallReport, CheckReport
 from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Executor, Limits
-from ucoder.execution.sandbox_fusion import SandboxFusionExecutor
 from ucoder.execution.unsafe import UnsafeProcessExecutor
 
 _LOCAL: Final[dict[str, type[PooledExecutor]]] = {
@@ -23,9 +22,8 @@ _LOCAL: Final[dict[str, type[PooledExecutor]]] = {
     "unsafe-process": UnsafeProcessExecutor,
 }
 _ISOLATING: Final = ("bubblewrap", "landlock")
-_FUSION: Final = "sandbox-fusion"
 
-PROVIDERS: Final = ("auto", *_LOCAL, _FUSION)
+PROVIDERS: Final = ("auto", *_LOCAL)
 """Every provider by name. `auto`, the default, takes the first of bubblewrap and landlock that
 starts on this machine; `unsafe-process` isolates nothing and is never taken by itself."""
 
@@ -39,7 +37,6 @@ def open_executor(
     *,
     preload: str = "standard",
     hash_seed: int = 0,
-    url: str | None = None,
 ) -> Executor:
     """Make the executor that a provider's name stands for; enter it with `async with`.
 
@@ -50,18 +47,10 @@ def open_executor(
         preload: Modules that workers have ready, a name out of `PRELOADS`: `standard`, or
             `installed`, `numpy` and `data`, which show programs the installed packages.
         hash_seed: PYTHONHASHSEED of every program.
-        url: Where a SandboxFusion server listens; for `sandbox-fusion` alone.
 
     Raises:
         ConfigError: There is no such provider, or an argument is out of range.
     """
-    if (url is not None) is not (provider == _FUSION):
-        raise ConfigError(
-            f"execution provider {provider!r} with url={url!r}: "
-            f"{_FUSION} needs the server's URL, and no other provider takes one"
-        )
-    if provider == _FUSION and url is not None:
-        return SandboxFusionExecutor(url, limits, n_workers)
     if provider == "auto":
         return AutomaticExecutor(_Options(limits, n_workers, preload, hash_seed))
     if provider not in _LOCAL:
@@ -92,7 +81,7 @@ class AutomaticExecutor:
         """
         self._options = options
         self._taken: PooledExecutor | None = None
-        options.executor(_LOCAL[_ISOLATING[0]])  # refuses nonsense now and not later
+        options.executor(_LOCAL[_ISOLATING[0]])  # refuses wrong options now and not later
 
     @property
     def name(self) -> str:
