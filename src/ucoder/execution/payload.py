@@ -1,17 +1,18 @@
-"""The files that go into a sandbox, and the command that starts a worker from them.
+"""What a worker is started from: files, preloaded modules, environment, and the command.
 
-Inside, the worker imports its modules under the names that they have here, from a tree in which
-nothing else of this project exists.
+Inside the sandbox, the worker imports its modules under the names that they have here, from a tree
+in which nothing else of this project exists.
 """
 
 from __future__ import annotations
 
 import sys
+import sysconfig
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ucoder.execution.preloads import environment_of, library_folders, modules_of
+from ucoder.errors import ConfigError
 from ucoder.execution.protocol import Limits
 
 _HERE: Final = Path(__file__).resolve().parent
@@ -31,6 +32,35 @@ FILES: Final = {
 # -I would shut out the user's site-packages and environment in one word, but it makes Python
 # ignore PYTHONHASHSEED as well, and sets would then print in another order each time.
 FLAGS: Final = ("-s", "-S", "-P", "-B", "-X", "utf8")
+
+_STANDARD: Final = [
+    *("bisect", "collections", "copy", "functools", "heapq", "itertools"),
+    *("math", "operator", "re", "string", "typing"),
+]
+# What BigCodeBench's programs import most; each costs memory in every fork.
+_ARRAYS: Final = ["numpy"]
+_DATA: Final = [*_ARRAYS, "pandas", "scipy", "scipy.stats", "sklearn", "matplotlib.pyplot"]
+
+PRELOADS: Final = {
+    "standard": tuple(_STANDARD),
+    "installed": tuple(_STANDARD),
+    "numpy": (*_STANDARD, *_ARRAYS),
+    "data": (*_STANDARD, *_DATA),
+}
+"""Sets of modules that a worker imports before its first program, by name.
+
+With `standard`, programs see the standard library only, and what models import most is loaded.
+The other sets show programs the packages of this Python environment, and load those of the set
+that are installed (`installed` none of them). Any other module is loaded by the program that
+imports it. Longer lists would not help: every page of memory makes every fork slower."""
+
+# One thread: BLAS would otherwise start one a core, each with a stack that counts as memory.
+_ENVIRONMENT: Final = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +98,30 @@ class SandboxSettings:
             "TMPDIR": home,
             **environment_of(self.preload),
         }
+
+
+def modules_of(preload: str) -> tuple[str, ...]:
+    """The modules of a set.
+
+    Raises:
+        ConfigError: There is no such set.
+    """
+    if preload not in PRELOADS:
+        raise ConfigError(f"preload={preload!r} is unknown; allowed: {', '.join(PRELOADS)}")
+    return PRELOADS[preload]
+
+
+def library_folders(preload: str) -> tuple[str, ...]:
+    """Folders of installed packages that a set needs to see; none for the standard library."""
+    if preload == "standard":
+        return ()
+    paths = sysconfig.get_paths()
+    return tuple(dict.fromkeys((paths["purelib"], paths["platlib"])))
+
+
+def environment_of(preload: str) -> dict[str, str]:
+    """Environment variables that a set's libraries want."""
+    return {} if preload == "standard" else dict(_ENVIRONMENT)
 
 
 def interpreter() -> str:

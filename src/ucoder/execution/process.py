@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import marshal
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
+
+from ucoder.execution.inputs import BATCHES_KEPT, InputBatch
 
 START_TIMEOUT_S: Final = 60.0
 """How long a worker may take to report ready: a fraction of a second, more with preloads."""
@@ -45,6 +48,58 @@ class Launch:
     environment: dict[str, str] = field(default_factory=dict)
     directory: Path | None = None
     guarded: bool = False
+
+
+class Trial(NamedTuple):
+    """A test script, if there is one, and the function that it tests, if that is known."""
+
+    tests: str | None
+    entry_point: str | None
+
+
+class Allowed(NamedTuple):
+    """What one program may take beside its time; see `Limits` and `Budget`."""
+
+    call_timeout_s: float
+    output_limit_bytes: int
+    max_timeouts: int
+
+
+class ProgramRequest(NamedTuple):
+    """One program for a worker; see `Worker.answer` for the frame's parts."""
+
+    source: str
+    entry_point: str | None
+    batch: InputBatch
+    timeout_s: float
+    patience: float
+    allowed: Allowed
+    trial: Trial = Trial(None, None)
+
+    def frames(self, held: list[int]) -> bytes:
+        """The bytes for one worker: inputs that it holds already are not sent again.
+
+        Args:
+            held: Numbers of the batches that the worker holds, the latest last; updated in place.
+        """
+        batch = self.batch
+        forget: tuple[int, ...] = ()
+        content = None
+        if batch.number not in held:
+            content = (batch.arguments, batch.flags)
+            if batch.number:
+                held.append(batch.number)
+                if len(held) > BATCHES_KEPT:
+                    forget = (held.pop(0),)
+        script, tested = self.trial
+        tests = None if script is None else script.encode("utf-8", "surrogatepass")
+        n_tests = None if tests is None else len(tests)
+        frame = marshal.dumps(
+            (self.source, self.entry_point, self.timeout_s, self.patience, tuple(self.allowed),
+             forget, batch.number, content, n_tests, tested)
+        )  # fmt: skip
+        # The tests are no part of the frame: the worker leaves them in the pipe for the judge.
+        return len(frame).to_bytes(4, "big") + frame + (tests or b"")
 
 
 class _Pipes(asyncio.SubprocessProtocol):
@@ -103,7 +158,7 @@ class _Pipes(asyncio.SubprocessProtocol):
             self.answer.set_exception(WorkerLost(f"{why}: {said}" if said else why))
 
 
-class WorkerProcess:
+class SandboxProcess:
     """A running worker.
 
     Attributes:

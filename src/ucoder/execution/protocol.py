@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Protocol, Self
 
-from ucoder.execution.inputs import Batch
+from ucoder.errors import ConfigError
+from ucoder.execution.inputs import InputBatch
 from ucoder.execution.outcomes import CallReport, CheckReport
+
+_LEAST_MEMORY_MIB: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,34 @@ class Limits:
     file_size_mib: int = 16
 
 
+def validate_limits(limits: Limits, n_workers: int) -> None:
+    """Refuse impossible limits, all of them at once.
+
+    Raises:
+        ConfigError: A limit or the number of workers is out of range.
+    """
+    faults = [
+        f"{name}={value!r}: must be a finite number above 0"
+        for name, value in [*asdict(limits).items(), ("n_workers", n_workers)]
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0)
+    ]
+    if limits.memory_limit_mib < _LEAST_MEMORY_MIB:
+        faults.append(
+            f"memory_limit_mib={limits.memory_limit_mib}: the interpreter itself needs "
+            f"{_LEAST_MEMORY_MIB}"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What one program may take in `Executor.call`, where that is not what the limits say.
 
     Attributes:
         call_timeout_s: As in `Limits`; None leaves it as it is there.
-        program_timeout_s: Likewise.
-        output_limit_bytes: Likewise.
+        program_timeout_s: As in `Limits`; None leaves it as it is there.
+        output_limit_bytes: As in `Limits`; None leaves it as it is there.
         max_timeouts: A program that times out on this many calls in a row is not called again,
             and its other calls are TIMED_OUT as well.
     """
@@ -86,7 +110,7 @@ class Executor(Protocol):
         self,
         source: str,
         entry_point: str,
-        inputs: Sequence[str] | Batch,
+        inputs: Sequence[str] | InputBatch,
         budget: Budget = STANDARD_BUDGET,
     ) -> CallReport:
         """Run `source`, then call its `entry_point` once an input.

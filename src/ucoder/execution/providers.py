@@ -9,7 +9,7 @@ from typing import Final, Self
 
 from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
 from ucoder.execution.bubblewrap import BubblewrapExecutor
-from ucoder.execution.inputs import Batch
+from ucoder.execution.inputs import InputBatch
 from ucoder.execution.landlock import LandlockExecutor
 from ucoder.execution.outcomes import CallReport, CheckReport
 from ucoder.execution.pool import PooledExecutor
@@ -120,7 +120,7 @@ class AutomaticExecutor:
         self,
         source: str,
         entry_point: str,
-        inputs: Sequence[str] | Batch,
+        inputs: Sequence[str] | InputBatch,
         budget: Budget = STANDARD_BUDGET,
     ) -> CallReport:
         """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""

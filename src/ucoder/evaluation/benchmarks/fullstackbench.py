@@ -58,7 +58,7 @@ from ucoder.evaluation.protocol import (
 from ucoder.evaluation.records import GradeReason
 from ucoder.evaluation.reference_checks import ReferenceChecks, environment_fingerprint
 from ucoder.execution.outcomes import CheckReport, Verdict
-from ucoder.execution.preloads import library_folders
+from ucoder.execution.payload import library_folders
 from ucoder.execution.protocol import Limits
 
 REPOSITORY: Final = "ByteDance/FullStackBench"

@@ -16,7 +16,7 @@ from ucoder.execution.canonical.objects import (
     enum_text,
     scalar_text,
 )
-from ucoder.execution.canonical.writer import RECORDS, Writer
+from ucoder.execution.canonical.writer import RECORDS, CanonicalWriter
 
 Plain: TypeAlias = Any
 """Built-in values, dates, decimals, fractions and the records below, nested; no static type says
@@ -64,19 +64,19 @@ class ScalarValue:
 Record: TypeAlias = DataclassValue | EnumValue | ArrayValue | ScalarValue
 
 
-def _write_dataclass(writer: Writer, value: DataclassValue, depth: int) -> str:
+def _write_dataclass(writer: CanonicalWriter, value: DataclassValue, depth: int) -> str:
     return dataclass_text(writer, value, value.name, value.fields, depth)
 
 
-def _write_enum(writer: Writer, value: EnumValue, depth: int) -> str:
+def _write_enum(writer: CanonicalWriter, value: EnumValue, depth: int) -> str:
     return enum_text(writer, value, value.type_name, value.name, value.value, depth)
 
 
-def _write_array(writer: Writer, value: ArrayValue, depth: int) -> str:
+def _write_array(writer: CanonicalWriter, value: ArrayValue, depth: int) -> str:
     return array_text(writer, value, value.dtype, value.shape, list(value.items), depth)
 
 
-def _write_scalar(writer: Writer, value: ScalarValue, depth: int) -> str:
+def _write_scalar(writer: CanonicalWriter, value: ScalarValue, depth: int) -> str:
     return scalar_text(writer, value.type_name, value.value, depth)
 
 

@@ -43,8 +43,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
-__all__ = ["MAX_CHARS", "MAX_DEPTH", "CanonicalError", "NotRepresentable", "TooLarge", "Writer",
-           "type_name", "write"]  # fmt: skip
+__all__ = [
+    "MAX_CHARS",
+    "MAX_DEPTH",
+    "CanonicalError",
+    "CanonicalWriter",
+    "NotRepresentable",
+    "TooLarge",
+    "type_name",
+    "write",
+]  # fmt: skip
 
 MAX_DEPTH: Final = 100
 """Deepest nesting of containers, for writing and for parsing."""
@@ -55,7 +63,7 @@ MAX_CHARS: Final = 1_000_000
 DECIMAL_BITS: Final = 2048
 """Ints up to this width are decimal: 617 digits, below the 640 that no setting can forbid."""
 
-RECORDS: Final[dict[int, Callable[[Writer, Any, int], str]]] = {}
+RECORDS: Final[dict[int, Callable[[CanonicalWriter, Any, int], str]]] = {}
 """How to write what `parse` builds for a program's own classes, by the id of its class; empty in
 the sandbox, filled by `values` outside."""
 
@@ -94,7 +102,7 @@ def write(value: object, max_chars: int = MAX_CHARS, max_depth: int = MAX_DEPTH)
         text = f"{value!a}"
     if text is not None and len(text) <= max_chars:
         return text
-    return Writer(max_chars, max_depth).text(value, 0)
+    return CanonicalWriter(max_chars, max_depth).text(value, 0)
 
 
 def _plain(value: Any, kind: type, left: int, depth: int) -> int:
@@ -149,7 +157,7 @@ def _set_text(value: Any, kind: type) -> str:
     return text
 
 
-class Writer:
+class CanonicalWriter:
     """One call of `write`: what may still be written, and the containers being written."""
 
     __slots__ = ("left", "max_chars", "max_depth", "open", "plans")

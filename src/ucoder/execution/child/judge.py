@@ -30,6 +30,7 @@ from typing import Any, Final
 from ucoder.execution.child import records, runner
 from ucoder.execution.child.records import HEADER, pack
 from ucoder.execution.child.runner import MARSHAL_VERSION, Job, send
+from ucoder.execution.child.watch import Watch
 
 _NAMES: Final = b"D"
 """A record of the program's process: what its module defines, one name a line."""
@@ -51,6 +52,54 @@ class _Over(BaseException):
     def __init__(self, kind: bytes, text: str) -> None:
         super().__init__(text)
         self.record = pack(kind, text[: records.MAX_DETAIL])
+
+
+def run_trial(
+    watch: Watch, requests: int, n_bytes: int, reader: Any, entry_point: str | None = None
+) -> bool:
+    """Run a program against a test script that waits in the parent's pipe.
+
+    Args:
+        watch: Prepared for the program; its status is the verdict afterwards.
+        requests: The parent's pipe. The worker never reads the script, see the top of this module.
+        n_bytes: The script's length.
+        reader: The module that reads canonical text.
+        entry_point: The function under test, where the caller named it.
+
+    Returns:
+        Whether the script was taken out of the pipe; where not, the worker is of no more use.
+    """
+    call_read, call_write = os.pipe()
+    answer_read, answer_write = os.pipe()
+    program = watch.fork(
+        lambda: serve(watch.job, call_read, answer_write), (call_write, answer_read)
+    )
+    for descriptor in (call_read, answer_write):
+        os.close(descriptor)
+    verdict_read, verdict_write = os.pipe()
+    judging = watch.fork(
+        lambda: judge(
+            watch.job,
+            entry_point,
+            reader,
+            requests,
+            n_bytes,
+            call_write,
+            answer_read,
+            verdict_write,
+        ),
+        (verdict_read,),
+        keep=requests,
+    )
+    for descriptor in (call_write, answer_read, verdict_write):
+        os.close(descriptor)
+    try:
+        end, how = watch.follow(judging, verdict_read)
+    finally:
+        os.close(verdict_read)
+        watch.reap(program)
+    watch.conclude(end, how)
+    return watch.loaded
 
 
 def serve(job: Job, calls: int, answers: int) -> None:

@@ -25,11 +25,11 @@ from marshal import loads
 from typing import Any, Final
 
 from ucoder.execution.child import runner
+from ucoder.execution.child.judge import run_trial
 from ucoder.execution.child.records import REPLY
 from ucoder.execution.child.runner import Job, on_alarm
 from ucoder.execution.child.surroundings import Surroundings
 from ucoder.execution.child.surroundings import enter as surroundings_of
-from ucoder.execution.child.trial import run_trial
 from ucoder.execution.child.watch import Watch
 
 _MIB: Final = 1 << 20
@@ -41,7 +41,7 @@ _GC_THRESHOLD: Final = 10_000
 """Programs are short: at Python's 700 the collector looks for cycles that are not there."""
 
 
-class Worker:
+class SandboxWorker:
     """One worker's state between programs."""
 
     def __init__(self, setting: dict[str, Any], surroundings: Surroundings) -> None:
@@ -277,7 +277,7 @@ def main(setting: dict[str, Any]) -> None:
     """
     sys.path.extend(setting["path"])
     surroundings = surroundings_of(setting)
-    worker = Worker(setting, surroundings)
+    worker = SandboxWorker(setting, surroundings)
     # Keeps programs, which have this user id, from this process's memory in /proc.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     loaded = []
