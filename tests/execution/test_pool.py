@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 
 from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
 from ucoder.execution import (
+    CallReport,
     Limits,
     Outcome,
     OutcomeKind,
+    ProgramStatus,
     bubblewrap,
     open_executor,
     pool,
@@ -71,7 +73,7 @@ def test_leaving_ends_every_process_and_descriptor(provider: str) -> None:
 
 
 @PROVIDERS
-async def test_leaving_amid_programs_tells_their_callers(provider: str) -> None:
+async def test_leaving_while_programs_run_raises_in_their_callers(provider: str) -> None:
     async with open_executor(provider, Limits(10.0, 30.0), n_workers=1) as executor:
         calls = [
             asyncio.create_task(executor.check("import time; time.sleep(20)")) for _ in range(3)
@@ -164,6 +166,46 @@ def test_whatever_programs_leave_in_a_directory_is_removed(tmp_path: Path) -> No
         os.chdir(here)
     process._remove(left)
     assert list(tmp_path.iterdir()) == []
+
+
+NAN = float("nan")
+UNDER_LOAD = [
+    # status, and seconds: the call's by the wall clock and of CPU, the program's of CPU
+    ("loaded", 0.5, 0.39, 0.4, False),
+    ("loaded", 0.5, 0.1, 0.4, True),
+    ("loaded", NAN, NAN, 2.4, False),  # the program's time was over between two calls
+    ("loaded", NAN, NAN, 0.5, True),
+    ("failed_to_load", NAN, NAN, 2.4, False),
+    ("failed_to_load", NAN, NAN, 0.5, True),
+]
+
+
+@pytest.mark.parametrize(("status", "wall_s", "cpu_s", "program_cpu_s", "waited"), UNDER_LOAD)
+async def test_only_a_program_that_timed_out_without_cpu_time_is_retried(
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+    wall_s: float,
+    cpu_s: float,
+    program_cpu_s: float,
+    waited: bool,
+) -> None:
+    factors = []
+
+    async def reply(*arguments: object) -> CallReport:
+        factors.append(arguments[-1])
+        return CallReport(
+            ProgramStatus(status),
+            (Outcome(OutcomeKind.TIMED_OUT),),
+            cpu_s=program_cpu_s,
+            call_wall_s=(wall_s,),
+            call_cpu_s=(cpu_s,),
+        )
+
+    executor = open_executor("unsafe-process", LIMITS, n_workers=1)
+    monkeypatch.setattr(executor, "_call", reply)
+    report = await executor.call(HONEST, "f", ["(1,)"])
+    assert report.retried is waited
+    assert factors == ([1.0, pool.RETRY_FACTOR] if waited else [1.0])
 
 
 async def test_auto_takes_bubblewrap_where_it_starts() -> None:

@@ -149,7 +149,7 @@ def test_expected_answers_are_nowhere_in_the_programs_process(
         assert passed(report), report
 
 
-def test_the_search_above_finds_what_is_there(isolated: Sandbox) -> None:
+def test_the_memory_search_finds_an_answer_that_is_in_the_process(isolated: Sandbox) -> None:
     program = f"x = '{SECRET}'\n{SEARCH.replace('FOUND', SEARCHES['memory'])}"
     assert not passed(isolated.check(program, "assert not f('expected_an')"))
 

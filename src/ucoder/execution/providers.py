@@ -1,4 +1,4 @@
-"""From a provider's name to an executor."""
+"""The providers by name, and `open_executor`, which makes an executor of one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ISOLATING: Final = ("bubblewrap", "landlock")
 
 PROVIDERS: Final = ("auto", *_LOCAL)
 """Every provider by name. `auto`, the default, takes the first of bubblewrap and landlock that
-starts on this machine; `unsafe-process` isolates nothing and is never taken by itself."""
+starts on this machine; `unsafe-process` isolates nothing and is never chosen automatically."""
 
 _log = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ def open_executor(
     preload: str = "standard",
     hash_seed: int = 0,
 ) -> Executor:
-    """Make the executor that a provider's name stands for; enter it with `async with`.
+    """Make the executor of a provider; enter it with `async with`.
 
     Args:
         provider: A name out of `PROVIDERS`.
         limits: What one program may use; the defaults of `Limits` where None.
-        n_workers: Programs that run at a time; one more than there are cores where None.
+        n_workers: Programs that run at once; one more than there are cores where None.
         preload: Modules that workers have ready, a name out of `PRELOADS`: `standard`, or
             `installed`, `numpy` and `data`, which show programs the installed packages.
         hash_seed: PYTHONHASHSEED of every program.
@@ -71,10 +71,10 @@ class _Options:
 
 
 class AutomaticExecutor:
-    """Takes the best isolating provider that starts here, and says so where it is not the best."""
+    """Takes the best isolating provider that starts here; logs a warning if it is not the first."""
 
     def __init__(self, options: _Options) -> None:
-        """Prepare; which provider it is comes out when it is entered.
+        """Prepare; the provider is chosen on entering.
 
         Raises:
             ConfigError: An option is out of range.
@@ -85,14 +85,14 @@ class AutomaticExecutor:
 
     @property
     def name(self) -> str:
-        """The name of the provider that was taken; `auto` before that."""
+        """The name of the chosen provider; `auto` before it is entered."""
         return self._taken.name if self._taken else "auto"
 
     async def __aenter__(self) -> Self:
         """Start the first provider that can.
 
         Raises:
-            SandboxUnavailable: None can; the message holds the reason of each.
+            SandboxUnavailable: None of them can; the message holds the reason of each.
         """
         reasons: list[str] = []
         for name in _ISOLATING:
@@ -105,13 +105,13 @@ class AutomaticExecutor:
             if reasons:
                 _log.warning(
                     "The %s sandbox cannot start here, so programs run in the %s sandbox, which "
-                    "holds less (see docs/execution.md).\n%s", _ISOLATING[0], name, reasons[0],
+                    "guarantees less (see docs/execution.md).\n%s", _ISOLATING[0], name, reasons[0],
                 )  # fmt: skip
             return self
         raise SandboxUnavailable("\n\n".join(reasons))
 
     async def __aexit__(self, *exc: object) -> None:
-        """End the provider that was taken."""
+        """End the chosen provider."""
         if self._taken is not None:
             taken, self._taken = self._taken, None
             await taken.__aexit__(*exc)
@@ -123,7 +123,7 @@ class AutomaticExecutor:
         inputs: Sequence[str] | InputBatch,
         budget: Budget = STANDARD_BUDGET,
     ) -> CallReport:
-        """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
+        """Run `source`, then call its `entry_point` once per input; see `Executor.call`."""
         return await self._executor.call(source, entry_point, inputs, budget)
 
     async def check(

@@ -59,9 +59,9 @@ class Job(NamedTuple):
         entry_point: The function to call; None runs the text as a script.
         arguments: One entry an input: the marshalled argument tuple, or why there is none.
         flags: One byte an input: 0, MUTABLE or PICKLED.
-        call_timeout_s: CPU seconds for one call, and wall-clock seconds times `patience`.
+        call_timeout_s: CPU seconds for one call, and wall-clock seconds times `wall_time_factor`.
         deadline: When the whole program has to be done, on the monotonic clock.
-        patience: How much more wall-clock than CPU time a call may take; 1 on a first try.
+        wall_time_factor: How much more wall-clock than CPU time a call may take; 1 on a first try.
         output_limit: Longest canonical text of a result, and of changed arguments.
         max_timeouts: After this many timeouts in a row the program is not called again.
         rlimits: Resource limits as pairs of a resource and its value.
@@ -73,7 +73,7 @@ class Job(NamedTuple):
     flags: bytes
     call_timeout_s: float
     deadline: float
-    patience: float
+    wall_time_factor: float
     output_limit: int
     max_timeouts: int
     rlimits: tuple[tuple[int, int], ...]
@@ -214,7 +214,9 @@ def _run_calls(job: Job, entry_point: str, first: int, pipe: int) -> None:
         return
     function = module.__dict__.get(entry_point)
     if not callable(function):
-        found = "is not defined" if function is None else f"is no function ({type_name(function)})"
+        found = (
+            "is not defined" if function is None else f"is not a function ({type_name(function)})"
+        )
         send(pipe, pack(records.NO_ENTRY_POINT, f"{entry_point} {found}"))
         return
     send(pipe, pack(records.LOADED))
@@ -229,7 +231,7 @@ def call_all(job: Job, function: Callable[..., Any], first: int, pipe: int) -> N
     shorter calls are reported without CPU time.
     """
     alarm, output_limit, deadline = _alarm, job.output_limit, job.deadline
-    cpu_limit_s, wall_limit_s = job.call_timeout_s, job.call_timeout_s * job.patience
+    cpu_limit_s, wall_limit_s = job.call_timeout_s, job.call_timeout_s * job.wall_time_factor
     n_timeouts, max_timeouts = 0, job.max_timeouts
     ended = monotonic()
     read_at, cpu_read = ended, process_time()

@@ -107,7 +107,7 @@ class Watch:
                 rest = pack(records.RAISED, f"killed: {self.detail}")
                 break
             if end == _CALL_CUT:
-                wall_s = self.job.call_timeout_s * self.job.patience + GRACE_S
+                wall_s = self.job.call_timeout_s * self.job.wall_time_factor + GRACE_S
                 cpu_s = max(self.cpu_s - cpu_before - self._answered_cpu_s, 0.0)
                 self._add(pack(records.TIMED_OUT, wall_s=wall_s, cpu_s=cpu_s))
                 rest = pack(records.TIMED_OUT)
@@ -233,7 +233,7 @@ class Watch:
         poller = select.poll()
         poller.register(ended, select.POLLIN)
         progress = time.monotonic()
-        call_limit_s = self.job.call_timeout_s * self.job.patience + GRACE_S
+        call_limit_s = self.job.call_timeout_s * self.job.wall_time_factor + GRACE_S
         for tick_s in chain(_TICKS_S, repeat(_TICKS_S[-1])):
             gone = poller.poll(tick_s * 1000)
             try:
