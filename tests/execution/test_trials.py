@@ -43,7 +43,7 @@ def test_right_programs_pass(sandbox: Sandbox, program: str, tests: str) -> None
         ("def f(x): return x", "assert g(1) == 1", "NameError: name 'g' is not defined"),
         ("def f(:", "f()", "SyntaxError"),
         ("1 / 0", "pass", "ZeroDivisionError: division by zero (line 1)"),
-        ("def f(): return open", "f()", "which is no plain data"),
+        ("def f(): return open", "f()", "which is not plain data"),
         ("def f(): return (i for i in 'a')", "f()", "a value of type generator"),
         ("def f(xs): xs.append(xs)", "f([])", "into its arguments"),
         ("def f(g): return 1", "f(lambda: 1)", "the tests pass something"),

@@ -1,7 +1,7 @@
-"""Canonical text of what is no built-in value: dataclasses, enums, dates, numbers, containers.
+"""Canonical text of all but built-in values: dataclasses, enums, dates, numbers, containers.
 
 No attribute is looked up on an object, and nothing of it is called, compared or hashed; it is
-read through `reflection`. This goes into the sandbox; see `writer` about imports.
+read through `reflection`. This file goes into the sandbox; see `writer` about imports.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ RESERVED: Final = frozenset(
      "Fraction", "array", "datetime", "np", "math", "collections", "Counter", "OrderedDict",
      "defaultdict", "deque")
 )  # fmt: skip
-"""Words with a meaning of their own; a dataclass of such a name has its first letter escaped."""
+"""Words of the format itself; a dataclass of such a name has its first letter escaped."""
 
 NUMPY_SCALARS: Final = (
     "bool", "int8", "int16", "int32", "int64", "longlong", "uint8", "uint16", "uint32", "uint64",
     "ulonglong", "float16", "float32", "float64", "complex64", "complex128", "str_", "bytes_",
 )  # fmt: skip
-"""The names of numpy's scalar types that have a text; the first was `bool_` before numpy 2."""
+"""The numpy scalar types that have a canonical text; the first was `bool_` before numpy 2."""
 
 _DTYPES: Final = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
 
@@ -73,13 +73,13 @@ def object_text(writer: CanonicalWriter, value: Any, kind: type, depth: int) -> 
     """Write a dataclass, an enum member, a date, a number, an array or a further container.
 
     Args:
-        writer: The call of `write` that this is a part of.
+        writer: The running call of `write`.
         value: The object.
         kind: Its type.
-        depth: How many containers deep it stands.
+        depth: How many containers enclose it.
 
     Raises:
-        NotRepresentable: It is none of these, or holds something that is not plain data.
+        NotRepresentable: It is something else, or holds something that is not plain data.
         TooLarge: The text would be longer than allowed.
     """
     meta = type(kind)
@@ -121,7 +121,7 @@ def enum_text(
     inner: object,
     depth: int,
 ) -> str:
-    """Write `<Color.RED: 1>`, `<Mode.R|W: 3>`, or `<Mode: 0>` for what has no name."""
+    """Write `<Color.RED: 1>`, `<Mode.R|W: 3>`, or `<Mode: 0>` for a member without a name."""
     left_before = writer.left
     inner_text = writer.text(inner, writer.enter(value, depth))
     if name is not None and type(name) is not str:
@@ -155,16 +155,16 @@ def scalar_text(writer: CanonicalWriter, name: str, item: object, depth: int) ->
 def _mapping(
     writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
 ) -> str:
-    """A Counter or a defaultdict: what it holds, and nothing else about it."""
+    """A Counter or a defaultdict: its items only."""
     return _items_text(writer, value, name, [*_dict_items(value)], depth)
 
 
 def _ordered(
     writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
 ) -> str:
-    """An OrderedDict, in its own order, which the dict below it does not have."""
+    """An OrderedDict in its own order, which may differ from that of the dict beneath."""
     keys = [*_dict_keys(value)]
-    if not are_flat(keys):  # its iterator looks every key up, and so hashes it
+    if not are_flat(keys):  # its iterator hashes every key to look it up
         raise TypeError("keys with code of their own")
     try:
         items = [*method(module[name], "items", METHOD)(value)]

@@ -1,8 +1,8 @@
 """What `parse` builds for values of a program's own classes and for arrays: plain records.
 
-They say what a value was, and can be written again. They are no values to call programs with.
-Records are equal only to themselves, because two values of equal text may stand in one set (an
-object can be hashed by its identity); compare texts, with `same`.
+They describe a value, and can be written again, but programs cannot be called with them. Records
+are equal only to themselves, because two values of equal text may be in one set (an object can be
+hashed by its identity); compare texts, with `same`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ucoder.execution.canonical.objects import (
 from ucoder.execution.canonical.writer import RECORDS, CanonicalWriter
 
 Plain: TypeAlias = Any
-"""Built-in values, dates, decimals, fractions and the records below, nested; no static type says
-"exactly these types"."""
+"""Built-in values, dates, decimals, fractions and the records below, nested; a static type cannot
+express "exactly these types"."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ class DataclassValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnumValue:
-    """A member of an enum; `name` is None for flags that no name is given to."""
+    """A member of an enum; `name` is None for a combination of flags without a name."""
 
     type_name: str
     name: str | None

@@ -1,8 +1,8 @@
-"""What a worker takes from itself and from its programs where no namespace does it.
+"""How a worker restricts itself and its programs where no namespace does it.
 
-Once, in the worker: capabilities, and the system calls of `seccomp`'s policy `shared`. In every
-fork: files, connections and signals, by Landlock, in a domain below the worker's, so that the
-worker can end its programs and they cannot end it.
+Once, the worker drops its capabilities and the system calls of `seccomp`'s policy `shared`. Every
+fork restricts files, connections and signals by Landlock, in a domain below the worker's, so that
+the worker can end its programs and they cannot end it.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class Confinement:
     def __init__(self, read: list[str], write: list[str], devices: list[str]) -> None:
         """Restrict the worker itself, for good, and prepare what its forks will enter.
 
-        To be called last before the first program: afterwards this process can neither change
-        the mode of a file nor open a socket.
+        Call it last before the first program: afterwards this process can neither change the mode
+        of a file nor open a socket.
 
         Args:
             read: Files and folders that programs may read and execute.
-            write: Folders in which they may do everything.
-            devices: Device files that they may read and write.
+            write: Folders in which programs may do everything.
+            devices: Device files that programs may read and write.
 
         Raises:
             OSError: The kernel has no Landlock or no filters, or refused.
             ValueError: There is no table of system calls for this architecture.
         """
         self._machine = os.uname().machine
-        # Bound and used once here: the first use of ctypes in a fork costs more than all the rest.
+        # Used once here, because the first use of ctypes in a fork costs more than all the rest.
         self._prctl = ctypes.CDLL(None).prctl
         self._prctl(_PR_GET_PDEATHSIG, ctypes.byref(ctypes.c_int()), 0, 0, 0)
         self._ruleset = Ruleset(tuple(read), tuple(write), tuple(devices))
@@ -71,8 +71,8 @@ def drop_capabilities() -> None:
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    # Without the bounding set, root would get them back from the next program it runs. Only who
-    # has capabilities can shrink it, and only for such a user does it matter.
+    # Without this, root would get the capabilities of the bounding set back from the next program
+    # that it runs. Shrinking the set needs capabilities, and matters only to a user who has them.
     capability = 0
     while libc.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
