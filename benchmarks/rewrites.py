@@ -1,9 +1,9 @@
 """Changes to a program that should change nothing, or only the type of a result.
 
-`GENTLE` ones say the same in other words; now and then one of them matters after all (a list under
-two names, a NaN in a comparison). `RESULTS` return nearly the same value: a tuple for a list, a
-float for an int, one that is off by less than a tolerance. Whether that passes is up to the
-comparing, and so it is where two harnesses may come to differ.
+`GENTLE` changes keep the meaning, with rare exceptions (a list under two names, a NaN in a
+comparison). `RESULTS` changes return nearly the same value: a tuple for a list, a float for an int,
+a number that is off by less than a tolerance. Whether that passes depends on how results are
+compared, so two harnesses may differ there.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def needless_else(node: ast.AST) -> bool:
 
 
 def reorder(node: ast.AST) -> bool:
-    """Two assignments that know nothing of each other change places."""
+    """Two independent assignments change places."""
     for body in _bodies(node):
         for i in range(len(body) - 1):
             one, other = _simple(body[i]), _simple(body[i + 1])
@@ -112,7 +112,7 @@ def reorder(node: ast.AST) -> bool:
 
 
 def dead_code(node: ast.AST) -> bool:
-    """A variable that nobody reads, and a branch that is never taken."""
+    """An unused variable, and a branch without effect."""
     if isinstance(node, ast.FunctionDef):
         node.body[:0] = ast.parse("unused_ = [0]\nif not unused_:\n    unused_.append(1)").body
         return True

@@ -35,7 +35,7 @@ from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request, Sampling
 from ucoder.execution.canonical import parse
-from ucoder.execution.inputs import Batch
+from ucoder.execution.inputs import InputBatch
 from ucoder.execution.outcomes import CallReport, CheckReport, Outcome, OutcomeKind, ProgramStatus
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Executor
 from ucoder.models import Model
@@ -241,11 +241,11 @@ class SampledExecutor:
         self,
         source: str,
         entry_point: str,
-        inputs: Sequence[str] | Batch,
+        inputs: Sequence[str] | InputBatch,
         budget: Budget = STANDARD_BUDGET,
     ) -> CallReport:
         """See `Executor.call`."""
-        assert not isinstance(inputs, Batch)
+        assert not isinstance(inputs, InputBatch)
         known = _known(source, entry_point, inputs)
         if int(digest(source), 16) % REAL_EVERY:
             await asyncio.sleep(0.01)

@@ -34,7 +34,7 @@ from ucoder.evaluation.data import read_rows
 from ucoder.evaluation.protocol import Dataset, Task
 from ucoder.evaluation.reference_checks import grade_of_reference
 from ucoder.execution import Executor, open_executor
-from ucoder.execution.preloads import modules_of
+from ucoder.execution.payload import modules_of
 
 _GIB_30 = 30 * 1024
 """The package's own limit of address space and data, in MiB."""

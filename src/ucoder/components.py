@@ -93,9 +93,7 @@ class Components:
                 memory_limit_mib=config.memory_limit_mib,
             )
             needs = ExecutionRequirements(limits, config.preload)
-        return open_executor(
-            config.provider, needs.limits, config.n_workers, preload=needs.preload, url=config.url
-        )
+        return open_executor(config.provider, needs.limits, config.n_workers, preload=needs.preload)
 
     def asked(self) -> list[TaskSubset]:
         """The benchmarks that the configuration names, loaded, and their tasks that are asked.

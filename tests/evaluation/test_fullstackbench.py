@@ -23,6 +23,7 @@ from typing import Any
 import pytest
 
 from ucoder.errors import BenchmarkError, ConfigError
+from ucoder.evaluation.benchmarks import sandbox_fusion
 from ucoder.evaluation.benchmarks.fullstackbench import (
     FULLSTACKBENCH,
     fullstackbench,
@@ -204,6 +205,9 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.fault: bytes | None = None
+        self.refusals: list[int] = []
+        """HTTP statuses to answer with before anything runs, one per request."""
+        self.n_posts = 0
         self.requests: list[dict[str, Any]] = []
 
     def run_code(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -235,10 +239,15 @@ class _Handler(BaseHTTPRequestHandler):
     server: StandIn
 
     def do_POST(self) -> None:
+        self.server.n_posts += 1
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.server.fault or json.dumps(self.server.run_code(json.loads(body))).encode()
+        status, answer = 200, self.server.fault
+        if self.server.refusals:
+            status, answer = self.server.refusals.pop(0), b"come back later"
+        elif answer is None:
+            answer = json.dumps(self.server.run_code(json.loads(body))).encode()
         with contextlib.suppress(ConnectionError):
-            self.send_response(200)
+            self.send_response(status)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
@@ -247,8 +256,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def server() -> Iterator[StandIn]:
+@contextlib.contextmanager
+def _serving() -> Iterator[StandIn]:
     with StandIn() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
@@ -257,6 +266,18 @@ def server() -> Iterator[StandIn]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with _serving() as server:
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the pauses between attempts."""
+    monkeypatch.setattr(sandbox_fusion, "_FIRST_PAUSE_S", 0.001)
 
 
 async def test_a_server_runs_the_other_languages(bench: Bench, server: StandIn) -> None:
@@ -287,19 +308,32 @@ async def test_a_compiler_that_refuses_is_told_apart(bench: Bench, server: Stand
     "fault",
     [
         b"no JSON",
+        b"<html>",
+        b"[" * 100_000,
+        b"[]",
+        b"{}",
+        b"1" * 10_000,
+        b"\xff\xfe",
+        b"x" * 5_000_000,
+        b'{"status": ["x"], "run_result": {}}',
+        b'{"status": "Success", "run_result": 3}',
+        b'{"status": "Success", "run_result": {"status": "Finished", "return_code": "0"}}',
         b'{"status": "SandboxError", "message": "no room"}',
         b'{"status": "Success", "run_result": {"status": "Finished", "return_code": 1}}',
         b'{"status": "Success", "compile_result": 3}',
         b'{"status": "Success"}',
         b'{"status": "Failed", "run_result": {"status": "Error"}}',
     ],
+    ids=lambda data: ascii(data[:60]),
 )
 async def test_a_server_that_fails_is_no_verdict(
-    bench: Bench, server: StandIn, fault: bytes
+    bench: Bench, server: StandIn, fault: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sandbox_fusion, "_MAX_ANSWER_BYTES", 4_000_000)
     server.fault = fault
     grade = await bench.grade(BASH, fenced(TIMES_TWO, "bash"), server.url)
     assert (grade.reason, grade.passed) == (GradeReason.SANDBOX_FAILED, None)
+    assert grade.detail and grade.detail.isascii()
     assert bench.kept == []
     server.fault = None
     assert (await bench.grade(BASH, fenced(TIMES_TWO, "bash"), server.url)).passed
@@ -314,9 +348,47 @@ async def test_a_server_that_ends_a_program_for_its_time_gives_a_verdict(
     assert (grade.reason, grade.passed) == (GradeReason.TIMED_OUT, False)
 
 
-def test_a_url_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_busy_server_is_asked_again(
+    bench: Bench, server: StandIn, status: int, impatient: None
+) -> None:
+    server.refusals = [status] * 3
+    assert (await bench.grade(BASH, fenced(TIMES_TWO, "bash"), server.url)).passed
+    assert server.n_posts == 5  # three refusals, the task's own solution, the answer
+
+
+async def test_a_server_that_stays_busy_is_no_verdict(
+    bench: Bench, server: StandIn, impatient: None
+) -> None:
+    server.refusals = [503] * 100
+    grade = await bench.grade(BASH, fenced(TIMES_TWO, "bash"), server.url)
+    assert (grade.reason, grade.passed) == (GradeReason.SANDBOX_FAILED, None)
+    assert "failed 4 times" in grade.detail and "503: come back later" in grade.detail
+
+
+async def test_a_refused_request_is_not_repeated(bench: Bench, server: StandIn) -> None:
+    server.refusals = [404] * 100
+    grade = await bench.grade(row("bash", solution=""), fenced(TIMES_TWO, "bash"), server.url)
+    assert grade.passed is None and "HTTP status 404: come back later" in grade.detail
+    assert server.n_posts == 1
+
+
+async def test_a_message_about_an_absent_server_shows_no_password(
+    bench: Bench, impatient: None
+) -> None:
+    with _serving() as server:
+        url = server.url
+    secret = url.replace("//", "//name:password@")
+    grade = await bench.grade(BASH, fenced(TIMES_TWO, "bash"), secret)
+    assert (grade.reason, grade.passed) == (GradeReason.SANDBOX_FAILED, None)
+    assert url in grade.detail and "ConnectError" in grade.detail
+    assert "password" not in grade.detail
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8080", "ftp://x", "http://", "file:///etc"])
+def test_a_url_that_is_not_http_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="must be the base of a running server"):
-        fullstackbench(server_url="localhost:8080")
+        fullstackbench(server_url=url)
 
 
 def test_a_prompt_is_the_task_as_published() -> None:

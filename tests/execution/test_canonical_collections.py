@@ -84,7 +84,7 @@ def test_an_ordered_dict_is_written_in_its_order_not_in_the_order_of_the_dict_be
         (deque([0.1 + 0.2]), deque([0.3])),
     ],
 )
-def test_floats_in_them_are_compared_with_a_tolerance(one: Any, two: Any) -> None:
+def test_floats_in_collections_are_compared_with_a_tolerance(one: Any, two: Any) -> None:
     assert not same(write(one), write(two))
     assert same(write(one), write(two), rel_tol=1e-9)
     assert not same(write(one), write([*two]), rel_tol=1e-9)
@@ -104,7 +104,7 @@ def test_floats_in_them_are_compared_with_a_tolerance(one: Any, two: Any) -> Non
         ("[ collections.deque( [ ] ) ]", [deque()]),
     ],
 )
-def test_what_people_and_models_write_for_them_is_read(text: str, value: Any) -> None:
+def test_other_spellings_of_collections_are_read(text: str, value: Any) -> None:
     assert parse(text, records=False) == value
     assert write(parse(text)) == write(value)
 
@@ -133,7 +133,7 @@ def nested(kind: Any, depth: int) -> Any:
 @pytest.mark.parametrize(
     "kind", [Counter, OrderedDict, lambda items: defaultdict(None, items), deque]
 )
-def test_each_is_one_level_of_nesting(kind: Any) -> None:
+def test_each_collection_is_one_level_of_nesting(kind: Any) -> None:
     value = nested(kind, 7)
     text = write(value, max_depth=7)
     assert write(parse(text, max_depth=7)) == text
@@ -143,7 +143,7 @@ def test_each_is_one_level_of_nesting(kind: Any) -> None:
         parse(text, max_depth=6)
 
 
-def test_one_that_holds_itself_is_not_representable() -> None:
+def test_a_collection_that_holds_itself_is_not_representable() -> None:
     for loop in (deque(), OrderedDict(), Counter(), defaultdict()):
         loop.append([loop]) if isinstance(loop, deque) else loop.update({1: [loop]})
         with pytest.raises(NotRepresentable, match=r"\(contains itself\)"):

@@ -88,7 +88,7 @@ def test_a_dataclass_with_hostile_methods_is_written_without_them(wrap: Any) -> 
     assert "Evil(x=1)" in write(wrap(evil))
 
 
-def test_a_class_that_claims_to_be_another_is_told_by_its_real_type() -> None:
+def test_a_class_that_claims_to_be_another_is_recognised_by_its_real_type() -> None:
     class Fake:
         __class__ = int  # type: ignore[assignment]
 
@@ -143,7 +143,7 @@ def test_a_property_named_as_a_field_is_not_asked() -> None:
         write(value)
 
 
-def test_a_lying_dict_attribute_is_passed_by() -> None:
+def test_a_lying_dict_attribute_is_ignored() -> None:
     value = tampered(__dict__=property(refuse), __getattribute__=refuse)
     assert write(value) == "Point(x=1)"
 

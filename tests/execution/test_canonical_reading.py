@@ -103,7 +103,7 @@ def test_what_people_and_models_write_is_read(text: str, value: Any) -> None:
         *("1e5x", "None.x", "True()", "Ellipsis", "...", "'a'.join([])", "[]\n[]", "#"),
     ],
 )
-def test_what_is_no_plain_data_is_refused(text: str) -> None:
+def test_text_that_is_not_plain_data_is_refused(text: str) -> None:
     with pytest.raises(CanonicalError):
         parse(text)
 

@@ -157,7 +157,7 @@ class TestBeyondFiles:
             assert confined(body, root, work) == "1"
 
     @pytest.mark.skipif(landlock.abi() < 4, reason="Landlock of this kernel knows no network")
-    def test_not_even_with_a_socket_that_was_open_before(self, root: Path, work: Path) -> None:
+    def test_a_socket_that_was_open_before_cannot_connect(self, root: Path, work: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = listener.getsockname()
             script = (
@@ -167,7 +167,7 @@ class TestBeyondFiles:
             )
             assert run(script, root) == "13"
 
-    def test_a_pair_of_sockets_sends_to_nobody_else(self, root: Path, work: Path) -> None:
+    def test_a_pair_of_sockets_cannot_send_elsewhere(self, root: Path, work: Path) -> None:
         name = str(work.parent / "socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
             listener.bind(name)
@@ -222,7 +222,7 @@ class TestBeyondFiles:
 
     def test_no_capability_is_left(self, root: Path) -> None:
         script = (
-            "from ucoder.execution.child import capabilities\ncapabilities.drop_all()\n"
+            "from ucoder.execution.child import confinement\nconfinement.drop_capabilities()\n"
             "lines = open('/proc/self/status').read().splitlines()\n"
             "print({line.split()[1] for line in lines if line[:6] in "
             "('CapInh', 'CapPrm', 'CapEff', 'CapAmb')})"
@@ -232,8 +232,8 @@ class TestBeyondFiles:
     @pytest.mark.skipif(os.getuid() != 0, reason="only root has something to lose")
     def test_root_gets_no_capability_back_by_running_a_program(self, root: Path) -> None:
         script = (
-            "import subprocess\nfrom ucoder.execution.child import capabilities\n"
-            "capabilities.drop_all()\n"
+            "import subprocess\nfrom ucoder.execution.child import confinement\n"
+            "confinement.drop_capabilities()\n"
             "subprocess.run(['/bin/grep', 'CapEff', '/proc/self/status'], check=True)"
         )
         assert run(script, root).split()[1] == "0" * 16
@@ -275,7 +275,7 @@ class TestDescendants:
         )
         assert run(script, root).split() == ["1", "True", "1", "True", "False"]
 
-    def test_where_the_kernel_lists_no_children_they_are_found_as_well(self, root: Path) -> None:
+    def test_children_are_found_without_the_kernels_list_of_children(self, root: Path) -> None:
         script = START + (
             "descendants._kernel_lists_children = lambda: False\n"
             "descendants.adopt_orphans()\nreading, report = os.pipe()\ndaemon()\n"
@@ -310,7 +310,7 @@ class TestDescendants:
         )
         assert run(script, root) == "True {}"
 
-    def test_nobody_else_is_killed(self, root: Path) -> None:
+    def test_processes_outside_are_not_killed(self, root: Path) -> None:
         with subprocess.Popen(["/bin/sleep", "60"]) as bystander:
             script = START + (
                 "descendants.adopt_orphans()\n"
@@ -354,7 +354,7 @@ class TestGuard:
             os.kill(worker, signal.SIGKILL)
         assert guard.returncode == 256 - signal.SIGKILL
 
-    def test_when_the_guard_is_told_to_end_everything_dies(self, root: Path) -> None:
+    def test_terminating_the_guard_kills_everything_below_it(self, root: Path) -> None:
         with guarded(root) as (guard, _, _):
             guard.terminate()
         assert guard.returncode == 1

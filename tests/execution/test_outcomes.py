@@ -1,10 +1,11 @@
-"""What programs come to, with every provider. Each test is one claim."""
+"""Outcomes, times and statuses of programs, with every provider."""
 
 from __future__ import annotations
 
 import pytest
 
 from ucoder.execution import CallReport, OutcomeKind, ProgramStatus, Verdict
+from ucoder.execution.protocol import Budget
 
 from .conftest import LIMITS, Sandbox
 
@@ -40,14 +41,14 @@ def test_a_change_of_the_arguments_is_reported(sandbox: Sandbox) -> None:
     assert [o.arguments for o in report.outcomes] == ["", "([1, 2], 1)", "", ""]
 
 
-def test_what_a_function_in_place_made_is_its_answer(sandbox: Sandbox) -> None:
+def test_the_answer_of_an_in_place_function_is_its_changed_arguments(sandbox: Sandbox) -> None:
     right = "def f(xs): xs.sort()"
     wrong = "def f(xs): pass"
     answers = [sandbox.one(source, "([2, 1],)").answer for source in (right, wrong)]
     assert answers == ["None; ([1, 2],)", "None"]
 
 
-def test_arguments_that_became_unwritable_are_marked(sandbox: Sandbox) -> None:
+def test_changed_arguments_without_canonical_text_are_marked(sandbox: Sandbox) -> None:
     outcome = sandbox.one("def f(xs): xs.append(lambda: 1)", "([],)")
     assert (outcome.text, outcome.arguments) == ("None", "?")
 
@@ -57,7 +58,7 @@ def test_dates_and_decimals_cross_in_both_directions(sandbox: Sandbox) -> None:
     assert sandbox.one("def f(*a): return a", text).text == text
 
 
-def test_what_a_program_leaves_is_reported(isolated: Sandbox) -> None:
+def test_leftover_processes_and_files_are_reported(isolated: Sandbox) -> None:
     source = (
         "import os\ndef f():\n    open('a', 'w').close()\n"
         "    if os.fork() == 0:\n        os.setsid(); __import__('time').sleep(60)\n"
@@ -92,7 +93,7 @@ def test_leaving_the_interpreter_is_an_exception_of_that_call_only(
         ("__import__('collections').ChainMap()", "ChainMap"),
     ],
 )
-def test_what_is_no_plain_data_is_named_by_its_type(
+def test_a_result_that_is_not_plain_data_is_named_by_its_type(
     sandbox: Sandbox, expression: str, name: str
 ) -> None:
     outcome = sandbox.one(f"def f(): return {expression}")
@@ -137,21 +138,24 @@ def test_hashing_randomness_and_time_zone_are_fixed(sandbox: Sandbox) -> None:
 
 
 def test_two_timeouts_in_a_row_end_the_program(sandbox: Sandbox) -> None:
-    report = sandbox.call("def f(x):\n    while x: pass\n    return 1", *["(1,)"] * 50, "(0,)")
+    source = "def f(x):\n    while x: pass\n    return 1"
+    # The program's time would do for all of them, so the last call would return.
+    inputs, budget = [*["(1,)"] * 50, "(0,)"], Budget(program_timeout_s=120.0)
+    report = sandbox.runner.run(sandbox.executor.call(source, "f", inputs, budget))
     assert kinds(report) == ["timed_out"] * 51
-    assert report.wall_s < LIMITS.program_timeout_s
+    assert report.wall_s < 50 * LIMITS.call_timeout_s
 
 
 def test_the_programs_time_bounds_all_its_calls(sandbox: Sandbox) -> None:
-    source = (
-        "import time\ndef f(x):\n    end = time.process_time() + 0.25\n"
-        "    while time.process_time() < end: pass\n    return x"
-    )
-    report = sandbox.call(source, *[f"({i},)" for i in range(50)])
+    # Sleeping, because a busy machine would cut calls off that need CPU time. So the calls that the
+    # first second left out are retried, with three seconds for them all.
+    source = "import time\ndef f(x):\n    time.sleep(0.1)\n    return x"
+    inputs, budget = [f"({i},)" for i in range(60)], Budget(program_timeout_s=1.0)
+    report = sandbox.runner.run(sandbox.executor.call(source, "f", inputs, budget))
     assert kinds(report)[:5] == ["returned"] * 5 and kinds(report)[-5:] == ["timed_out"] * 5
 
 
-def test_a_call_that_waited_for_the_machine_is_tried_again_with_more_time(
+def test_a_call_without_cpu_time_is_retried_with_more_wall_clock_time(
     sandbox: Sandbox,
 ) -> None:
     # Sleeping stands for a machine that gives the program no CPU time.
@@ -161,20 +165,17 @@ def test_a_call_that_waited_for_the_machine_is_tried_again_with_more_time(
     assert report.retried
 
 
-def test_a_call_that_used_its_time_is_not_tried_again(sandbox: Sandbox) -> None:
-    source = "import time\ndef f():\n    while time.process_time() < 100: pass"
-    report = sandbox.call(source)
+def test_a_call_that_never_ends_is_timed_out(sandbox: Sandbox) -> None:
+    report = sandbox.call("import time\ndef f():\n    while time.process_time() < 100: pass")
     assert kinds(report) == ["timed_out"]
-    # A busy machine may have kept it waiting all the same, and then this proves nothing.
-    assert not report.retried or report.call_cpu_s[0] >= 0.8 * LIMITS.call_timeout_s
 
 
-def test_a_script_that_waited_is_tried_again(sandbox: Sandbox) -> None:
+def test_a_script_without_cpu_time_is_retried(sandbox: Sandbox) -> None:
     checked = sandbox.check("import time\ntime.sleep(0.6)", timeout_s=0.4)
     assert checked.verdict is Verdict.PASSED and checked.retried
 
 
-def test_each_call_says_how_long_it_took(sandbox: Sandbox) -> None:
+def test_each_call_reports_its_wall_clock_and_cpu_time(sandbox: Sandbox) -> None:
     source = (
         "import time\ndef f(x):\n    end = time.process_time() + x\n"
         "    while time.process_time() < end: pass"
@@ -192,7 +193,7 @@ def test_each_call_says_how_long_it_took(sandbox: Sandbox) -> None:
     ["def f(:", "x = '\0'", "x = '\ud800'", "(" * 5000, "-" * 200_000 + "1", "é = = 1"],
     ids=["syntax", "null", "surrogate", "brackets", "minus", "unicode"],
 )
-def test_source_that_is_no_python_does_not_compile(sandbox: Sandbox, source: str) -> None:
+def test_source_that_is_not_python_does_not_compile(sandbox: Sandbox, source: str) -> None:
     report = sandbox.call(source, "()", "()")
     assert report.status in (ProgramStatus.DOES_NOT_COMPILE, ProgramStatus.KILLED)
     assert kinds(report) == ["raised", "raised"] and report.detail
@@ -212,7 +213,7 @@ def test_a_module_that_never_ends_is_timed_out(sandbox: Sandbox) -> None:
 
 def test_a_missing_entry_point_is_named(sandbox: Sandbox) -> None:
     report = sandbox.call("g = f = 3")
-    assert report.status is ProgramStatus.NO_ENTRY_POINT and "f is no function" in report.detail
+    assert report.status is ProgramStatus.NO_ENTRY_POINT and "f is not a function" in report.detail
 
 
 def test_the_main_block_is_not_run_for_calls(sandbox: Sandbox) -> None:

@@ -231,13 +231,15 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_the_kernel_refuses(name: str, policy: str, root: Path) -> None:
+def test_dangerous_system_calls_are_refused(name: str, policy: str, root: Path) -> None:
     script = SECCOMP.format(policy=policy) + f"print(errno_of(numbers[{name!r}], *{REFUSED[name]}))"
     assert run(script, root) == str(errno.EPERM)
 
 
 @pytest.mark.parametrize("name", ["io_uring_setup", "clone3"])
-def test_the_kernel_claims_not_to_have(name: str, policy: str, root: Path) -> None:
+def test_system_calls_that_cannot_be_checked_look_absent(
+    name: str, policy: str, root: Path
+) -> None:
     script = SECCOMP.format(policy=policy) + f"print(errno_of(numbers[{name!r}], 1, 0))"
     assert run(script, root) == str(errno.ENOSYS)
 
@@ -327,7 +329,7 @@ WORKS = {
 
 
 @pytest.mark.parametrize("feature", WORKS)
-def test_under_the_filter_work(feature: str, policy: str, root: Path) -> None:
+def test_ordinary_features_work_under_the_filter(feature: str, policy: str, root: Path) -> None:
     if feature == "numpy":
         pytest.importorskip("numpy")
     script = SECCOMP.format(policy=policy) + WORKS[feature] + "\nprint('works')"
@@ -358,7 +360,7 @@ def _ptrace() -> int:
     return seccomp._numbers(os.uname().machine)["ptrace"]
 
 
-def test_a_filter_that_is_no_filter_is_refused_in_plain_words(root: Path) -> None:
+def test_an_invalid_filter_is_refused_with_a_message(root: Path) -> None:
     script = (
         "from ucoder.execution.child import seccomp\n"
         "try:\n    seccomp.install(bytes(8))\nexcept OSError as error:\n    print(error)"

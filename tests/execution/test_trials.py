@@ -43,7 +43,7 @@ def test_right_programs_pass(sandbox: Sandbox, program: str, tests: str) -> None
         ("def f(x): return x", "assert g(1) == 1", "NameError: name 'g' is not defined"),
         ("def f(:", "f()", "SyntaxError"),
         ("1 / 0", "pass", "ZeroDivisionError: division by zero (line 1)"),
-        ("def f(): return open", "f()", "which is no plain data"),
+        ("def f(): return open", "f()", "which is not plain data"),
         ("def f(): return (i for i in 'a')", "f()", "a value of type generator"),
         ("def f(xs): xs.append(xs)", "f([])", "into its arguments"),
         ("def f(g): return 1", "f(lambda: 1)", "the tests pass something"),
@@ -149,7 +149,7 @@ def test_expected_answers_are_nowhere_in_the_programs_process(
         assert passed(report), report
 
 
-def test_the_search_above_finds_what_is_there(isolated: Sandbox) -> None:
+def test_the_memory_search_finds_an_answer_that_is_in_the_process(isolated: Sandbox) -> None:
     program = f"x = '{SECRET}'\n{SEARCH.replace('FOUND', SEARCHES['memory'])}"
     assert not passed(isolated.check(program, "assert not f('expected_an')"))
 

@@ -36,7 +36,7 @@ async def print_conformance(
         ConfigError: There is no such provider.
     """
     attacks = [attack for attack in ATTACKS if full or attack.quick]
-    async with open_executor(provider, LIMITS, n_workers=1, url=url) as executor:
+    async with open_executor(provider, LIMITS, n_workers=1) as executor:
         taken = executor.name
         findings = await run_conformance(executor, attacks)
     if as_json:

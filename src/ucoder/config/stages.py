@@ -31,11 +31,9 @@ FORECASTING: Final = ("consensus", "consensus_pass_fail", "agreement")
 class ExecutorConfig(Section):
     """Where untrusted programs run, and what each may use."""
 
-    provider: Literal["auto", "bubblewrap", "landlock", "sandbox-fusion", "unsafe-process"] = "auto"
-    """`auto` takes bubblewrap, and landlock where that cannot start. `sandbox-fusion` needs `url`.
-    `unsafe-process` does not isolate and must be asked for by name."""
-    url: str | None = None
-    """Where a SandboxFusion server listens, such as http://localhost:8080."""
+    provider: Literal["auto", "bubblewrap", "landlock", "unsafe-process"] = "auto"
+    """`auto` takes bubblewrap, and landlock where that cannot start. `unsafe-process` isolates
+    nothing and must be named explicitly."""
     preload: Literal["standard", "installed", "numpy", "data"] = "standard"
     """What programs find imported; `numpy` and `data` show them this environment's packages."""
     n_workers: Annotated[int, Field(ge=1, le=1024)] | None = None

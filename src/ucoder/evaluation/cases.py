@@ -14,7 +14,7 @@ from ucoder.evaluation.grading import failure, refusal, wrong
 from ucoder.evaluation.protocol import MAX_DETAIL, Grade
 from ucoder.evaluation.records import GradeReason
 from ucoder.execution.canonical import CanonicalError, parse
-from ucoder.execution.inputs import Batch, batch_of_values
+from ucoder.execution.inputs import InputBatch, batch_of_values
 from ucoder.execution.outcomes import CallReport, ProgramStatus
 from ucoder.execution.protocol import Budget, Executor
 
@@ -39,7 +39,7 @@ class Cases:
         output_limit_bytes: Longest canonical text of one result: longer than any right one.
     """
 
-    batches: tuple[Batch, ...]
+    batches: tuple[InputBatch, ...]
     expected: tuple[Any, ...]
     output_limit_bytes: int
 

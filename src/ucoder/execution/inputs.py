@@ -1,4 +1,4 @@
-"""Inputs made ready for a sandbox: read once in the parent, shipped once to each worker."""
+"""Inputs prepared for the sandbox: parsed once in the parent, sent once to each worker."""
 
 from __future__ import annotations
 
@@ -14,58 +14,58 @@ from ucoder.execution.canonical import CanonicalError, parse
 from ucoder.execution.child.runner import MARSHAL_VERSION, MUTABLE, PICKLED
 
 BATCHES_KEPT: Final = 4
-"""Batches that a worker keeps: all candidates of a problem are called on the same one."""
+"""Batches that a worker keeps, because all candidates of a problem are called on the same one."""
 
 _SHORT: Final = 1000
-"""Inputs up to this length are remembered by themselves: mutation makes the same ones again."""
+"""Inputs up to this length are cached one by one, because mutation makes the same ones again."""
 
 _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class InputBatch:
     """The inputs of one call of the executor.
 
     Attributes:
-        number: Its name between the parent and the workers; 0 for one that is not kept.
-        arguments: One entry an input: the argument tuple as bytes, or why there is none.
-        flags: One byte an input, see `child.runner`.
+        number: Identifies it between the parent and the workers; 0 for one that is not kept.
+        arguments: One entry per input: the argument tuple as bytes, or why it cannot be read.
+        flags: One byte per input: 0, or `MUTABLE` or `PICKLED` of `child.runner`.
     """
 
     number: int
     arguments: tuple[bytes | str, ...]
     flags: bytes
 
-    def part(self, indices: Sequence[int]) -> Batch:
-        """Some of the inputs, as a batch that is not kept."""
+    def part(self, indices: Sequence[int]) -> InputBatch:
+        """The inputs at these indices, as a batch that workers do not keep."""
         arguments = tuple(self.arguments[index] for index in indices)
-        return Batch(0, arguments, bytes(self.flags[index] for index in indices))
+        return InputBatch(0, arguments, bytes(self.flags[index] for index in indices))
 
 
-def batch_of_values(values: Sequence[tuple[Any, ...]]) -> Batch:
-    """Make a batch of argument tuples that are at hand as values: no text is written and read.
+def batch_of_values(values: Sequence[tuple[Any, ...]]) -> InputBatch:
+    """Make a batch of argument tuples that are given as values instead of texts.
 
     Args:
-        values: Plain data, as a canonical text could hold it; trusted, unlike such a text.
+        values: Plain data, as a canonical text could hold it. It must be trusted: it is pickled.
     """
     encoded = [_bytes_of(arguments) for arguments in values]
-    return Batch(
+    return InputBatch(
         next(_numbers), tuple(data for data, _ in encoded), bytes(flag for _, flag in encoded)
     )
 
 
 @lru_cache(maxsize=2 * BATCHES_KEPT)
-def batch_of(inputs: tuple[str, ...]) -> Batch:
-    """Read a batch of inputs; one that cannot be read carries its reason in its place."""
+def batch_of(inputs: tuple[str, ...]) -> InputBatch:
+    """Parse a batch of inputs; one that cannot be parsed carries the reason in its place."""
     encoded = [_recent(text) if len(text) <= _SHORT else _encoded(text) for text in inputs]
-    return Batch(
+    return InputBatch(
         next(_numbers), tuple(data for data, _ in encoded), bytes(flag for _, flag in encoded)
     )
 
 
 def _encoded(text: str) -> tuple[bytes | str, int]:
     try:
-        value = parse(text, records=False)  # objects of a program's classes are no inputs
+        value = parse(text, records=False)  # an input cannot hold objects of a program's classes
         if type(value) is not tuple:
             return f"an input must be a tuple of arguments, got {type(value).__name__}", 0
         return _bytes_of(value)

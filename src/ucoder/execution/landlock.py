@@ -1,26 +1,25 @@
 """The provider that needs no namespaces: workers under Landlock and a system-call filter.
 
-It is for machines where bubblewrap cannot start, as in many containers. What it holds: programs
-read the interpreter and the system's libraries, write to a folder of their own, reach no socket,
-signal nobody outside, use no dangerous system call, have no capability even if root started
-them, and leave no process behind. What it holds less well than namespaces do:
+It is for machines where bubblewrap cannot start, as in many containers. What it guarantees:
+programs read the interpreter and the system's libraries, write to a folder of their own, open no
+socket, signal no process outside, use no dangerous system call, have no capability even if root
+started them, and leave no process behind. What it guarantees less well than namespaces do:
 
-- Programs see the host's names: `stat`, `readlink` and `chdir` are not restricted by Landlock, so
-  the existence, size and dates of any file whose path can be guessed are no secret, nor is which
-  process numbers are in use.
-- The writable folder lies on the host's disk. One file is bounded, their number is not.
-- What changes modes, owners, times or attributes of files is refused altogether, in the program's
-  own folder too, because a filter cannot tell folders apart: `shutil.copy`, which copies the mode,
-  fails, and `shutil.copyfile` works. So do POSIX semaphores (/dev/shm is not there), and with them
-  `multiprocessing.Queue` and `Pool`.
-- The number of processes is counted, not enforced by the kernel; a fork bomb gets a few ticks.
+- Programs see the host's file names: Landlock does not restrict `stat`, `readlink` and `chdir`, so
+  the existence, size and dates of any file whose path can be guessed are visible, and so are the
+  process numbers in use.
+- The writable folder lies on the host's disk. The size of one file is bounded, their number is not.
+- Calls that change modes, owners, times or attributes of files are refused altogether, in the
+  program's own folder too, because a filter cannot tell folders apart: `shutil.copy`, which copies
+  the mode, fails, and `shutil.copyfile` works. POSIX semaphores fail as well (there is no
+  /dev/shm), and with them `multiprocessing.Queue` and `Pool`.
+- The number of processes is counted, not enforced by the kernel: a fork bomb gets a few ticks.
 - On kernels before 6.12 a program cannot signal its own children either, and before 5.19 it cannot
   move files between folders.
 """
 
 from __future__ import annotations
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +28,7 @@ from typing import Final
 from ucoder.errors import SandboxUnavailable
 from ucoder.execution.child import landlock as kernel
 from ucoder.execution.child import seccomp
-from ucoder.execution.payload import FILES, interpreter_folders, worker_command
+from ucoder.execution.payload import copy_files, interpreter_folders, worker_command
 from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.process import Launch
 
@@ -52,23 +51,20 @@ class LandlockExecutor(PooledExecutor):
         directory = Path(tempfile.mkdtemp(prefix="ucoder-landlock-")).resolve()
         root, work = directory / "payload", directory / "tmp"
         work.mkdir()
-        for name, source in FILES.items():
-            target = root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
-        readable = (*_SYSTEM, *map(str, interpreter_folders()), *self.setting.libraries, str(root))
+        copy_files(root)
+        readable = (*_SYSTEM, *map(str, interpreter_folders()), *self.settings.libraries, str(root))
         landlock = {"read": readable, "write": (str(work),), "devices": _DEVICES}
-        command = worker_command(str(root), self.setting, contained=False, landlock=landlock)
-        return Launch(command, self.setting.environment(str(work)), directory, guarded=True)
+        command = worker_command(str(root), self.settings, contained=False, landlock=landlock)
+        return Launch(command, self.settings.environment(str(work)), directory, guarded=True)
 
 
 def why_unavailable() -> str:
-    """Say why this provider cannot start here, and what can be done; "" where it can."""
+    """Return why this provider cannot start here, and what can be done; "" if it can."""
     if not sys.platform.startswith("linux"):
         return f"landlock needs Linux, and this is {sys.platform}"
     if not seccomp.is_known():
         return (
-            "landlock: there is no table of system calls for this architecture; it runs on x86_64 "
+            "landlock: no table of system calls for this architecture; the provider runs on x86_64 "
             "and aarch64, under a 64-bit Python"
         )
     if kernel.abi():
@@ -81,7 +77,7 @@ def why_unavailable() -> str:
     return (
         f"This kernel offers no Landlock{found}.\n"
         "What can be done:\n"
-        "- use Linux 5.13 or newer (6.12 for all that this provider can hold), built with "
+        "- use Linux 5.13 or newer (6.12 for all that this provider can guarantee), built with "
         "CONFIG_SECURITY_LANDLOCK\n"
         "- name it among the security modules at boot: `lsm=landlock,...` on the kernel's "
         "command line\n"

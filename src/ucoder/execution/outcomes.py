@@ -1,8 +1,8 @@
-"""What running a program can come to: plain, frozen, typed records.
+"""The results of running a program: plain, frozen, typed records.
 
-Two levels are kept apart. A `ProgramStatus` says what happened to the program as a whole; an
-`Outcome` says what one call came to. `SANDBOX_FAILED` on either level is our fault, not the
-program's: it is never a vote and never a wrong answer.
+There are two levels. A `ProgramStatus` is about the program as a whole, an `Outcome` about one
+call. `SANDBOX_FAILED` on either level is the executor's fault, not the program's: it never counts
+as a vote or as a wrong answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ucoder.execution.canonical import key
 
 
 class OutcomeKind(StrEnum):
-    """What one call of the entry point came to."""
+    """How one call of the entry point ended."""
 
     RETURNED = "returned"
     RAISED = "raised"
@@ -42,7 +42,7 @@ class ProgramStatus(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a program came to against a test script."""
+    """The result of a program against a test script."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -55,13 +55,13 @@ class Outcome:
     """One call's result.
 
     Attributes:
-        kind: What the call came to.
+        kind: How the call ended.
         text: For RETURNED the canonical text of the value (see `ucoder.execution.canonical`);
             for RAISED the exception's type name, a colon and the start of its message;
             for NOT_REPRESENTABLE the offending type's name; otherwise a short detail or "".
         arguments: The canonical text of the argument tuple after the call, where the call
-            changed its arguments; "" where it did not, and "?" where it put something into them
-            that has no canonical text.
+            changed its arguments; "" where it did not, and "?" where it put a value into them that
+            has no canonical text.
     """
 
     kind: OutcomeKind
@@ -78,7 +78,7 @@ class Outcome:
         """What two returned results are compared by: equal answers mean equal values.
 
         The order of a dict's keys does not count. A function that returns None and changes its
-        arguments works in place, so what it made of them is its answer.
+        arguments works in place, so the changed arguments are its answer.
         """
         if self.text == "None" and self.arguments:
             return f"None; {key(self.arguments)}"
@@ -92,20 +92,19 @@ class CallReport:
     Attributes:
         status: What happened to the program as a whole.
         detail: Why, where the status is not LOADED: a message for people.
-        outcomes: One outcome an input, in the order of the inputs, always of their length. Where
-            the program could not be called at all, each of them says why. An input that is no
-            canonical tuple is SANDBOX_FAILED by itself: the caller's fault, not the program's.
+        outcomes: Exactly one outcome per input, in the order of the inputs. Where the program
+            could not be called at all, each of them says why. An input that is not a canonical
+            tuple is SANDBOX_FAILED by itself: the caller's fault, not the program's.
         cpu_s: CPU seconds that the program used, NaN where unknown.
         wall_s: Seconds from the program's start to its end, NaN where unknown.
         call_wall_s: Seconds of each call, NaN for a call that did not end by itself.
-        call_cpu_s: CPU seconds of each call; NaN likewise, and for a call of a fraction of a
-            millisecond, for which looking at the CPU clock would cost as much as the call.
+        call_cpu_s: CPU seconds of each call; NaN for a call that did not end by itself, and for
+            calls of a fraction of a millisecond, where reading the CPU clock would cost as much
+            as the call.
         leftovers: What the program left behind and the executor removed, such as
             "2 files in /tmp, 1 process"; "" where it left nothing.
-        retried: Whether a timeout by the wall clock, without the CPU time to show for it, was
-            tried again with more wall-clock time; the outcomes are then the second try's.
-        unstable: Indices of inputs whose outcome changed when the program was run again under
-            another hash seed; None where it was not (see `ucoder.execution.replay`).
+        retried: Whether calls that had timed out by the wall clock, but not in CPU time, were
+            retried with more wall-clock time; their outcomes are then the retry's.
     """
 
     status: ProgramStatus
@@ -117,7 +116,6 @@ class CallReport:
     call_cpu_s: tuple[float, ...] = ()
     leftovers: str = ""
     retried: bool = False
-    unstable: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ class CheckReport:
     """One program run against a test script.
 
     Attributes:
-        verdict: Whether the tests ended normally.
+        verdict: PASSED if the tests ran to their end.
         detail: Why not, where they did not: a message for people.
         cpu_s: CPU seconds used, NaN where unknown.
         wall_s: Seconds from start to end, NaN where unknown.

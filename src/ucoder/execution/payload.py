@@ -1,17 +1,19 @@
-"""The files that go into a sandbox, and the command that starts a worker from them.
+"""What a worker is started from: files, preloaded modules, environment, and the command.
 
-Inside, the worker imports its modules under the names that they have here, from a tree in which
-nothing else of this project exists.
+Inside the sandbox, the worker imports its modules under the names that they have here, from a tree
+in which nothing else of this project exists.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
+import sysconfig
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ucoder.execution.preloads import environment_of, library_folders, modules_of
+from ucoder.errors import ConfigError
 from ucoder.execution.protocol import Limits
 
 _HERE: Final = Path(__file__).resolve().parent
@@ -28,9 +30,38 @@ FILES: Final = {
 }
 """Where each file stands below the root of the payload, and where it comes from."""
 
-# -I would shut out the user's site-packages and environment in one word, but it makes Python
+# `-I` would shut out the user's site-packages and environment in one word, but it makes Python
 # ignore PYTHONHASHSEED as well, and sets would then print in another order each time.
 FLAGS: Final = ("-s", "-S", "-P", "-B", "-X", "utf8")
+
+_STANDARD: Final = [
+    *("bisect", "collections", "copy", "functools", "heapq", "itertools"),
+    *("math", "operator", "re", "string", "typing"),
+]
+# What BigCodeBench's programs import most. Each one costs memory in every fork.
+_ARRAYS: Final = ["numpy"]
+_DATA: Final = [*_ARRAYS, "pandas", "scipy", "scipy.stats", "sklearn", "matplotlib.pyplot"]
+
+PRELOADS: Final = {
+    "standard": tuple(_STANDARD),
+    "installed": tuple(_STANDARD),
+    "numpy": (*_STANDARD, *_ARRAYS),
+    "data": (*_STANDARD, *_DATA),
+}
+"""Sets of modules that a worker imports before its first program, by name.
+
+With `standard`, programs see the standard library only, and what models import most is loaded.
+The other sets show programs the packages of this Python environment, and load those of the set
+that are installed (`installed` none of them). Any other module is loaded by the program that
+imports it. Longer lists would not help: every page of memory makes every fork slower."""
+
+# One thread: BLAS would otherwise start one per core, each with a stack that counts as memory.
+_ENVIRONMENT: Final = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +81,14 @@ class SandboxSettings:
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Folders of installed packages that programs may see."""
+        """Folders of installed packages that programs can import from."""
         return library_folders(self.preload)
 
     def environment(self, home: str) -> dict[str, str]:
         """The environment of a worker, and so of every program.
 
         Args:
-            home: The one folder that programs may write.
+            home: The one folder that programs may write to.
         """
         return {
             "PATH": "/usr/bin:/bin",
@@ -70,13 +101,45 @@ class SandboxSettings:
         }
 
 
+def modules_of(preload: str) -> tuple[str, ...]:
+    """The modules of a set.
+
+    Raises:
+        ConfigError: `preload` is not a name out of `PRELOADS`.
+    """
+    if preload not in PRELOADS:
+        raise ConfigError(f"preload={preload!r} is unknown; allowed: {', '.join(PRELOADS)}")
+    return PRELOADS[preload]
+
+
+def library_folders(preload: str) -> tuple[str, ...]:
+    """Folders of installed packages that a set shows to programs; empty for `standard`."""
+    if preload == "standard":
+        return ()
+    paths = sysconfig.get_paths()
+    return tuple(dict.fromkeys((paths["purelib"], paths["platlib"])))
+
+
+def environment_of(preload: str) -> dict[str, str]:
+    """Environment variables for the libraries of a set."""
+    return {} if preload == "standard" else dict(_ENVIRONMENT)
+
+
+def copy_files(root: Path) -> None:
+    """Copy the payload's files below a folder, for providers that cannot mount them."""
+    for name, source in FILES.items():
+        target = root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
 def interpreter() -> str:
-    """The interpreter below any virtual environment: it needs the standard library only."""
+    """The interpreter beneath any virtual environment: only its standard library is needed."""
     return str(Path(getattr(sys, "_base_executable", None) or sys.executable).resolve())
 
 
 def interpreter_folders() -> list[Path]:
-    """The folders that the interpreter needs beyond the system's, none below another."""
+    """The folders that the interpreter needs besides the system's; none contains another."""
     wanted = {Path(sys.base_prefix), Path(sys.base_prefix).resolve(), Path(sys.base_exec_prefix)}
     wanted.add(Path(interpreter()).parent.parent)
     folders: list[Path] = []
@@ -88,28 +151,28 @@ def interpreter_folders() -> list[Path]:
 
 
 def worker_command(
-    root: str, setting: SandboxSettings, contained: bool, landlock: dict[str, Any] | None = None
+    root: str, settings: SandboxSettings, contained: bool, landlock: dict[str, Any] | None = None
 ) -> tuple[str, ...]:
     """Build the command that starts a worker.
 
     Args:
-        root: Where the payload's files stand, as the worker sees it.
-        setting: What it is started with.
-        contained: Whether the worker is process 1 of a namespace of its own.
-        landlock: The files that programs may use where it is not: `read`, `write`, `devices`.
+        root: The folder of the payload's files, as the worker sees it.
+        settings: What it is started with.
+        contained: Whether the worker is process 1 of a PID namespace.
+        landlock: Where it is not, the paths that programs may use: `read`, `write`, `devices`.
     """
-    told = {
+    worker_settings = {
         "root": root,
-        "limits": asdict(setting.limits),
-        "preload": modules_of(setting.preload),
-        "path": setting.libraries,
-        "random_seed": setting.hash_seed,
+        "limits": asdict(settings.limits),
+        "preload": modules_of(settings.preload),
+        "path": settings.libraries,
+        "random_seed": settings.hash_seed,
         "contained": contained,
         "landlock": landlock,
     }
     code = (
         f"import sys; sys.path.insert(0, {root!r}); "
         "from ucoder.execution.child.worker import main; "
-        f"del sys.path[0]; main({told!r})"
+        f"del sys.path[0]; main({worker_settings!r})"
     )
     return (interpreter(), *FLAGS, "-c", code)

@@ -1,9 +1,12 @@
-"""A pool of warm workers, and what both local providers share.
+"""A pool of warm workers: what the three providers share.
 
-Programs queue for a free worker. A worker that dies, hangs or sends nonsense is replaced, and
-its program is tried once more on a fresh one; if that one is lost as well, the program is
-reported as SANDBOX_FAILED. Workers are also replaced after a number of programs, and when one
-says that it could not clean up.
+Programs queue for a free worker. A worker that dies, hangs or sends a malformed answer is replaced,
+and its program runs once more on a new one; if that one is lost as well, the program is reported
+as SANDBOX_FAILED. Workers are also replaced after a number of programs, and when one reports that
+it could not clean up.
+
+A program that timed out by the wall clock without the CPU time to show for it waited for a busy
+machine. It is retried once with more wall-clock time and the same CPU time.
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Final, Self, TypeVar
 
-from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
-from ucoder.execution.inputs import Batch, batch_of
+from ucoder.errors import SandboxClosed, SandboxUnavailable
+from ucoder.execution.inputs import InputBatch, batch_of
 from ucoder.execution.outcomes import (
     CallReport,
     CheckReport,
@@ -26,11 +29,16 @@ from ucoder.execution.outcomes import (
     ProgramStatus,
     Verdict,
 )
-from ucoder.execution.patience import CPU_SHARE, RETRY_FACTOR, merged, timed_out_under_load
-from ucoder.execution.payload import SandboxSettings
-from ucoder.execution.preloads import modules_of
-from ucoder.execution.process import Launch, WorkerLost, WorkerProcess
-from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Limits
+from ucoder.execution.payload import SandboxSettings, modules_of
+from ucoder.execution.process import (
+    Allowed,
+    Launch,
+    ProgramRequest,
+    SandboxProcess,
+    Trial,
+    WorkerLost,
+)
+from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Limits, validate_limits
 from ucoder.execution.replies import (
     MalformedReply,
     Reply,
@@ -39,29 +47,33 @@ from ucoder.execution.replies import (
     decode,
     longest_reply,
 )
-from ucoder.execution.requests import Allowed, Request, Trial
 
 PROGRAMS_PER_WORKER: Final = 20_000
-"""A worker is replaced after so many programs, in case something builds up in it."""
+"""A worker is replaced after this many programs, in case something builds up in it."""
 
 ANSWER_MARGIN_S: Final = 5.0
 """How much longer than its program a worker may take before it counts as stuck."""
 
+RETRY_FACTOR: Final = 3.0
+"""How much more wall-clock time the retry gets."""
+
+CPU_SHARE: Final = 0.8
+"""A call that used at least this share of its time limit on a CPU was slow; else it waited."""
+
 _ATTEMPTS: Final = 2
-_LEAST_MEMORY_MIB: Final = 16
-_NO_BATCH: Final = Batch(0, (), b"")
+_NO_BATCH: Final = InputBatch(0, (), b"")
 
 _Report = TypeVar("_Report", CallReport, CheckReport)
 
 
 class _Slot:
-    """A place for one worker; empty before the first program and after a loss."""
+    """A place in the pool: its worker, or None until the next program needs one."""
 
-    worker: WorkerProcess | None = None
+    worker: SandboxProcess | None = None
 
 
 class PooledExecutor(ABC):
-    """An executor over local worker processes; a provider says how to start one."""
+    """An executor over local worker processes; each provider defines how one is started."""
 
     name: str
 
@@ -76,8 +88,8 @@ class PooledExecutor(ABC):
 
         Args:
             limits: What one program may use; the defaults of `Limits` where None.
-            n_workers: Programs that run at a time; where None, one more than this process may
-                use cores, so that none of them waits while the parent reads an answer.
+            n_workers: Programs that run at once. None means one more than this process has cores,
+                so that no core waits while the parent reads an answer.
             preload: Modules that workers have ready: a name out of `PRELOADS`.
             hash_seed: PYTHONHASHSEED of every program.
 
@@ -85,7 +97,7 @@ class PooledExecutor(ABC):
             ConfigError: A limit, the number of workers or the preload set is out of range.
         """
         self.limits = limits or Limits()
-        self.setting = SandboxSettings(self.limits, preload, hash_seed)
+        self.settings = SandboxSettings(self.limits, preload, hash_seed)
         self.n_workers = _n_cores() + 1 if n_workers is None else n_workers
         validate_limits(self.limits, self.n_workers)
         modules_of(preload)
@@ -98,7 +110,7 @@ class PooledExecutor(ABC):
 
     @abstractmethod
     async def _prepare(self) -> None:
-        """Find out how to start workers here.
+        """Find out how to start workers on this machine.
 
         Raises:
             SandboxUnavailable: They cannot start on this machine.
@@ -106,7 +118,7 @@ class PooledExecutor(ABC):
 
     @abstractmethod
     def _launch(self) -> Launch:
-        """Say how to start one worker."""
+        """Return how to start one worker."""
 
     async def __aenter__(self) -> Self:
         """Start the workers.
@@ -132,7 +144,7 @@ class PooledExecutor(ABC):
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """End every worker. Programs under way are cut off; their callers get SandboxClosed."""
+        """End every worker. Running programs are killed, and their callers get SandboxClosed."""
         if not self._is_open:
             return
         self._is_open = False
@@ -150,19 +162,19 @@ class PooledExecutor(ABC):
         self,
         source: str,
         entry_point: str,
-        inputs: Sequence[str] | Batch,
+        inputs: Sequence[str] | InputBatch,
         budget: Budget = STANDARD_BUDGET,
     ) -> CallReport:
-        """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
-        batch = inputs if isinstance(inputs, Batch) else batch_of(tuple(inputs))
+        """Run `source`, then call its `entry_point` once per input; see `Executor.call`."""
+        batch = inputs if isinstance(inputs, InputBatch) else batch_of(tuple(inputs))
         report = await self._call(source, entry_point, batch, budget, 1.0)
         if not timed_out_under_load(report, budget.within(self.limits)):
             return report
         timed_out = OutcomeKind.TIMED_OUT
         waited = [at for at, outcome in enumerate(report.outcomes) if outcome.kind is timed_out]
-        # One more chance for all of them: those after a timeout may never have been tried.
+        # All timeouts are retried: calls after the first one may never have been tried.
         again = await self._call(source, entry_point, batch.part(waited), budget, RETRY_FACTOR)
-        return merged(report, again, waited)
+        return _merged(report, again, waited)
 
     async def check(
         self,
@@ -182,12 +194,19 @@ class PooledExecutor(ABC):
         return report
 
     async def _call(
-        self, source: str, entry_point: str, batch: Batch, budget: Budget, patience: float
+        self,
+        source: str,
+        entry_point: str,
+        batch: InputBatch,
+        budget: Budget,
+        wall_time_factor: float,
     ) -> CallReport:
         limits = budget.within(self.limits)
         n_inputs, limit = len(batch.arguments), limits.output_limit_bytes
         allowed = Allowed(limits.call_timeout_s, limit, budget.max_timeouts)
-        request = Request(source, entry_point, batch, limits.program_timeout_s, patience, allowed)
+        request = ProgramRequest(
+            source, entry_point, batch, limits.program_timeout_s, wall_time_factor, allowed
+        )
         try:
             return await self._submit(
                 request, longest_reply(n_inputs, limit), lambda r: call_report(r, n_inputs, limit)
@@ -198,23 +217,25 @@ class PooledExecutor(ABC):
             return CallReport(status, (outcome,) * n_inputs, detail=str(lost))
 
     async def _check(
-        self, source: str, trial: Trial, timeout_s: float, patience: float
+        self, source: str, trial: Trial, timeout_s: float, wall_time_factor: float
     ) -> CheckReport:
         limits = self.limits
         allowed = Allowed(limits.call_timeout_s, limits.output_limit_bytes, 1)
-        request = Request(source, None, _NO_BATCH, timeout_s, patience, allowed, trial)
+        request = ProgramRequest(
+            source, None, _NO_BATCH, timeout_s, wall_time_factor, allowed, trial
+        )
         try:
             return await self._submit(request, longest_reply(1, 0), check_report)
         except WorkerLost as lost:
             return CheckReport(Verdict.SANDBOX_FAILED, detail=str(lost))
 
     async def _submit(
-        self, request: Request, max_reply: int, read: Callable[[Reply], _Report]
+        self, request: ProgramRequest, max_reply: int, read: Callable[[Reply], _Report]
     ) -> _Report:
         """Run one program on a free worker, and once more if that worker is lost.
 
         Raises:
-            WorkerLost: Both were.
+            WorkerLost: Both workers were lost.
             SandboxClosed: The executor is not open, or was closed meanwhile.
         """
         self._refuse_if_closed()
@@ -225,14 +246,14 @@ class PooledExecutor(ABC):
         self._busy.add(slot)
         self._quiet.clear()
         lost: Exception | None = None
-        timeout_s = request.timeout_s * request.patience + ANSWER_MARGIN_S
+        timeout_s = request.timeout_s * request.wall_time_factor + ANSWER_MARGIN_S
         try:
             for _ in range(_ATTEMPTS):
                 self._refuse_if_closed()
                 try:
                     worker = slot.worker or await self._fill(slot)
                     self._refuse_if_closed()
-                    frames = request.frames(worker)
+                    frames = request.frames(worker.batches)
                     reply = decode(await worker.exchange(frames, timeout_s, max_reply))
                     report = read(reply)
                 except (WorkerLost, MalformedReply) as error:
@@ -257,12 +278,12 @@ class PooledExecutor(ABC):
         if not self._is_open:
             raise SandboxClosed(f"the {self.name} executor is not open; use it in `async with`")
 
-    async def _fill(self, slot: _Slot) -> WorkerProcess:
-        slot.worker = await WorkerProcess.start(self._launch())
+    async def _fill(self, slot: _Slot) -> SandboxProcess:
+        slot.worker = await SandboxProcess.start(self._launch())
         return slot.worker
 
     def _discard(self, slot: _Slot) -> None:
-        """Kill a slot's worker and let it end in the background; the slot fills on demand."""
+        """Kill a slot's worker and wait for its end in the background."""
         worker, slot.worker = slot.worker, None
         if worker is not None:
             worker.kill()
@@ -277,21 +298,40 @@ def _n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def validate_limits(limits: Limits, n_workers: int) -> None:
-    """Refuse limits that mean nothing, all of them at once.
-
-    Raises:
-        ConfigError: A limit or the number of workers is out of range.
-    """
-    faults = [
-        f"{name}={value!r}: must be a finite number above 0"
-        for name, value in [*asdict(limits).items(), ("n_workers", n_workers)]
-        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0)
+def timed_out_under_load(report: CallReport, limits: Limits) -> bool:
+    """Whether a timeout fired by the wall clock while the program had used little CPU time."""
+    if not any(outcome.kind is OutcomeKind.TIMED_OUT for outcome in report.outcomes):
+        return False
+    whole_s, call_s = limits.program_timeout_s, limits.call_timeout_s
+    times = zip(report.outcomes, report.call_wall_s, report.call_cpu_s, strict=True)
+    measured = [
+        (wall_s, cpu_s)
+        for outcome, wall_s, cpu_s in times
+        if outcome.kind is OutcomeKind.TIMED_OUT and not math.isnan(wall_s)
     ]
-    if limits.memory_limit_mib < _LEAST_MEMORY_MIB:
-        faults.append(
-            f"memory_limit_mib={limits.memory_limit_mib}: the interpreter itself needs "
-            f"{_LEAST_MEMORY_MIB}"
-        )
-    if faults:
-        raise ConfigError("\n".join(faults))
+    # If no timed-out call was measured, the program's time ended while it loaded or between calls.
+    if report.status is ProgramStatus.FAILED_TO_LOAD or not measured:
+        return report.cpu_s < CPU_SHARE * whole_s
+    return any(cpu_s < CPU_SHARE * min(call_s, wall_s) for wall_s, cpu_s in measured)
+
+
+def _merged(first: CallReport, again: CallReport, at: Sequence[int]) -> CallReport:
+    """The first report, with the second's outcomes in the places `at`."""
+    if again.status is ProgramStatus.SANDBOX_FAILED or len(at) == len(first.outcomes):
+        return replace(again if len(at) == len(first.outcomes) else first, retried=True)
+    outcomes, walls = list(first.outcomes), list(first.call_wall_s)
+    cpus = list(first.call_cpu_s)
+    for place, index in enumerate(at):
+        outcomes[index] = again.outcomes[place]
+        walls[index], cpus[index] = again.call_wall_s[place], again.call_cpu_s[place]
+    return replace(
+        first,
+        status=first.status if again.status is ProgramStatus.LOADED else again.status,
+        detail=first.detail or again.detail,
+        outcomes=tuple(outcomes),
+        call_wall_s=tuple(walls),
+        call_cpu_s=tuple(cpus),
+        cpu_s=first.cpu_s + again.cpu_s,
+        wall_s=first.wall_s + again.wall_s,
+        retried=True,
+    )

@@ -1,8 +1,8 @@
-"""One worker as a subprocess: start it, exchange frames with it, end it.
+"""One worker as a subprocess: start it, send it programs, end it.
 
 Every failure of a worker becomes `WorkerLost` with the reason; the pool decides what to do. The
-pipes are served by a protocol of our own instead of asyncio's streams: those take several turns
-of the event loop for a frame, and the parent's time is time that programs do not get.
+pipes have a protocol of their own instead of asyncio's streams, which take several turns of the
+event loop for a frame: the parent's CPU time is time that programs do not get.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import marshal
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
+
+from ucoder.execution.inputs import BATCHES_KEPT, InputBatch
 
 START_TIMEOUT_S: Final = 60.0
 """How long a worker may take to report ready: a fraction of a second, more with preloads."""
@@ -25,7 +28,7 @@ _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
 
 class WorkerLost(Exception):
-    """A worker died, hung or sent nonsense; the message says which."""
+    """A worker died, hung or sent a malformed answer; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class Launch:
         environment: The whole environment; nothing is inherited.
         directory: A private working directory, removed when the worker has ended; None where
             the worker sees a file system of its own.
-        guarded: Whether the process that is started guards the worker and has to be asked to end
-            it: SIGKILL would leave it no time to (see `child.guard`).
+        guarded: Whether the process that is started is a guard above the worker, which is ended by
+            SIGTERM because SIGKILL would leave it no time to end the worker (see `child.guard`).
     """
 
     command: tuple[str, ...]
@@ -47,8 +50,60 @@ class Launch:
     guarded: bool = False
 
 
+class Trial(NamedTuple):
+    """A test script, or None, and the function that it tests, where the caller named it."""
+
+    tests: str | None
+    entry_point: str | None
+
+
+class Allowed(NamedTuple):
+    """What one program may use besides its total time; see `Limits` and `Budget`."""
+
+    call_timeout_s: float
+    output_limit_bytes: int
+    max_timeouts: int
+
+
+class ProgramRequest(NamedTuple):
+    """One program for a worker; `child.worker.SandboxWorker.answer` takes the frame's parts."""
+
+    source: str
+    entry_point: str | None
+    batch: InputBatch
+    timeout_s: float
+    wall_time_factor: float
+    allowed: Allowed
+    trial: Trial = Trial(None, None)
+
+    def frames(self, held: list[int]) -> bytes:
+        """The bytes for one worker: inputs that it holds already are not sent again.
+
+        Args:
+            held: Numbers of the batches that the worker holds, the latest last; updated in place.
+        """
+        batch = self.batch
+        forget: tuple[int, ...] = ()
+        content = None
+        if batch.number not in held:
+            content = (batch.arguments, batch.flags)
+            if batch.number:
+                held.append(batch.number)
+                if len(held) > BATCHES_KEPT:
+                    forget = (held.pop(0),)
+        script, tested = self.trial
+        tests = None if script is None else script.encode("utf-8", "surrogatepass")
+        n_tests = None if tests is None else len(tests)
+        frame = marshal.dumps(
+            (self.source, self.entry_point, self.timeout_s, self.wall_time_factor,
+             tuple(self.allowed), forget, batch.number, content, n_tests, tested)
+        )  # fmt: skip
+        # The tests follow after the frame: the worker leaves them in the pipe for the judge.
+        return len(frame).to_bytes(4, "big") + frame + (tests or b"")
+
+
 class _Pipes(asyncio.SubprocessProtocol):
-    """What arrives from a worker, put together to frames."""
+    """Assembles what arrives from a worker into frames."""
 
     def __init__(self) -> None:
         self.ended = asyncio.get_running_loop().create_future()
@@ -103,7 +158,7 @@ class _Pipes(asyncio.SubprocessProtocol):
             self.answer.set_exception(WorkerLost(f"{why}: {said}" if said else why))
 
 
-class WorkerProcess:
+class SandboxProcess:
     """A running worker.
 
     Attributes:
@@ -128,14 +183,14 @@ class WorkerProcess:
         """Start a worker and wait until it is warm.
 
         Raises:
-            WorkerLost: It did not come up; the message holds what it printed.
+            WorkerLost: It did not start; the message holds what it printed.
         """
         pipe = asyncio.subprocess.PIPE
         options: dict[str, Any] = {"stdin": pipe, "stdout": pipe, "stderr": pipe}
         try:
             transport, pipes = await asyncio.get_running_loop().subprocess_exec(
                 _Pipes, *launch.command, env=launch.environment, cwd=launch.directory,
-                start_new_session=True,  # Ctrl-C is the parent's business
+                start_new_session=True,  # Ctrl-C reaches the parent only
                 **options,
             )  # fmt: skip
         except OSError as error:
@@ -146,11 +201,11 @@ class WorkerProcess:
             async with asyncio.timeout(START_TIMEOUT_S):
                 ready = (await pipes.expect(_STDERR_TAIL)).split(b" ")
             if ready[0] != b"ready":
-                raise WorkerLost("its first frame does not say that it is ready")
+                raise WorkerLost("its first frame is not `ready`")
             worker.modules = tuple(name.decode("ascii", "replace") for name in ready[1:])
         except TimeoutError:
             await worker.end()
-            raise WorkerLost(f"no sign of life within {START_TIMEOUT_S:g} s") from None
+            raise WorkerLost(f"not ready within {START_TIMEOUT_S:g} s") from None
         except WorkerLost as error:
             printed = await worker.end()
             raise WorkerLost(printed or str(error)) from None
@@ -169,11 +224,11 @@ class WorkerProcess:
 
         Args:
             request: Whole frames, with their lengths.
-            timeout_s: When to give the worker up.
-            max_reply: The longest answer that is possible, in bytes.
+            timeout_s: Seconds after which the worker counts as lost.
+            max_reply: The longest honest answer, in bytes.
 
         Raises:
-            WorkerLost: The worker died, sent nonsense, or did not answer in time.
+            WorkerLost: The worker died, sent a malformed answer, or did not answer in time.
         """
         self.n_programs += 1
         answer = self._pipes.expect(max_reply)
@@ -194,7 +249,7 @@ class WorkerProcess:
                 self._transport.kill()
 
     async def stop(self) -> None:
-        """End an idle worker: close its pipe, and kill it if it does not take the hint."""
+        """End an idle worker: close its pipe, and kill it if it does not end then."""
         self._stdin.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_TIMEOUT_S):
@@ -202,7 +257,7 @@ class WorkerProcess:
         await self.end()
 
     async def end(self) -> str:
-        """Kill the worker if it still runs, wait until it is gone, and give its resources back.
+        """Kill the worker if it still runs, wait until it is gone, and free its resources.
 
         Returns:
             What it printed to stderr.
@@ -214,9 +269,9 @@ class WorkerProcess:
                 async with asyncio.timeout(_GUARD_TIMEOUT_S):
                     await asyncio.shield(self._pipes.ended)
             with contextlib.suppress(ProcessLookupError):
-                self._transport.kill()  # a guard that does not do its duty
-        # The transport says that it has ended when every holder of its pipes is gone, so after
-        # the inner processes of a sandbox as well.
+                self._transport.kill()  # the guard did not end
+        # The transport ends when every holder of its pipes is gone, so only after the inner
+        # processes of a sandbox.
         await self._pipes.ended
         self._transport.close()
         _remove(self._launch.directory)
@@ -226,9 +281,9 @@ class WorkerProcess:
 def _remove(directory: Path | None) -> None:
     """Remove a directory and all that programs left in it, whatever they did to it.
 
-    A tree may be deeper than Python recurses and its paths longer than the kernel takes, and its
-    folders may forbid everything. So nothing is walked down: what lies in a folder is moved up to
-    the top, over and over, until there are no folders left.
+    A tree may be deeper than Python recurses, its paths longer than the kernel accepts, and its
+    folders may forbid everything. So nothing is walked down: the contents of each folder are moved
+    up to the top, again and again, until no folder is left.
     """
     if directory is None:
         return
@@ -254,7 +309,7 @@ def _remove(directory: Path | None) -> None:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What lies in a folder, whatever its mode was."""
+    """The contents of a folder, whatever its mode was."""
     with contextlib.suppress(OSError):
         folder.chmod(0o700)
         with os.scandir(folder) as entries:

@@ -1,13 +1,17 @@
-"""The executor as its users see it: one small protocol, and the limits that bound a program."""
+"""The executor's interface: one protocol, and the limits that bound a program."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import asdict, dataclass, replace
+from typing import Final, Protocol, Self
 
-from ucoder.execution.inputs import Batch
+from ucoder.errors import ConfigError
+from ucoder.execution.inputs import InputBatch
 from ucoder.execution.outcomes import CallReport, CheckReport
+
+_LEAST_MEMORY_MIB: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +20,13 @@ class Limits:
 
     Attributes:
         call_timeout_s: Seconds for one call of the entry point, CPU time or wall clock.
-        program_timeout_s: Seconds for the whole program: loading and every call. Where one of
-            the two fires by the wall clock without the CPU time to show for it, the calls that
-            it cost are tried once more with `RETRY_FACTOR` times the wall-clock time.
+        program_timeout_s: Seconds for the whole program: loading and every call. Where either of
+            these two limits is reached by the wall clock but not in CPU time, the calls that it
+            cost are retried once with three times the wall-clock time.
         memory_limit_mib: Address space that the program's process may add to the interpreter's
-            own, in MiB; so a preloaded numpy does not eat it up.
+            own, in MiB; preloaded modules do not count.
         output_limit_bytes: Longest canonical text of one returned value.
-        n_processes: Processes and threads that the program may have at a time.
+        n_processes: Processes and threads that the program may have at once.
         file_size_mib: Largest file that it may write, in MiB; /tmp itself is as large.
     """
 
@@ -34,16 +38,36 @@ class Limits:
     file_size_mib: int = 16
 
 
+def validate_limits(limits: Limits, n_workers: int) -> None:
+    """Refuse impossible limits, all of them at once.
+
+    Raises:
+        ConfigError: A limit or the number of workers is out of range.
+    """
+    faults = [
+        f"{name}={value!r}: must be a finite number above 0"
+        for name, value in [*asdict(limits).items(), ("n_workers", n_workers)]
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0)
+    ]
+    if limits.memory_limit_mib < _LEAST_MEMORY_MIB:
+        faults.append(
+            f"memory_limit_mib={limits.memory_limit_mib}: the interpreter itself needs "
+            f"{_LEAST_MEMORY_MIB}"
+        )
+    if faults:
+        raise ConfigError("\n".join(faults))
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one program may take in `Executor.call`, where that is not what the limits say.
+    """What one program may use in `Executor.call`, where that differs from the limits.
 
     Attributes:
         call_timeout_s: As in `Limits`; None leaves it as it is there.
-        program_timeout_s: Likewise.
-        output_limit_bytes: Likewise.
-        max_timeouts: A program that times out on this many calls in a row is not called again,
-            and its other calls are TIMED_OUT as well.
+        program_timeout_s: As in `Limits`; None leaves it as it is there.
+        output_limit_bytes: As in `Limits`; None leaves it as it is there.
+        max_timeouts: After this many timeouts in a row the program is not called again, and its
+            remaining calls are TIMED_OUT as well.
     """
 
     call_timeout_s: float | None = None
@@ -62,15 +86,15 @@ class Budget:
 
 
 STANDARD_BUDGET = Budget()
-"""What the limits say."""
+"""The limits as they are."""
 
 
 class Executor(Protocol):
-    """Runs programs that a model wrote, and lives through it.
+    """Runs untrusted programs, such as those that a model wrote.
 
     An executor is an async context manager: entering starts its workers, leaving ends every
     process that it started. Its methods may be awaited from many tasks at once; programs queue
-    for a free worker. Nothing that a program does raises out of these methods.
+    for a free worker. Whatever a program does, these methods return a report.
     """
 
     @property
@@ -86,20 +110,20 @@ class Executor(Protocol):
         self,
         source: str,
         entry_point: str,
-        inputs: Sequence[str] | Batch,
+        inputs: Sequence[str] | InputBatch,
         budget: Budget = STANDARD_BUDGET,
     ) -> CallReport:
-        """Run `source`, then call its `entry_point` once an input.
+        """Run `source`, then call its `entry_point` once per input.
 
         Args:
             source: The program's text; any text at all.
             entry_point: The function's name.
             inputs: Canonical texts of argument tuples, such as `"([3, 1], 'a')"`, or a batch that
-                was made ready before (`ucoder.execution.inputs`).
-            budget: What this program may take.
+                was prepared before (`ucoder.execution.inputs`).
+            budget: What this program may use.
 
         Returns:
-            A report whose outcomes answer the inputs one by one.
+            A report with one outcome per input, in their order.
 
         Raises:
             SandboxClosed: The executor was not entered, or was left.
@@ -114,26 +138,26 @@ class Executor(Protocol):
         *,
         entry_point: str | None = None,
     ) -> CheckReport:
-        """Run a program against a test script, and say how that ended.
+        """Run a program against a test script.
 
-        With `tests`, the program and its tests live in two processes. The test script finds the
-        program's functions under their names, and the modules of the standard library that it
-        imported; a call of one crosses to the program's process as
-        canonical text and its result comes back in the same way. So the program never shares
-        memory with expected answers, cannot answer with objects that claim to be equal to
-        everything, and has no say in the verdict. What cannot cross (generators, functions,
-        objects of the program's own classes but dataclasses and enums) fails the test with a
-        message that says so.
+        With `tests`, the program and its tests run in two processes. The test script finds the
+        program's functions, and the standard-library modules that the program imported, under
+        their names. A function call crosses to the program's process, and its result comes back as
+        canonical text. So the program never shares memory with expected answers, cannot return
+        objects that claim to be equal to everything, and cannot influence the verdict. A value
+        that cannot cross (a generator, a function, an object of the program's own classes except
+        dataclasses and enums) fails the test, and the detail says why.
 
         Without `tests`, `source` is one script that holds its own tests, as BigCodeBench's do.
-        Then everything shares one process, and a program written for that can forge its verdict.
+        Then everything shares one process, and a program written to cheat can forge its verdict.
 
         Args:
             source: The program's text, run as module `__main__` without `tests`.
-            tests: The test script; a verdict is PASSED where it runs to its last statement.
-            timeout_s: Seconds for all of it; the limits' program timeout where None.
-            entry_point: The function under test. It matters where that is named like a builtin:
-                any other function of such a name is not offered to the tests.
+            tests: The test script; the verdict is PASSED if it runs to its last statement.
+            timeout_s: Seconds for program and tests together; None means the limits'
+                `program_timeout_s`.
+            entry_point: The function under test. It matters only if that is named like a builtin:
+                other functions with such names are hidden from the tests.
 
         Raises:
             SandboxClosed: The executor was not entered, or was left.

@@ -1,4 +1,4 @@
-"""From a provider's name to an executor."""
+"""The providers by name, and `open_executor`, which makes an executor of one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from typing import Final, Self
 
 from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
 from ucoder.execution.bubblewrap import BubblewrapExecutor
-from ucoder.execution.inputs import Batch
+from ucoder.execution.inputs import InputBatch
 from ucoder.execution.landlock import LandlockExecutor
 from ucoder.execution.outcomes import CallReport, CheckReport
 from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Executor, Limits
-from ucoder.execution.sandbox_fusion import SandboxFusionExecutor
 from ucoder.execution.unsafe import UnsafeProcessExecutor
 
 _LOCAL: Final[dict[str, type[PooledExecutor]]] = {
@@ -23,11 +22,10 @@ _LOCAL: Final[dict[str, type[PooledExecutor]]] = {
     "unsafe-process": UnsafeProcessExecutor,
 }
 _ISOLATING: Final = ("bubblewrap", "landlock")
-_FUSION: Final = "sandbox-fusion"
 
-PROVIDERS: Final = ("auto", *_LOCAL, _FUSION)
+PROVIDERS: Final = ("auto", *_LOCAL)
 """Every provider by name. `auto`, the default, takes the first of bubblewrap and landlock that
-starts on this machine; `unsafe-process` isolates nothing and is never taken by itself."""
+starts on this machine; `unsafe-process` isolates nothing and is never chosen automatically."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,29 +37,20 @@ def open_executor(
     *,
     preload: str = "standard",
     hash_seed: int = 0,
-    url: str | None = None,
 ) -> Executor:
-    """Make the executor that a provider's name stands for; enter it with `async with`.
+    """Make the executor of a provider; enter it with `async with`.
 
     Args:
         provider: A name out of `PROVIDERS`.
         limits: What one program may use; the defaults of `Limits` where None.
-        n_workers: Programs that run at a time; one more than there are cores where None.
+        n_workers: Programs that run at once; one more than there are cores where None.
         preload: Modules that workers have ready, a name out of `PRELOADS`: `standard`, or
             `installed`, `numpy` and `data`, which show programs the installed packages.
         hash_seed: PYTHONHASHSEED of every program.
-        url: Where a SandboxFusion server listens; for `sandbox-fusion` alone.
 
     Raises:
         ConfigError: There is no such provider, or an argument is out of range.
     """
-    if (url is not None) is not (provider == _FUSION):
-        raise ConfigError(
-            f"execution provider {provider!r} with url={url!r}: "
-            f"{_FUSION} needs the server's URL, and no other provider takes one"
-        )
-    if provider == _FUSION and url is not None:
-        return SandboxFusionExecutor(url, limits, n_workers)
     if provider == "auto":
         return AutomaticExecutor(_Options(limits, n_workers, preload, hash_seed))
     if provider not in _LOCAL:
@@ -82,28 +71,28 @@ class _Options:
 
 
 class AutomaticExecutor:
-    """Takes the best isolating provider that starts here, and says so where it is not the best."""
+    """Takes the best isolating provider that starts here; logs a warning if it is not the first."""
 
     def __init__(self, options: _Options) -> None:
-        """Prepare; which provider it is comes out when it is entered.
+        """Prepare; the provider is chosen on entering.
 
         Raises:
             ConfigError: An option is out of range.
         """
         self._options = options
         self._taken: PooledExecutor | None = None
-        options.executor(_LOCAL[_ISOLATING[0]])  # refuses nonsense now and not later
+        options.executor(_LOCAL[_ISOLATING[0]])  # refuses wrong options now and not later
 
     @property
     def name(self) -> str:
-        """The name of the provider that was taken; `auto` before that."""
+        """The name of the chosen provider; `auto` before it is entered."""
         return self._taken.name if self._taken else "auto"
 
     async def __aenter__(self) -> Self:
         """Start the first provider that can.
 
         Raises:
-            SandboxUnavailable: None can; the message holds the reason of each.
+            SandboxUnavailable: None of them can; the message holds the reason of each.
         """
         reasons: list[str] = []
         for name in _ISOLATING:
@@ -116,13 +105,13 @@ class AutomaticExecutor:
             if reasons:
                 _log.warning(
                     "The %s sandbox cannot start here, so programs run in the %s sandbox, which "
-                    "holds less (see docs/execution.md).\n%s", _ISOLATING[0], name, reasons[0],
+                    "guarantees less (see docs/execution.md).\n%s", _ISOLATING[0], name, reasons[0],
                 )  # fmt: skip
             return self
         raise SandboxUnavailable("\n\n".join(reasons))
 
     async def __aexit__(self, *exc: object) -> None:
-        """End the provider that was taken."""
+        """End the chosen provider."""
         if self._taken is not None:
             taken, self._taken = self._taken, None
             await taken.__aexit__(*exc)
@@ -131,10 +120,10 @@ class AutomaticExecutor:
         self,
         source: str,
         entry_point: str,
-        inputs: Sequence[str] | Batch,
+        inputs: Sequence[str] | InputBatch,
         budget: Budget = STANDARD_BUDGET,
     ) -> CallReport:
-        """Run `source`, then call its `entry_point` once an input; see `Executor.call`."""
+        """Run `source`, then call its `entry_point` once per input; see `Executor.call`."""
         return await self._executor.call(source, entry_point, inputs, budget)
 
     async def check(

@@ -1,8 +1,8 @@
-"""What a worker answers, checked before anything believes it.
+"""Decoding and checking a worker's answers.
 
-A worker shares its user id with the programs that it runs, so its answers may be forged. What
-comes out of here is well formed whatever went in: plain enumerations, bounded texts, finite
-numbers, and exactly one outcome an input.
+A worker shares its user id with the programs that it runs, so its answers may be forged. Whatever
+goes in, what comes out is well formed: plain enumerations, bounded texts, finite numbers, and
+exactly one outcome per input.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ _recent: Final[dict[tuple[bytes, int, bytes], Outcome]] = {}
 
 
 class MalformedReply(Exception):
-    """A worker sent what no honest worker sends; it is replaced."""
+    """A worker sent an answer that no honest worker sends; the worker is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A frame, taken apart; the records of calls are still bytes.
+    """A decoded frame; the records of calls are still bytes.
 
     Attributes:
-        status: A kind of record.
+        status: A kind of record, see `child.records`.
         retire: Whether the worker asks to be replaced.
         cpu_s: CPU seconds of the program.
         wall_s: Seconds from its start to its end.
-        detail: Why, for people.
-        leftovers: What it left behind, for people.
-        n_records: How many records the frame says that it holds.
+        detail: The reason of the status, for people.
+        leftovers: What the program left behind, for people.
+        n_records: How many records the frame claims to hold.
         body: The records.
     """
 
@@ -83,16 +83,16 @@ class Reply:
 
 
 def longest_reply(n_inputs: int, output_limit_bytes: int) -> int:
-    """The length in bytes beyond which a frame cannot be honest."""
+    """The length in bytes of the longest honest frame."""
     longest = max(output_limit_bytes, records.MAX_DETAIL)
     return 65_536 + n_inputs * (2 * longest + HEADER.size)
 
 
 def decode(frame: bytes) -> Reply:
-    """Take a frame apart.
+    """Decode a frame.
 
     Raises:
-        MalformedReply: It is none.
+        MalformedReply: A part is missing or out of bounds.
     """
     if len(frame) < REPLY.size:
         raise MalformedReply("the frame is too short")
@@ -143,7 +143,7 @@ def call_report(reply: Reply, n_inputs: int, output_limit_bytes: int) -> CallRep
 
 
 def _outcome(code: bytes, texts: bytes, n_text: int) -> Outcome:
-    """Build an outcome, or take it from before: candidates of one problem mostly agree."""
+    """Build an outcome, or reuse one, because the candidates of a problem mostly agree."""
     known = _recent.get((code, n_text, texts))
     if known is not None:
         return known

@@ -1,26 +1,25 @@
-"""The provider without a sandbox, for machines where none can start.
+"""The provider without isolation, for machines where no sandbox can start.
 
-It bounds time, memory, file size and open files of a program, and nothing else. A program that
-runs here can read and change everything that the calling user can: files, other processes, the
-network. It can leave processes behind (a new session escapes the group that is killed), fork
-without bound, and write outside its directory. It is reached only by naming `unsafe-process`.
+It bounds time, memory, file size and open files of a program, and nothing else. A program can
+read and change everything that the calling user can: files, other processes, the network. It can
+leave processes behind (a new session escapes the group that is killed), fork without bound, and
+write outside its directory. It runs only if `unsafe-process` is named explicitly.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from ucoder.errors import SandboxUnavailable
-from ucoder.execution.payload import FILES, worker_command
+from ucoder.execution.payload import copy_files, worker_command
 from ucoder.execution.pool import PooledExecutor
 from ucoder.execution.process import Launch
 
 
 class UnsafeProcessExecutor(PooledExecutor):
-    """Runs programs in warm interpreters under resource limits only. This is no sandbox."""
+    """Runs programs in warm interpreters under resource limits only: not a sandbox."""
 
     name = "unsafe-process"
 
@@ -31,10 +30,7 @@ class UnsafeProcessExecutor(PooledExecutor):
     def _launch(self) -> Launch:
         directory = Path(tempfile.mkdtemp(prefix="ucoder-unsafe-"))
         root = directory / "payload"
-        for name, source in FILES.items():
-            target = root / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, target)
+        copy_files(root)
         work = str(directory)
-        command = worker_command(str(root), self.setting, contained=False)
-        return Launch(command, self.setting.environment(work), directory)
+        command = worker_command(str(root), self.settings, contained=False)
+        return Launch(command, self.settings.environment(work), directory)

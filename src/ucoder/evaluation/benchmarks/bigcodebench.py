@@ -45,7 +45,7 @@ from ucoder.evaluation.protocol import (
 )
 from ucoder.evaluation.reference_checks import ReferenceChecks, environment_fingerprint
 from ucoder.execution.outcomes import CheckReport
-from ucoder.execution.preloads import library_folders
+from ucoder.execution.payload import library_folders
 from ucoder.execution.protocol import Limits
 
 Split = Literal["complete", "instruct"]

@@ -39,7 +39,7 @@ from ucoder.evaluation.grading import NO_PROGRAM, PASSED, failure, refusal, wron
 from ucoder.evaluation.protocol import ExecutionRequirements, Grade, Grader, GradingContext, Task
 from ucoder.evaluation.references import Reference, References, references_of, returned
 from ucoder.execution.canonical import CanonicalError, parse
-from ucoder.execution.inputs import Batch, batch_of_values
+from ucoder.execution.inputs import InputBatch, batch_of_values
 from ucoder.execution.outcomes import Outcome, OutcomeKind
 from ucoder.execution.protocol import Budget, Limits
 
@@ -152,7 +152,7 @@ class _Part:
     """
 
     values: list[tuple[Any, ...]]
-    batches: tuple[Batch, ...]
+    batches: tuple[InputBatch, ...]
     reference: Reference
     budget: Budget
 

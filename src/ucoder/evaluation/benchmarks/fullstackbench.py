@@ -19,7 +19,7 @@ Limits:
   written to cheat can forge its verdict, there as here. What is caught here and not there: a
   program that ends the process itself, with a status of 0, before the tests have come to their
   end. Tests may end it (`unittest.main` does).
-- What a server holds is the server's affair; see `ucoder.execution.sandbox_fusion`.
+- How well a server isolates programs is up to the server; see `sandbox_fusion`.
 - What a server's own solutions gave is kept under its URL. A server that was changed since is not
   noticed: remove the `references-*.jsonl` files from the cache then.
 """
@@ -43,6 +43,7 @@ from ucoder.evaluation.benchmarks.autoeval import (
     extract,
     without_entry_point,
 )
+from ucoder.evaluation.benchmarks.sandbox_fusion import SandboxFusionClient, ServerFailed
 from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset, read_rows, source_of
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
 from ucoder.evaluation.protocol import (
@@ -56,9 +57,8 @@ from ucoder.evaluation.protocol import (
 )
 from ucoder.evaluation.records import GradeReason
 from ucoder.evaluation.reference_checks import ReferenceChecks, environment_fingerprint
-from ucoder.execution.fusion_server import FusionServer, ServerFailed
 from ucoder.execution.outcomes import CheckReport, Verdict
-from ucoder.execution.preloads import library_folders
+from ucoder.execution.payload import library_folders
 from ucoder.execution.protocol import Limits
 
 REPOSITORY: Final = "ByteDance/FullStackBench"
@@ -140,10 +140,10 @@ def fullstackbench(
             leaves the tasks that need one "not run".
 
     Raises:
-        ConfigError: The URL is none that HTTP goes to.
+        ConfigError: `server_url` is not an HTTP URL.
     """
     if server_url is not None:
-        FusionServer(server_url, 1)  # refuses nonsense now and not later
+        SandboxFusionClient(server_url)  # refuses a wrong URL now and not later
     name = "fullstackbench" if language == "en" else "fullstackbench-zh"
 
     async def grader(context: GradingContext) -> Grader:
@@ -295,17 +295,15 @@ class _Grading:
 
 
 async def _on_server(url: str, script: Script) -> _Ran:
-    """Run a script on a server; it is asked over a connection of its own, and then let go."""
-    server = FusionServer(url, 1)
-    server.open()
-    # Half a character, which JSON can hold and a file cannot, is the program's fault.
+    """Run a script on a server."""
+    # JSON can hold half a character (a lone surrogate) and a file cannot: the program's fault.
     code = script.code.encode("utf-8", "replace").decode()
     try:
-        run = await server.run_program(script.language, code, script.files, TIMEOUT_S, TIMEOUT_S)
+        run = await SandboxFusionClient(url).run(
+            script.language, code, script.files, TIMEOUT_S, TIMEOUT_S
+        )
     except ServerFailed as error:
         return _Ran(CheckReport(Verdict.SANDBOX_FAILED, f"the server: {error}"))
-    finally:
-        await server.close()
     if run.succeeded:
         return _Ran(CheckReport(Verdict.PASSED))
     if run.timed_out:

@@ -2,10 +2,10 @@
 
 `write` turns a value into text, `parse` turns text into a value. The text reads much like Python
 and is pure ASCII. It is deterministic (sets are sorted by the text of their elements), injective
-(different values have different texts) and type-exact (`1`, `1.0` and `True` differ). A dict
-keeps its order in the text; `key` sorts it away, but for an OrderedDict, whose equality counts
-it, and two values are the same if their keys are equal as strings. `same` compares two texts,
-with a tolerance for floats on request.
+(different values have different texts) and type-exact (`1`, `1.0` and `True` differ). A dict keeps
+its order in the text; `key` removes that order, except for an OrderedDict, whose equality depends
+on it. Two values are the same if their keys are equal as strings. `same` compares two texts, with
+a tolerance for floats on request.
 
 | value, of exactly this type | text |
 |---|---|
@@ -19,17 +19,17 @@ with a tolerance for floats on request.
 | a numpy array or scalar | `array([1, 2], dtype='int64', shape=(2,))`, `np.float64(1.0)` |
 
 Everything else is *not representable*: subclasses of these, dataclasses that are also a `list`,
-time zones of other classes, numpy's dates, long doubles and records, and an OrderedDict with other
-keys than built-in scalars and flat tuples of them, because going through it in its order would run
-the code of its keys. Arrays of Python objects are written element by element.
+time zones of other classes, numpy's dates, long doubles and records, and an OrderedDict whose keys
+are other than built-in scalars and flat tuples of them, because iterating over it would run the
+code of its keys. Arrays of Python objects are written element by element.
 
-Limits: all NaNs are one value; classes are known by their name alone; shared references are
+Limits: all NaNs are one value; classes are identified by their name alone; shared references are
 written out as often as they occur; the factory of a defaultdict, the maxlen of a deque (which
-equality ignores, too) and the byte order of an array do not count. Ints of more than
-2048 bits are written in hexadecimal, because decimal conversion takes quadratic time and Python
-refuses it beyond a settable number of digits.
+equality ignores, too) and the byte order of an array do not count. Ints of more than 2048 bits
+are written in hexadecimal, because decimal conversion takes quadratic time and Python refuses it
+beyond a configurable number of digits.
 
-The sandbox needs `writer` and what that imports; `reader` is loaded there for judging tests only.
+The sandbox needs `writer` and its imports; `reader` is loaded there only to judge tests.
 """
 
 from ucoder.execution.canonical.comparison import key, same

@@ -1,4 +1,4 @@
-"""What a call in a canonical text stands for: `Decimal('1.10')`, `np.int64(3)`, `Point(x=1)`.
+"""The values of calls in a canonical text: `Decimal('1.10')`, `np.int64(3)`, `Point(x=1)`.
 
 Nothing is called by name: each known word has a function here that checks its arguments. Any
 other word with keyword arguments only is a dataclass, and becomes a record.
@@ -31,28 +31,28 @@ _DTYPE = re.compile(
 
 
 class BadCall(Exception):
-    """The arguments are none that the word takes; the message says what it takes."""
+    """A word was given arguments that it does not accept; the message says what it accepts."""
 
 
 def build(word: str, name: str, arguments: Arguments) -> Plain:
-    """Build the value that a call stands for.
+    """Build the value of a call.
 
     Args:
         word: The word before the bracket, as it is written.
         name: The same without escapes: the name of a dataclass.
-        arguments: What stands in the brackets.
+        arguments: The arguments in the brackets.
 
     Raises:
-        BadCall: There is none.
+        BadCall: The word does not accept these arguments.
     """
     builder = BUILDERS.get(word)
     try:
         if builder is not None:
             return builder(*arguments[0], **arguments[1])
     except (ArithmeticError, TypeError, ValueError) as error:
-        raise BadCall(f"no {word}(...): {str(error)[:100]}") from None
+        raise BadCall(f"invalid {word}(...): {str(error)[:100]}") from None
     if arguments[0] or "." in word:
-        raise BadCall(f"named arguments only for {word}(...)")
+        raise BadCall(f"{word}(...) takes named arguments only")
     return DataclassValue(name, tuple(arguments[1].items()))
 
 
@@ -160,7 +160,7 @@ _COLLECTIONS: Final[dict[str, Callable[..., Plain]]] = {
 WRAPPERS: Final = frozenset(("set", "frozenset", "array", *_COLLECTIONS)) | {
     f"collections.{name}" for name in _COLLECTIONS
 }
-"""Words around a container that are one container together with it."""
+"""Words that form one level of nesting together with the container in their brackets."""
 
 BUILDERS: Final[dict[str, Callable[..., Plain]]] = {
     "set": _collection(set),
@@ -178,4 +178,4 @@ BUILDERS: Final[dict[str, Callable[..., Plain]]] = {
     "datetime.timezone": _timezone,
     **{f"np.{name}": _scalar(name) for name in NUMPY_SCALARS},
 }
-"""By word, the function that takes a call's arguments, checks them and builds the value."""
+"""By word, the function that checks a call's arguments and builds the value."""

@@ -29,12 +29,12 @@ _CLOSING: Final = {"[": "]", "(": ")", "{": "}", "<": ">"}
 
 
 def key(text: str) -> str:
-    """Give the form of a canonical text by which values are compared.
+    """Return the form of a canonical text by which values are compared.
 
     It is the text itself with every dict sorted by the text of its keys, and the sets around
     them sorted again; an OrderedDict keeps its order. Two values have the same key exactly if they
-    are the same but for the order of other dicts. A text that is not
-    canonical has some key, mostly itself.
+    are the same apart from the order of other dicts. A text that is not canonical has some key,
+    mostly itself.
     """
     # Other texts have no dict: sets are sorted already.
     if "{" not in text or ": " not in text:
@@ -45,8 +45,8 @@ def key(text: str) -> str:
 def _sorted(text: str) -> str:
     """Sort what stands in braces, in one pass from left to right."""
     closing: list[str] = []
-    # For each open brace: what the element around it consists of, that one's elements and key, and
-    # whether the brace keeps its order.
+    # For each open brace: the pieces of the element around it, the elements and the key before that
+    # one, and whether the brace keeps its order.
     outer: list[tuple[list[str], list[tuple[str, ...]], list[str], bool]] = []
     pieces: list[str] = []
     elements: list[tuple[str, ...]] = []
@@ -99,17 +99,17 @@ _cached_sorted = lru_cache(maxsize=2_048)(_sorted)
 
 
 def same(a: str, b: str, *, rel_tol: float = 0.0, abs_tol: float = 0.0) -> bool:
-    """Whether two canonical texts stand for the same value.
+    """Whether two canonical texts represent the same value.
 
     Exact by default: types count, `-0.0` differs from `0.0`, every NaN is the same, and the order
     of a dict does not count, unless it is an OrderedDict. With a tolerance, floats in the same
     place are the same if `math.isclose` says so. Then
 
-    - a float may stand for an int, but two ints must be equal, and a bool is no number;
-    - both parts of a complex, and the items of numpy arrays and scalars, are compared likewise,
-      under the same dtype and shape;
-    - sets of ints and floats are paired in the order of size, so that their lengths must agree;
-      all other sets, and the keys of dicts, must be exactly equal;
+    - a float may replace an int, but two ints must be equal, and a bool is not a number;
+    - both parts of a complex are compared in this way, and so are the items of numpy arrays and
+      scalars, provided that dtype and shape are the same;
+    - sets of ints and floats of the same length are paired in ascending order; all other sets, and
+      the keys of dicts, must be exactly equal;
     - decimals, fractions, dates, text and the values of enum members must be exactly equal.
 
     Args:
@@ -186,7 +186,7 @@ class _Tolerance:
 
 
 def _by_key_text(value: dict[Plain, Plain]) -> list[tuple[str, Plain]]:
-    """The items by the text of their keys, and in its order, which only an OrderedDict has."""
+    """Items with their keys' texts, sorted by these; an OrderedDict keeps its own order."""
     pairs = [(key(write(k)), v) for k, v in value.items()]
     return pairs if type(value) is OrderedDict else sorted(pairs, key=lambda pair: pair[0])
 

@@ -1,10 +1,10 @@
-"""Why a value has no canonical text, or a text no value."""
+"""The errors of the canonical format; apart, because writer and reader both raise them."""
 
 from __future__ import annotations
 
 
 class CanonicalError(ValueError):
-    """The value has no canonical text, or the text is none."""
+    """A value has no canonical text, or a text is not canonical."""
 
 
 class NotRepresentable(CanonicalError):

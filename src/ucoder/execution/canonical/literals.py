@@ -1,4 +1,4 @@
-"""String, bytes and number literals of Python: how they look, and what they mean."""
+"""String, bytes and number literals of Python: their syntax and their values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBER = re.compile(
 )
 STRING = re.compile(
     r"(?P<prefix>[rRbBuU]{0,2})(?:"
-    # Possessive repeats (++, *+) keep a text without its closing quote linear.
+    # Possessive repeats (++, *+) keep the time linear for a text without a closing quote.
     r"'''(?P<a>(?:[^\\']++|\\.|'(?!''))*+)'''|"
     r'"""(?P<b>(?:[^\\"]++|\\.|"(?!""))*+)"""|'
     r"'(?P<c>(?:[^\\'\n]++|\\.)*+)'|"
@@ -51,7 +51,7 @@ def string_value(match: re.Match[str]) -> str | bytes:
     """
     prefix = match["prefix"].lower()
     if prefix not in PREFIXES:
-        raise CanonicalError(f"{prefix!r} is no string prefix among r, b, u, br")
+        raise CanonicalError(f"the string prefix {prefix!r} is not one of r, b, u, br")
     body = match[match.lastgroup or ""] or ""
     is_bytes = "b" in prefix
     if is_bytes and not body.isascii():
@@ -96,7 +96,7 @@ def _unescape_str(match: re.Match[str]) -> str:
     if digits:
         code = int(digits, 16)
         if code > 0x10FFFF:
-            raise CanonicalError(f"\\U{digits} is no character")
+            raise CanonicalError(f"\\U{digits} is not a character")
         return chr(code)
     if match["other"] in ("x", "u", "U", "N"):
         raise CanonicalError(f"the escape \\{match['other']} is incomplete or not supported")

@@ -1,7 +1,7 @@
-"""Canonical text of what is no built-in value: dataclasses, enums, dates, numbers, containers.
+"""Canonical text of all but built-in values: dataclasses, enums, dates, numbers, containers.
 
 No attribute is looked up on an object, and nothing of it is called, compared or hashed; it is
-read through `reflection`. This goes into the sandbox; see `writer` about imports.
+read through `reflection`. This file goes into the sandbox; see `writer` about imports.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any, Final
 
-    from ucoder.execution.canonical.writer import Writer
+    from ucoder.execution.canonical.writer import CanonicalWriter
 
 RESERVED: Final = frozenset(
     ("None", "True", "False", "nan", "inf", "float", "complex", "set", "frozenset", "Decimal",
      "Fraction", "array", "datetime", "np", "math", "collections", "Counter", "OrderedDict",
      "defaultdict", "deque")
 )  # fmt: skip
-"""Words with a meaning of their own; a dataclass of such a name has its first letter escaped."""
+"""Words of the format itself; a dataclass of such a name has its first letter escaped."""
 
 NUMPY_SCALARS: Final = (
     "bool", "int8", "int16", "int32", "int64", "longlong", "uint8", "uint16", "uint32", "uint64",
     "ulonglong", "float16", "float32", "float64", "complex64", "complex128", "str_", "bytes_",
 )  # fmt: skip
-"""The names of numpy's scalar types that have a text; the first was `bool_` before numpy 2."""
+"""The numpy scalar types that have a canonical text; the first was `bool_` before numpy 2."""
 
 _DTYPES: Final = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
 
@@ -69,17 +69,17 @@ _dict_keys: Final = dict.keys
 _ATOMS: Final = frozenset(map(id, (int, str, float, bool, bytes, complex, type(None))))
 
 
-def object_text(writer: Writer, value: Any, kind: type, depth: int) -> str:
+def object_text(writer: CanonicalWriter, value: Any, kind: type, depth: int) -> str:
     """Write a dataclass, an enum member, a date, a number, an array or a further container.
 
     Args:
-        writer: The call of `write` that this is a part of.
+        writer: The running call of `write`.
         value: The object.
         kind: Its type.
-        depth: How many containers deep it stands.
+        depth: How many containers enclose it.
 
     Raises:
-        NotRepresentable: It is none of these, or holds something that is not plain data.
+        NotRepresentable: It is something else, or holds something that is not plain data.
         TooLarge: The text would be longer than allowed.
     """
     meta = type(kind)
@@ -104,7 +104,7 @@ def object_text(writer: Writer, value: Any, kind: type, depth: int) -> str:
 
 
 def dataclass_text(
-    writer: Writer, value: object, name: str, fields: Iterable[tuple[str, Any]], depth: int
+    writer: CanonicalWriter, value: object, name: str, fields: Iterable[tuple[str, Any]], depth: int
 ) -> str:
     """Write `Name(x=1, y=[2])`."""
     left_before = writer.left
@@ -114,9 +114,14 @@ def dataclass_text(
 
 
 def enum_text(
-    writer: Writer, value: object, kind_name: str, name: str | None, inner: object, depth: int
+    writer: CanonicalWriter,
+    value: object,
+    kind_name: str,
+    name: str | None,
+    inner: object,
+    depth: int,
 ) -> str:
-    """Write `<Color.RED: 1>`, `<Mode.R|W: 3>`, or `<Mode: 0>` for what has no name."""
+    """Write `<Color.RED: 1>`, `<Mode.R|W: 3>`, or `<Mode: 0>` for a member without a name."""
     left_before = writer.left
     inner_text = writer.text(inner, writer.enter(value, depth))
     if name is not None and type(name) is not str:
@@ -126,7 +131,12 @@ def enum_text(
 
 
 def array_text(
-    writer: Writer, value: object, dtype: str, shape: tuple[int, ...], items: list[Any], depth: int
+    writer: CanonicalWriter,
+    value: object,
+    dtype: str,
+    shape: tuple[int, ...],
+    items: list[Any],
+    depth: int,
 ) -> str:
     """Write `array([1, 2, 3, 4], dtype='int64', shape=(2, 2))`."""
     left_before = writer.left
@@ -136,21 +146,25 @@ def array_text(
     return writer.leave(value, text, left_before)
 
 
-def scalar_text(writer: Writer, name: str, item: object, depth: int) -> str:
+def scalar_text(writer: CanonicalWriter, name: str, item: object, depth: int) -> str:
     """Write `np.float64(1.0)`."""
     writer.spend(len(name) + 5)
     return f"np.{name}({writer.text(item, depth)})"
 
 
-def _mapping(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
-    """A Counter or a defaultdict: what it holds, and nothing else about it."""
+def _mapping(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
+    """A Counter or a defaultdict: its items only."""
     return _items_text(writer, value, name, [*_dict_items(value)], depth)
 
 
-def _ordered(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
-    """An OrderedDict, in its own order, which the dict below it does not have."""
+def _ordered(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
+    """An OrderedDict in its own order, which may differ from that of the dict beneath."""
     keys = [*_dict_keys(value)]
-    if not are_flat(keys):  # its iterator looks every key up, and so hashes it
+    if not are_flat(keys):  # its iterator hashes every key to look it up
         raise TypeError("keys with code of their own")
     try:
         items = [*method(module[name], "items", METHOD)(value)]
@@ -170,7 +184,7 @@ def are_flat(keys: list[Any]) -> bool:
 
 
 def _items_text(
-    writer: Writer, value: object, name: str, items: list[tuple[Any, Any]], depth: int
+    writer: CanonicalWriter, value: object, name: str, items: list[tuple[Any, Any]], depth: int
 ) -> str:
     left_before = writer.left
     inner = writer.enter(value, depth)
@@ -178,14 +192,18 @@ def _items_text(
     return writer.leave(value, f"{name}({{{', '.join(pairs)}}})", left_before)
 
 
-def _deque(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
+def _deque(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
     left_before = writer.left
     writer.enter(value, depth)
     items = [*method(module[name], "__iter__", WRAPPER)(value)]
     return writer.leave(value, f"deque({writer.container_text(items, list, depth)})", left_before)
 
 
-def _moment(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
+def _moment(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
     """A date, time, datetime or timedelta."""
     parts = [repr(read(module[owner], part, value)) for owner, part in _PARTS[name]]
     if name == "datetime" or name == "time":
@@ -199,7 +217,9 @@ def _moment(writer: Writer, value: Any, name: str, module: dict[str, Any], depth
     return writer.spent(f"datetime.{name}({', '.join(parts)})")
 
 
-def _zone(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
+def _zone(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
     """A timezone of a fixed offset."""
     return writer.spent(_zone_text(value, module))
 
@@ -215,14 +235,18 @@ def _zone_text(zone: object, module: dict[str, Any]) -> str:
     return f"{text}, {names[0]!a})" if names else text + ")"
 
 
-def _decimal(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
+def _decimal(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
     """A Decimal as it is, trailing zeros included."""
     digits = method(module[name], "__str__", WRAPPER)(value)
     # The program's decimal context chooses between e and E.
     return writer.spent(f"Decimal('{digits.replace('e', 'E')}')")
 
 
-def _fraction(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
+def _fraction(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
     left_before = writer.left
     parts = [read(module[name], part, value) for part in ("_numerator", "_denominator")]
     if type(parts[0]) is not int or type(parts[1]) is not int:
@@ -232,7 +256,9 @@ def _fraction(writer: Writer, value: Any, name: str, module: dict[str, Any], dep
     return text
 
 
-def _numpy_array(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
+def _numpy_array(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
     """An array: dtype and shape exactly, but neither byte order nor memory layout."""
     array = module[name]
     dtype = read(array, "dtype", value)
@@ -252,7 +278,9 @@ def _numpy_array(writer: Writer, value: Any, name: str, module: dict[str, Any], 
     return array_text(writer, value, dtype_name, read(array, "shape", value), items, depth)
 
 
-def _numpy_scalar(writer: Writer, value: Any, name: str, module: dict[str, Any], depth: int) -> str:
+def _numpy_scalar(
+    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
+) -> str:
     item = method(module["generic"], "item", METHOD)(value)
     return scalar_text(writer, "bool" if name == "bool_" else name, item, depth)
 

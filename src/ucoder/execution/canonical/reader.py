@@ -1,7 +1,7 @@
-"""Reading canonical text, and what people and models write for the same values.
+"""Parsing canonical text, and other spellings of the same values by people and models.
 
-The parser never evaluates anything: only built-in values, dates, decimals, fractions, containers
-of `collections` and plain records can come out, whatever goes in.
+The parser never evaluates anything: whatever goes in, only built-in values, dates, decimals,
+fractions, containers of `collections` and plain records come out.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def parse(
 ) -> Plain:
     """Read a value from its canonical text, or from an ordinary Python literal.
 
-    Beyond what `write` emits it accepts what people and models write: any quotes and prefixes of
-    string literals but f, adjacent strings, underscores and bases in numbers, signs, `1+2j`,
+    Beyond the output of `write` it accepts what people and models write: any quotes and prefixes of
+    string literals except f, adjacent strings, underscores and bases in numbers, signs, `1+2j`,
     `float('inf')`, `math.inf`, `set([1, 2])`, `datetime.date(2020, 1, 2)`, `Counter('aab')`,
     `collections.OrderedDict([('a', 1)])`, blanks, line breaks and trailing commas.
 
@@ -62,7 +62,7 @@ def parse(
             scalars. A program cannot be called with them.
 
     Raises:
-        CanonicalError: The text is anything else, too long or nested too deeply.
+        CanonicalError: The text is anything else, too long, or nested too deeply.
     """
     if type(text) is not str:
         raise CanonicalError(f"expected text, got {type_name(text)}")
@@ -248,7 +248,7 @@ class _Parser:
             self.limit(depth, self.max_depth)
             name = self.plain_name(word)
         wraps = word in WRAPPERS
-        # The container in a wrapper is no level deeper, so another wrapper must not follow.
+        # A wrapper and its container are one level, so another wrapper must not follow.
         if wraps and not _WRAPPED.match(self.text, self.at):
             self.fail("a list, tuple, set, dict or text")
         arguments = self.arguments(depth if wraps else depth + 1)
@@ -259,7 +259,7 @@ class _Parser:
         return self.checked(value)
 
     def checked(self, value: Plain) -> Plain:
-        """Pass a value on, unless it is a record where none are wanted."""
+        """Return the value, unless it is a record and records are not allowed."""
         if not self.records and isinstance(value, _RECORDS):
             raise CanonicalError(f"no {type_name(value)} is allowed here")
         return value

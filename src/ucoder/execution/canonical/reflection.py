@@ -1,9 +1,9 @@
-"""Types and attributes of objects that nobody trusts, read without running any of their code.
+"""Types and attributes of untrusted objects, read without running any of their code.
 
-What is read of an object is read by functions written in C that belong to its type. Types are
-told by identity, and looked up in the modules that are loaded.
+Attributes are read by functions written in C that belong to an object's type. Types are compared by
+identity, and looked up in the modules that are loaded.
 
-This goes into the sandbox; see `writer` about imports.
+This file goes into the sandbox; see `writer` about imports.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def type_name(value: object) -> str:
     """Name a value's type without running any code of that type.
 
     A metaclass can lie about `__name__`, and a name can be a subclass of `str` with methods of
-    its own: both are passed by.
+    its own: neither is used.
     """
     return ascii(class_name(type(value))[:100])[1:-1]
 
@@ -55,13 +55,17 @@ def class_name(kind: type) -> str:
 
 
 def namespace(module_name: str) -> dict[str, Any]:
-    """The names in a loaded module; none where it is not loaded, or is no module any more."""
+    """The names in a loaded module; empty if it is not loaded, or is not a module any more."""
     module = _MODULES.get(module_name)
     return _module_dict(module) if type(module) is _MODULE else {}
 
 
 def read(owner: type, name: str, value: object) -> Any:
-    """Read an attribute that is implemented in C; a TypeError where it is not that."""
+    """Read an attribute that is implemented in C.
+
+    Raises:
+        TypeError: It is not implemented in C.
+    """
     descriptor = _class_dict(owner)[name]
     if type(descriptor) is not _GETSET and type(descriptor) is not _MEMBER:
         raise TypeError(name)
@@ -69,7 +73,11 @@ def read(owner: type, name: str, value: object) -> Any:
 
 
 def method(owner: type, name: str, kind: type) -> Callable[..., Any]:
-    """Find a method that is implemented in C; a TypeError where it is not that."""
+    """Find a method that is implemented in C.
+
+    Raises:
+        TypeError: It is not implemented in C.
+    """
     found: Callable[..., Any] = _class_dict(owner)[name]
     if type(found) is not kind:
         raise TypeError(name)
@@ -77,7 +85,7 @@ def method(owner: type, name: str, kind: type) -> Callable[..., Any]:
 
 
 def instance_dict(value: object, kind: type) -> dict[str, Any]:
-    """The real attributes of an object, past any property or hook; {} where it has no dict."""
+    """The instance attributes of an object, bypassing properties and hooks; {} without a dict."""
     for base in _class_mro(kind):
         descriptor = _class_dict(base).get("__dict__")
         if type(descriptor) is _GETSET:
@@ -93,8 +101,8 @@ def fields_of(kind: type) -> list[tuple[str, Any]]:
     """The fields of a dataclass by name, each with its slot's descriptor or None.
 
     Raises:
-        TypeError: It is no dataclass, or an object of it holds more than attributes, like a
-            subclass of `list`: told by its size, as pickling does.
+        TypeError: It is not a dataclass, or its objects hold more than attributes, like those of a
+            subclass of `list`; their size shows that, as in pickling.
     """
     module, fields, n_slots = namespace("dataclasses"), None, 0
     slots: dict[str, Any] = {}

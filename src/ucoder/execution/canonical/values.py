@@ -1,8 +1,8 @@
 """What `parse` builds for values of a program's own classes and for arrays: plain records.
 
-They say what a value was, and can be written again. They are no values to call programs with.
-Records are equal only to themselves, because two values of equal text may stand in one set (an
-object can be hashed by its identity); compare texts, with `same`.
+They describe a value, and can be written again, but programs cannot be called with them. Records
+are equal only to themselves, because two values of equal text may be in one set (an object can be
+hashed by its identity); compare texts, with `same`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ucoder.execution.canonical.objects import (
     enum_text,
     scalar_text,
 )
-from ucoder.execution.canonical.writer import RECORDS, Writer
+from ucoder.execution.canonical.writer import RECORDS, CanonicalWriter
 
 Plain: TypeAlias = Any
-"""Built-in values, dates, decimals, fractions and the records below, nested; no static type says
-"exactly these types"."""
+"""Built-in values, dates, decimals, fractions and the records below, nested; a static type cannot
+express "exactly these types"."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +33,7 @@ class DataclassValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnumValue:
-    """A member of an enum; `name` is None for flags that no name is given to."""
+    """A member of an enum; `name` is None for a combination of flags without a name."""
 
     type_name: str
     name: str | None
@@ -64,19 +64,19 @@ class ScalarValue:
 Record: TypeAlias = DataclassValue | EnumValue | ArrayValue | ScalarValue
 
 
-def _write_dataclass(writer: Writer, value: DataclassValue, depth: int) -> str:
+def _write_dataclass(writer: CanonicalWriter, value: DataclassValue, depth: int) -> str:
     return dataclass_text(writer, value, value.name, value.fields, depth)
 
 
-def _write_enum(writer: Writer, value: EnumValue, depth: int) -> str:
+def _write_enum(writer: CanonicalWriter, value: EnumValue, depth: int) -> str:
     return enum_text(writer, value, value.type_name, value.name, value.value, depth)
 
 
-def _write_array(writer: Writer, value: ArrayValue, depth: int) -> str:
+def _write_array(writer: CanonicalWriter, value: ArrayValue, depth: int) -> str:
     return array_text(writer, value, value.dtype, value.shape, list(value.items), depth)
 
 
-def _write_scalar(writer: Writer, value: ScalarValue, depth: int) -> str:
+def _write_scalar(writer: CanonicalWriter, value: ScalarValue, depth: int) -> str:
     return scalar_text(writer, value.type_name, value.value, depth)
 
 

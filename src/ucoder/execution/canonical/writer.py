@@ -1,13 +1,13 @@
 """Writing canonical text, inside the sandbox and outside of it.
 
-The value comes from a program that nobody trusts. So types are told apart by identity, and
-nothing of a value is called, compared, hashed or printed unless its type is exactly one of the
-built-in ones; `objects` reads all others. A program may still forge the classes and modules that
-its values come from; it thereby forges its own results, which it could have returned right away.
+The value comes from an untrusted program. So types are compared by identity, and nothing of a value
+is called, compared, hashed or printed unless its type is exactly a built-in one; `objects` reads
+all others. A program may still forge the classes and modules that its values come from; that only
+forges its own results, which it could have returned right away.
 
 This file and what it imports go into the sandbox, where every page of a worker's memory makes
-each of its forks slower: they import nothing but `sys` and each other, and all of it at the
-start, because the files are out of reach by the time that a program runs.
+each of its forks slower. So they import only `sys` and each other, and all of it at the start,
+because the files are out of reach by the time that a program runs.
 """
 
 from __future__ import annotations
@@ -43,19 +43,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
 
-__all__ = ["MAX_CHARS", "MAX_DEPTH", "CanonicalError", "NotRepresentable", "TooLarge", "Writer",
-           "type_name", "write"]  # fmt: skip
+__all__ = [
+    "MAX_CHARS",
+    "MAX_DEPTH",
+    "CanonicalError",
+    "CanonicalWriter",
+    "NotRepresentable",
+    "TooLarge",
+    "type_name",
+    "write",
+]  # fmt: skip
 
 MAX_DEPTH: Final = 100
 """Deepest nesting of containers, for writing and for parsing."""
 
 MAX_CHARS: Final = 1_000_000
-"""Longest text, for writing and for parsing, unless the caller says otherwise."""
+"""Longest text, for writing and for parsing, by default."""
 
 DECIMAL_BITS: Final = 2048
-"""Ints up to this width are decimal: 617 digits, below the 640 that no setting can forbid."""
+"""Ints up to this width are decimal: 617 digits, below the 640 that Python always converts."""
 
-RECORDS: Final[dict[int, Callable[[Writer, Any, int], str]]] = {}
+RECORDS: Final[dict[int, Callable[[CanonicalWriter, Any, int], str]]] = {}
 """How to write what `parse` builds for a program's own classes, by the id of its class; empty in
 the sandbox, filled by `values` outside."""
 
@@ -94,15 +102,15 @@ def write(value: object, max_chars: int = MAX_CHARS, max_depth: int = MAX_DEPTH)
         text = f"{value!a}"
     if text is not None and len(text) <= max_chars:
         return text
-    return Writer(max_chars, max_depth).text(value, 0)
+    return CanonicalWriter(max_chars, max_depth).text(value, 0)
 
 
 def _plain(value: Any, kind: type, left: int, depth: int) -> int:
-    """Tell whether `ascii` writes the elements of a container as their canonical texts.
+    """Find out whether `ascii` writes the elements of a container as their canonical texts.
 
-    That holds where nothing is inside but short ints, floats, bools, None, text, and lists,
-    tuples and dicts of the same. One loop in Python to make sure of it, and all writing in C, is
-    faster than writing each element.
+    That holds for short ints, floats, bools, None, text, and lists, tuples and dicts of these. One
+    loop in Python to check it, and then writing everything in C, is faster than writing each
+    element by itself.
 
     Args:
         value: The container.
@@ -111,7 +119,7 @@ def _plain(value: Any, kind: type, left: int, depth: int) -> int:
         depth: Levels of containers that it may have.
 
     Returns:
-        Characters left, give or take; negative where the answer is no, or not worth finding out.
+        Roughly how many characters are left; negative if the answer is no, or too long to check.
     """
     if depth <= 0:
         return -1
@@ -140,7 +148,7 @@ def _plain(value: Any, kind: type, left: int, depth: int) -> int:
 
 
 def _set_text(value: Any, kind: type) -> str:
-    """Write a set that `_plain` said yes to."""
+    """Write a set that passed `_plain`."""
     items = [f"{item!a}" for item in value]
     items.sort()
     text = f"{{{', '.join(items)}}}" if items else "set()"
@@ -149,8 +157,8 @@ def _set_text(value: Any, kind: type) -> str:
     return text
 
 
-class Writer:
-    """One call of `write`: what may still be written, and the containers being written."""
+class CanonicalWriter:
+    """One call of `write`: the characters that are left, and the containers being written."""
 
     __slots__ = ("left", "max_chars", "max_depth", "open", "plans")
 
@@ -172,12 +180,12 @@ class Writer:
             raise TooLarge(f"more than {self.max_chars} characters")
 
     def spent(self, text: str) -> str:
-        """Count a text as written, and hand it on."""
+        """Count a text as written, and return it."""
         self.spend(len(text))
         return text
 
     def text(self, value: Any, depth: int) -> str:
-        """Write a value that stands `depth` containers deep."""
+        """Write a value that is enclosed by `depth` containers."""
         # A chain of identity tests, not a table: looking a type up hashes it.
         kind = type(value)
         if kind is int:
@@ -215,7 +223,7 @@ class Writer:
         return hex(value)
 
     def enter(self, value: object, depth: int) -> int:
-        """Open a container and give the depth of what it holds; `leave` closes it."""
+        """Open a container and return the depth of its elements; `leave` closes it."""
         if depth >= self.max_depth:
             raise NotRepresentable(f"{type_name(value)} (nested deeper than {self.max_depth})")
         if id(value) in self.open:
@@ -224,7 +232,7 @@ class Writer:
         return depth + 1
 
     def leave(self, value: object, text: str, left_before: int) -> str:
-        """Close a container; what stands around its elements has not been counted yet."""
+        """Close a container and count the characters around its elements."""
         self.open.discard(id(value))
         self.spend(len(text) - (left_before - self.left))
         return text
@@ -232,7 +240,7 @@ class Writer:
     def container_text(self, value: Any, kind: type, depth: int) -> str:
         """Write one of the built-in containers."""
         is_set = kind is set or kind is frozenset
-        # Not deeper, or each level of a deep value would look at everything below it.
+        # Not deeper, or each level of a deep value would check everything below it again.
         levels = min(2, self.max_depth - depth)
         if _plain(value, kind, self.left, levels) >= 0:
             return self.spent(_set_text(value, kind) if is_set else ascii(value))

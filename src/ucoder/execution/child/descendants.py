@@ -1,8 +1,8 @@
 """Counting and killing every descendant of this process, where no PID namespace does it.
 
-A process that loses its parent becomes the child of the nearest ancestor that asked to be its
-"subreaper". So a daemon cannot get away from one by forking twice or by opening a session: as long
-as this process has no child, it has no descendant, and that is what `kill_all` waits for.
+A process that loses its parent becomes the child of the nearest ancestor that asked to be a
+"subreaper". So a daemon cannot escape a subreaper by forking twice or by opening a session: once
+this process has no child, it has no descendant, and that is what `kill_all` waits for.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def adopt_orphans() -> None:
 def count_tasks() -> int:
     """Count the processes and threads below this process.
 
-    A directory's link count is its number of subdirectories plus two, so one `stat` tells the
-    threads of a process.
+    A directory's link count is its number of subdirectories plus two, so one `stat` gives the
+    number of threads of a process.
     """
     n_tasks = 0
     for pid in find():
@@ -84,7 +84,7 @@ def find() -> dict[int, int]:
 
 
 def _kill(pid: int, tree: dict[int, int]) -> None:
-    """Kill a process of the tree, and no stranger that got its number meanwhile."""
+    """Kill a process of the tree, unless another one has got its number meanwhile."""
     try:
         handle = os.pidfd_open(pid)
     except OSError:  # it is gone

@@ -1,9 +1,9 @@
 """A small process above the worker that ends everything below it, where no namespace does.
 
-Inside a PID namespace the kernel kills everyone when the first process ends. Without one, a
-worker that is killed leaves behind what its program started. So the worker of such a provider
-runs below a guard: when the worker ends for whatever reason, or when the guard is told to end
-(SIGTERM, which the kernel also sends when the parent dies), the guard kills every descendant.
+When the first process of a PID namespace ends, the kernel kills all others. Without a namespace, a
+worker that is killed leaves behind what its program started. So such a worker runs below a guard:
+when the worker ends for any reason, or when the guard gets SIGTERM (which the kernel also sends
+when the parent dies), the guard kills every descendant.
 
 The guard itself must be ended by SIGTERM; SIGKILL leaves it no time to do its work.
 """
@@ -21,10 +21,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 def guard_worker() -> None:
-    """Fork; the child returns and becomes the worker, and this process guards it and never does.
+    """Fork; the child returns and becomes the worker, this process becomes its guard.
 
-    To be called first of all: what is imported later, the guard need not carry. The worker must
-    take over the pipes itself; the guard lets go of them, so that their ends mean the worker's.
+    Call it before anything else, so that the guard does not carry later imports. The worker has to
+    take over the pipes itself; the guard closes its copies, so that they end when the worker does.
 
     Raises:
         OSError: No process could be made, or the kernel refused to let it adopt orphans.
@@ -42,7 +42,7 @@ def guard_worker() -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
-        # Without a parent's death to wait for: it died while this was being set up.
+        # If the parent died during this setup, no signal about its death will come.
         code = _wait(worker) if os.getppid() == parent else 1
     finally:
         descendants.kill_all()
@@ -50,7 +50,7 @@ def guard_worker() -> None:
 
 
 def _wait(worker: int) -> int:
-    """Wait for the worker's end or the order to end it, and return the exit status."""
+    """Wait until the worker ends or has to be ended, and return the exit status."""
     while True:
         if signal.sigwait(_SIGNALS) != signal.SIGCHLD:
             return 1

@@ -2,12 +2,12 @@
 
 The judge runs the script. Where the script calls a function of the program, a stub sends the
 arguments to the program's process and waits for the answer, which comes as canonical text and is
-read by a parser that only ever builds plain data. So the program never shares memory with
-expected answers, and cannot answer with an object that claims to equal everything.
+read by a parser that builds plain data only. So the program never shares memory with expected
+answers, and cannot answer with an object that claims to equal everything.
 
-The program's process is forked first and the script's text is read by the judge alone, straight
-from the parent's pipe: neither the program nor the worker, which the next program is a copy of,
-ever holds it. The judge tells its verdict through a pipe that the program does not have.
+The program's process is forked first, and the judge alone reads the script's text, straight from
+the parent's pipe: neither the program nor the worker, of which the next program is a copy, ever
+holds it. The judge sends its verdict through a pipe that the program does not have.
 
 Frames to the program are four bytes of length and a marshalled or pickled call; back come records.
 """
@@ -30,31 +30,80 @@ from typing import Any, Final
 from ucoder.execution.child import records, runner
 from ucoder.execution.child.records import HEADER, pack
 from ucoder.execution.child.runner import MARSHAL_VERSION, Job, send
+from ucoder.execution.child.watch import Watch
 
 _NAMES: Final = b"D"
-"""A record of the program's process: what its module defines, one name a line."""
+"""A record of the program's process: what its module defines, one name per line."""
 
 _REFUSALS: Final = (records.DOES_NOT_COMPILE, records.STOPPED_EARLY, records.OVERTIME)
-"""What a program's process may say instead, and what the tests then came to."""
+"""What a program's process may send instead; it is then the verdict."""
 
 _MAX_NAMES: Final = 1 << 24
 _BROKEN: Final = "the program broke its result channel"
 
 
 class ProgramError(Exception):
-    """Stands for an exception of a class that the program itself made."""
+    """Stands for an exception whose class the program itself defined."""
 
 
 class _Over(BaseException):
-    """The program can be asked no more; `record` says why, and is the end of the test."""
+    """Ends the test: the program cannot be called any more. `record` holds the verdict."""
 
     def __init__(self, kind: bytes, text: str) -> None:
         super().__init__(text)
         self.record = pack(kind, text[: records.MAX_DETAIL])
 
 
+def run_trial(
+    watch: Watch, requests: int, n_bytes: int, reader: Any, entry_point: str | None = None
+) -> bool:
+    """Run a program against a test script that waits in the parent's pipe.
+
+    Args:
+        watch: Prepared for the program; its status is the verdict afterwards.
+        requests: The parent's pipe. The worker itself never reads the script.
+        n_bytes: The script's length.
+        reader: The module that reads canonical text.
+        entry_point: The function under test, where the caller named it.
+
+    Returns:
+        Whether the script was read from the pipe; if not, the worker has to be replaced.
+    """
+    call_read, call_write = os.pipe()
+    answer_read, answer_write = os.pipe()
+    program = watch.fork(
+        lambda: serve(watch.job, call_read, answer_write), (call_write, answer_read)
+    )
+    for descriptor in (call_read, answer_write):
+        os.close(descriptor)
+    verdict_read, verdict_write = os.pipe()
+    judging = watch.fork(
+        lambda: judge(
+            watch.job,
+            entry_point,
+            reader,
+            requests,
+            n_bytes,
+            call_write,
+            answer_read,
+            verdict_write,
+        ),
+        (verdict_read,),
+        keep=requests,
+    )
+    for descriptor in (call_write, answer_read, verdict_write):
+        os.close(descriptor)
+    try:
+        end, how = watch.follow(judging, verdict_read)
+    finally:
+        os.close(verdict_read)
+        watch.reap(program)
+    watch.conclude(end, how)
+    return watch.loaded
+
+
 def serve(job: Job, calls: int, answers: int) -> None:
-    """Be the program's process: load it, say what it defines, and answer calls to the end.
+    """Run as the program's process: load it, report what it defines, and answer calls.
 
     Args:
         job: The program; its entry point and inputs are not used.
@@ -100,7 +149,7 @@ def judge(
     answers: int,
     verdict: int,
 ) -> None:
-    """Be the judge: read the script, run it against stubs, and tell how it ended.
+    """Run as the judge: read the script, run it against stubs, and report how it ended.
 
     Args:
         job: The limits; the program's text in it is not used.
@@ -110,11 +159,11 @@ def judge(
         n_bytes: The script's length.
         calls: Where calls for the program go.
         answers: Where its records come from.
-        verdict: Where the one record about the end goes.
+        verdict: Where the one record with the verdict goes.
     """
     script = _read_exactly(tests, n_bytes)
     os.close(tests)
-    send(verdict, pack(records.LOADED))  # the parent's pipe is free for the worker again
+    send(verdict, pack(records.LOADED))  # now the worker may read the parent's pipe again
     if script is None:
         return
     runner.confine(job)
@@ -155,14 +204,14 @@ class _Program:
         return over
 
     def names(self, entry_point: str | None) -> list[tuple[str, str]]:
-        """What the program defines, once it has loaded: functions, and modules it imported.
+        """Wait until the program has loaded, and return what it defines.
 
-        A test script may lean on the program's imports. It gets modules of the standard library
-        under the same names, and gets them from its own interpreter.
+        A test script may rely on the program's imports. It gets modules of the standard library
+        under the same names, imported in its own process.
 
         Args:
-            entry_point: The function under test. Any other that is named like a builtin is left
-                out: a program that defines `all` defines it for itself and not for its tests.
+            entry_point: The function under test. Other functions that are named like a builtin
+                are left out: a program that defines `all` does so for itself, not for its tests.
 
         Returns:
             Names, each with the module to import, or "" for a function of the program.
@@ -170,7 +219,7 @@ class _Program:
         kind, text, _ = self.receive(_MAX_NAMES)
         if kind in _REFUSALS:
             raise self.end(kind, text)
-        if kind != _NAMES:  # not to be passed on: it may say that the tests came to their end
+        if kind != _NAMES:  # must not become the verdict: it may claim that the tests passed
             raise self.end(records.KILLED, _BROKEN)
         found = []
         for line in text.split("\n"):
@@ -196,7 +245,7 @@ class _Program:
         return kind, texts[:n_text].decode(), texts[n_text:].decode()
 
     def stub(self, name: str) -> Callable[..., Any]:
-        """A function that has the program's process call its own function of this name."""
+        """A function that calls the function of this name in the program's process."""
 
         def call(*arguments: Any, **keywords: Any) -> Any:
             return self.call(name, arguments, keywords)
@@ -222,7 +271,7 @@ class _Program:
         raise self.exception(kind, text)
 
     def apply(self, arguments: tuple[Any, ...], text: str) -> None:
-        """Make the judge's arguments what the program made of its copies, one level deep."""
+        """Apply the program's changes of its arguments to the judge's, one level deep."""
         if text == "?":
             raise self.cannot_cross("the function put a value into its arguments", "or a cycle")
         after = self.parse(text)
@@ -244,15 +293,15 @@ class _Program:
     def pickled(self, request: tuple[Any, ...]) -> bytes:
         try:
             return _pickled(request)
-        except Exception as error:  # pickle raises what it likes
+        except Exception as error:  # pickle may raise anything
             raise self.cannot_cross("the tests pass something", f"({error})") from None
 
     def cannot_cross(self, what: str, detail: str) -> _Over:
-        """No exception for a test to catch: a test must not take it for the program's."""
-        return self.end(records.STOPPED_EARLY, f"{what} {detail}, which is no plain data")
+        """End the test because a value cannot cross; a test cannot catch that as an exception."""
+        return self.end(records.STOPPED_EARLY, f"{what} {detail}, which is not plain data")
 
     def exception(self, kind: bytes, text: str) -> BaseException:
-        """What a call raised, as an exception of the same builtin class where it was of one."""
+        """The exception that a call raised: of the same class if that is a builtin one."""
         if kind == records.OUT_OF_MEMORY:
             return MemoryError()
         if kind == records.TIMED_OUT:
@@ -295,7 +344,7 @@ def _read_frame(descriptor: int) -> bytes | None:
 
 
 def _read_exactly(descriptor: int, n_bytes: int) -> bytes | None:
-    """Read so many bytes; None where the other side closed the pipe before."""
+    """Read exactly `n_bytes`; None where the other side closed the pipe before."""
     parts = []
     while n_bytes:
         part = read_bytes(descriptor, min(n_bytes, 1 << 20))

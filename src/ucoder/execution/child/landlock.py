@@ -1,6 +1,6 @@
-"""Landlock: a process gives up files, connections and signals, without privileges or namespaces.
+"""Landlock: a process restricts its own files, connections and signals, without privileges.
 
-What can be given up depends on the kernel's version of the interface:
+What can be restricted depends on the kernel's version of the interface:
 
 | version | Linux | adds |
 |---|---|---|
@@ -9,12 +9,12 @@ What can be given up depends on the kernel's version of the interface:
 | 3 | 6.2 | truncation |
 | 4 | 6.7 | binding and connecting TCP sockets |
 | 5 | 6.10 | ioctl on devices |
-| 6 | 6.12 | abstract unix sockets and signals of those outside |
+| 6 | 6.12 | abstract unix sockets of, and signals to, processes outside |
 | 7 | 6.15 | silence in the audit log |
 
-No version restricts `stat`, `readlink` and `chdir` (what exists, how large it is and where a link
-points can be found out by guessing paths), nor, by themselves, changes of mode, owner, times and
-attributes, unix sockets with a path, or UDP. `seccomp` forbids what can be forbidden of these.
+No version restricts `stat`, `readlink` and `chdir` (by guessing paths, a program learns what
+exists, its size and where links point), nor changes of mode, owner, times and attributes, unix
+sockets with a path, or UDP. `seccomp` refuses those of them that a filter can refuse.
 
 A worker builds one ruleset and keeps its descriptor; every fork restricts itself by it. The fork's
 domain then lies below the worker's, which is what keeps its signals from the worker.
@@ -59,20 +59,20 @@ def _system_call(number: int, *arguments: int | bytes | None) -> int:
 
 
 def abi() -> int:
-    """The version of Landlock that this kernel has; 0 where it has none or it is switched off."""
+    """The kernel's version of Landlock; 0 if it has none or has switched it off."""
     return max(0, _system_call(_CREATE_RULESET, None, 0, 1))
 
 
 class Ruleset:
     """Which files may be used, as the kernel holds it.
 
-    A program must not get hold of the descriptor: rules that it added would count for the next
-    program as well. `confine` closes it.
+    A program must not get the descriptor: rules that it added would apply to the next program as
+    well. `confine` closes it.
 
     Attributes:
         descriptor: What `restrict_self` takes; closed on exec, and inherited by forks.
         abi: The version that it was built for.
-        keeps_signals: Whether signals stay inside; where not, see `seccomp.own_signals`.
+        keeps_signals: Whether signals stay inside; if not, `seccomp.own_signals` is needed.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Ruleset:
             version: The version to build for, at most the kernel's; the kernel's where None.
 
         Raises:
-            OSError: There is no Landlock here, or it refused a rule.
+            OSError: The kernel has no Landlock, or refused a rule.
         """
         self.abi = min(_NEWEST, abi()) if version is None else version
         if not self.abi:
@@ -118,7 +118,7 @@ class Ruleset:
             raise
 
     def confine(self) -> None:
-        """Put this process under the ruleset for good, and give the ruleset out of hand.
+        """Put this process under the ruleset for good, and close the ruleset.
 
         Raises:
             OSError: As `restrict_self`.

@@ -1,9 +1,10 @@
 """The bytes that cross between a program's process, its worker and the parent.
 
-A record answers one call, or says what happened to the program. It is a kind of one byte, the
-lengths of a text and of an arguments' text, the wall-clock and the CPU time in seconds, and the two
-texts in ASCII. The worker passes the records of calls on as they came, so both readers,
-the worker and the parent, go by this file. Plain constants: an enumeration costs every call time.
+A record is the result of one call, or says what happened to the program. It holds a kind of one
+byte, the lengths of a text and of an arguments' text, the wall-clock and the CPU time in seconds,
+and the two texts in ASCII. The worker passes the records of calls on unchanged, so the worker and
+the parent both read this format. The kinds are plain constants because an enumeration would slow
+down every call.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Final
 
 HEADER: Final = Struct("!cIIff")
 """Kind, length of the text, length of the arguments, wall and CPU time in seconds; NaN for a time
-that nobody measured."""
+that was not measured."""
 
 pack_header: Final = HEADER.pack
 NAN: Final = float("nan")
 
-# What one call came to.
+# How one call ended.
 RETURNED: Final = b"R"
 RAISED: Final = b"E"
 TIMED_OUT: Final = b"T"
@@ -32,7 +33,7 @@ CALLS: Final = frozenset(
     {RETURNED, RAISED, TIMED_OUT, OUT_OF_MEMORY, OUTPUT_TOO_LARGE, NOT_REPRESENTABLE, BAD_INPUT}
 )
 
-# What happened to the program. LOADED comes before the first call; the others come alone.
+# What happened to the program. LOADED precedes the first call; each of the others comes alone.
 LOADED: Final = b"L"
 DOES_NOT_COMPILE: Final = b"C"
 FAILED_TO_LOAD: Final = b"F"
@@ -44,12 +45,12 @@ STOPPED_EARLY: Final = b"X"
 REFUSALS: Final = frozenset({DOES_NOT_COMPILE, FAILED_TO_LOAD, OVERTIME, NO_ENTRY_POINT})
 
 REPLY: Final = Struct("!c?ddIII")
-"""What stands before a worker's answer: what happened to the program, whether the worker is to be
+"""The header of a worker's answer: what happened to the program, whether the worker has to be
 replaced, CPU and wall-clock seconds, the lengths of the detail and of the leftovers, and the
-number of records that follow the two texts."""
+number of records that follow these two texts."""
 
 MAX_DETAIL: Final = 4096
-"""Longest text of a record that is no result, in characters; messages are far shorter."""
+"""Longest text of a record that is not a result, in characters; messages are far shorter."""
 
 LOAD_TIMED_OUT: Final = "timed out while the module was running"
 LOAD_OUT_OF_MEMORY: Final = "MemoryError while the module was running"

@@ -2,9 +2,9 @@
 
 This code shares its process with the program, so nothing here is safe from it: a program can
 forge its own records, patch what this file uses, or kill itself half way. That costs the program
-its own answers only; whatever it sends is bounded and checked by the reader (`watch`), and by the
-parent once more. Functions of the standard library are bound by name at import, so that a
-program that replaces `time.monotonic` or `os.write` for its own ends breaks nothing here.
+only its own answers: whatever it sends is bounded and checked by the reader (`watch`), and again
+by the parent. Functions of the standard library are bound by name at import, so that a program
+that replaces `time.monotonic` or `os.write` for its own use breaks nothing here.
 
 Each record is written to the pipe as soon as it exists, so that the answers given before a kill
 are kept.
@@ -32,7 +32,7 @@ from ucoder.execution.child import records
 from ucoder.execution.child.records import NAN, RAISED, RETURNED, TIMED_OUT, pack, pack_header
 
 MARSHAL_VERSION: Final = 2
-"""The last version that writes a value alike however often parts of it are referred to."""
+"""The last version that writes equal values alike, however often their parts are shared."""
 
 MAX_MESSAGE: Final = 300
 """Longest message about an exception, in characters."""
@@ -41,10 +41,10 @@ MUTABLE: Final = 1
 """The flag of an input that a call could change."""
 
 PICKLED: Final = 2
-"""The flag of an input that holds more than marshal can carry: dates, Decimals, Fractions."""
+"""The flag of an input that marshal cannot write: it holds dates, Decimals or Fractions."""
 
 _SHORT_S: Final = 0.0002
-"""Calls that take less than this together are not worth a look at the CPU clock."""
+"""The CPU clock is read only after calls that take at least this long together."""
 
 _TICKS_PER_CALL: Final = 8
 _SHORTEST_TICK_S: Final = 0.01
@@ -57,11 +57,11 @@ class Job(NamedTuple):
     Attributes:
         source: The program's text.
         entry_point: The function to call; None runs the text as a script.
-        arguments: One entry an input: the marshalled argument tuple, or why there is none.
-        flags: One byte an input: 0, MUTABLE or PICKLED.
-        call_timeout_s: CPU seconds for one call, and wall-clock seconds times `patience`.
+        arguments: One entry per input: the marshalled argument tuple, or why it cannot be read.
+        flags: One byte per input: 0, MUTABLE or PICKLED.
+        call_timeout_s: CPU seconds for one call, and wall-clock seconds times `wall_time_factor`.
         deadline: When the whole program has to be done, on the monotonic clock.
-        patience: How much more wall-clock than CPU time a call may take; 1 on a first try.
+        wall_time_factor: How much more wall-clock than CPU time a call may take; 1 at first.
         output_limit: Longest canonical text of a result, and of changed arguments.
         max_timeouts: After this many timeouts in a row the program is not called again.
         rlimits: Resource limits as pairs of a resource and its value.
@@ -73,18 +73,18 @@ class Job(NamedTuple):
     flags: bytes
     call_timeout_s: float
     deadline: float
-    patience: float
+    wall_time_factor: float
     output_limit: int
     max_timeouts: int
     rlimits: tuple[tuple[int, int], ...]
 
 
 class CallTimeout(BaseException):
-    """Raised in the program by the alarm; no subclass of Exception, so that few catch it."""
+    """Raised in the program by the alarm; not an Exception, so that few programs catch it."""
 
 
 class _Alarm:
-    """When the running call is over, and whether it was told so.
+    """The deadline of the running call, and whether the alarm has fired in it.
 
     One timer ticks through the whole program and the handler looks at the clock: setting a timer
     anew for every call costs more than most calls. It keeps ticking, so a program that catches
@@ -112,7 +112,7 @@ def on_alarm(signum: int, frame: types.FrameType | None) -> None:
 
 
 def start_clock(job: Job) -> None:
-    """Start the ticking; nothing is armed yet."""
+    """Start the timer; no deadline is armed yet."""
     tick = min(max(job.call_timeout_s / _TICKS_PER_CALL, _SHORTEST_TICK_S), _LONGEST_TICK_S)
     setitimer(ITIMER_REAL, tick, tick)
 
@@ -135,7 +135,7 @@ def run(job: Job, first: int, pipe: int) -> None:
 def confine(job: Job) -> None:
     """Put this process under the job's limits, in a session of its own."""
     setsid()
-    signal(SIGINT, default_int_handler)  # as programs know it; the worker has none
+    signal(SIGINT, default_int_handler)  # as usual in Python; the worker has none
     for name, value in job.rlimits:
         setrlimit(name, (value, value))
 
@@ -148,7 +148,7 @@ def send(pipe: int, record: bytes) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """Say an exception's type and the start of its message; its `__str__` may be hostile."""
+    """Return an exception's type and the start of its message; its `__str__` may be hostile."""
     name = type_name(error)
     try:
         message = str.__str__(str(error))
@@ -170,7 +170,7 @@ def _with_line(error: BaseException, description: str) -> str:
 
 
 def load(job: Job, name: str, pipe: int, failure: bytes) -> types.ModuleType | None:
-    """Run the program's text as a module; on failure send why, and return None.
+    """Run the program's text as a module; on failure send the reason, and return None.
 
     Args:
         job: The program.
@@ -194,7 +194,7 @@ def load(job: Job, name: str, pipe: int, failure: bytes) -> types.ModuleType | N
             if not _alarm.fired:
                 return module
         except MemoryError:
-            # Of the compiler it is a verdict on the text: nested too deeply.
+            # The compiler raises it for text that is nested too deeply.
             text = "MemoryError" if kind != failure else records.LOAD_OUT_OF_MEMORY
         except BaseException as error:  # whatever a program can raise
             text = describe(error) if kind != failure else _with_line(error, describe(error))
@@ -208,13 +208,15 @@ def load(job: Job, name: str, pipe: int, failure: bytes) -> types.ModuleType | N
 
 
 def _run_calls(job: Job, entry_point: str, first: int, pipe: int) -> None:
-    # Not "__main__": what stands under `if __name__ == "__main__"` is no part of the function.
+    # Not "__main__": code under `if __name__ == "__main__"` does not belong to the function.
     module = load(job, "solution", pipe, records.FAILED_TO_LOAD)
     if module is None:
         return
     function = module.__dict__.get(entry_point)
     if not callable(function):
-        found = "is not defined" if function is None else f"is no function ({type_name(function)})"
+        found = (
+            "is not defined" if function is None else f"is not a function ({type_name(function)})"
+        )
         send(pipe, pack(records.NO_ENTRY_POINT, f"{entry_point} {found}"))
         return
     send(pipe, pack(records.LOADED))
@@ -224,12 +226,12 @@ def _run_calls(job: Job, entry_point: str, first: int, pipe: int) -> None:
 def call_all(job: Job, function: Callable[..., Any], first: int, pipe: int) -> None:
     """Call a function on the inputs from the `first` on, and send a record for each.
 
-    This loop is what a program of many short calls spends its time in, beside the calls. The CPU
-    clock takes a system call, so it is read when `_SHORT_S` have passed since the last reading;
-    shorter calls are reported without CPU time.
+    A program of many short calls spends its time here and in the calls. Reading the CPU clock is
+    a system call, so it is read only when `_SHORT_S` have passed since the last reading; shorter
+    calls are reported without CPU time.
     """
     alarm, output_limit, deadline = _alarm, job.output_limit, job.deadline
-    cpu_limit_s, wall_limit_s = job.call_timeout_s, job.call_timeout_s * job.patience
+    cpu_limit_s, wall_limit_s = job.call_timeout_s, job.call_timeout_s * job.wall_time_factor
     n_timeouts, max_timeouts = 0, job.max_timeouts
     ended = monotonic()
     read_at, cpu_read = ended, process_time()
@@ -318,7 +320,7 @@ def _unpickled(blob: bytes) -> tuple[Any, ...]:
 
 
 def _changes(arguments: tuple[Any, ...], blob: bytes, flag: int, output_limit: int) -> str:
-    """The arguments' text where it is not what it was, "" where it is, "?" where it has none."""
+    """The arguments' text if it has changed, "" if it has not, "?" if they have none now."""
     original = loads(blob) if flag == MUTABLE else _unpickled(blob)
     try:
         text = write(arguments, output_limit)
@@ -329,11 +331,11 @@ def _changes(arguments: tuple[Any, ...], blob: bytes, flag: int, output_limit: i
 
 
 def warm_up() -> None:
-    """Call a small program a few times in this process, and throw the answers away.
+    """Call a small program a few times in this process, and discard the answers.
 
-    Python rewrites bytecode that runs often to a faster form, in place. Done here, in the worker,
-    it is done for all forks; done in a fork, it is lost with it, and each page that it writes to
-    has to be copied first.
+    Python rewrites bytecode that runs often to a faster form, in place. Done in the worker, this
+    serves all forks; done in a fork, it is lost with it, and each page that it writes to has to
+    be copied first.
     """
     source = "def f(x, y):\n    return x if y else [x, (y, 'a'), {1: 2.5}]\n"
     arguments = [dumps(pair, MARSHAL_VERSION) for pair in ((1, 2), ([1, 2], "a"), ((), [3]))]

@@ -1,15 +1,14 @@
 """A filter on system calls, as the bytes that the kernel takes, built without any library.
 
-The filter forbids what no honest program needs and what the kernel's bugs are most often found
-in: tracing, mounting, namespaces, keys, BPF, io_uring and the like. It is no list of what is
-allowed, because Python and the libraries that programs import use more calls every year; but a
-call that is newer than this file does not exist (ENOSYS), and nor does one of another
-architecture.
+The filter refuses what no honest program needs and where bugs of the kernel are most often found:
+tracing, mounting, namespaces, keys, BPF, io_uring and the like. It does not list what is allowed,
+because Python and the libraries that programs import use more calls every year; but a call that
+is newer than this file fails with ENOSYS, and one of another architecture kills the process.
 
-There are two policies. `namespaced` is for a worker that lives in namespaces of its own, which
-already hide files, processes and the network. `shared` is for one that does not: it also forbids
-every socket but a connected pair, and what changes files by means that Landlock does not see
-(mode, owner, times, attributes). On kernels whose Landlock cannot keep signals in, each fork adds
+There are two policies. `namespaced` is for a worker in namespaces of its own, which already hide
+files, processes and the network. `shared` is for one without: it also refuses every socket except
+a connected pair, and calls that change files in ways that Landlock does not cover (mode, owner,
+times, attributes). On kernels whose Landlock cannot restrict signals, each fork adds
 `own_signals`.
 
 A filter is inherited, survives exec and cannot be removed. Since Linux 5.11 the kernel works out
@@ -58,13 +57,13 @@ utimes 235 -, vhangup 153 58
 """Name, number on x86_64, number on aarch64; `-` where that architecture has no such call."""
 
 _LAST_KNOWN = 469
-"""The highest number that was looked at, on both architectures (Linux 6.18)."""
+"""The highest number that the table covers, on both architectures (Linux 6.18)."""
 
 _tables: dict[str, dict[str, int]] = {}
-"""What was read from it, by machine."""
+"""The numbers by machine and name, parsed on demand."""
 
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
-"""What the kernel calls each machine, and its column above."""
+"""The kernel's number for each architecture, and its column in `_NUMBERS`."""
 
 # What the kernel does with a call, as the filter returns it.
 ALLOW = 0x7FFF0000
@@ -114,7 +113,7 @@ _SIGNALS = "kill tgkill rt_sigqueueinfo rt_tgsigqueueinfo"
 
 
 def is_known(machine: str = "") -> bool:
-    """Whether filters can be built for a machine: this one, where none is named."""
+    """Whether filters can be built for a machine; this one if the name is empty."""
     return (machine or os.uname().machine) in _ARCHITECTURES and sys.maxsize > 1 << 32
 
 
@@ -122,11 +121,11 @@ def program(machine: str, policy: str) -> bytes:
     """Build the filter of a worker and everything that it starts.
 
     Args:
-        machine: The architecture as `os.uname().machine` says it: `x86_64` or `aarch64`.
+        machine: The architecture as in `os.uname().machine`: `x86_64` or `aarch64`.
         policy: `namespaced` or `shared`; see the top of this module.
 
     Raises:
-        ValueError: There is no table for the machine, or no such policy.
+        ValueError: There is no table for the machine, or the policy is unknown.
     """
     if policy not in ("namespaced", "shared"):
         raise ValueError(f"policy {policy!r} is unknown; allowed: namespaced, shared")
@@ -208,7 +207,7 @@ def _numbers(machine: str) -> dict[str, int]:
     """The numbers of the calls that this machine has.
 
     Raises:
-        ValueError: The machine is none of those known here.
+        ValueError: There is no table for the machine.
     """
     if not is_known(machine):
         known = ", ".join(_ARCHITECTURES)
@@ -258,7 +257,7 @@ def _one_of(index: int, values: tuple[int, ...], errno: int = _EPERM, mask: int 
 
 
 def _none_of(index: int, values: tuple[int, ...]) -> bytes:
-    """Check that an argument is none of some values."""
+    """Check that an argument is not one of some values."""
     check = _load_argument(index)
     for place, value in enumerate(values):
         is_last = place == len(values) - 1

@@ -45,9 +45,9 @@ class Watch:
 
     Attributes:
         answers: The records of the calls so far, one after another.
-        n_answers: How many they are.
+        n_answers: How many records those are.
         status: A kind of record: LOADED until something else happens to the program.
-        detail: Why, where the status is not LOADED.
+        detail: The reason, where the status is not LOADED.
         cpu_s: CPU seconds of all its forks.
     """
 
@@ -63,8 +63,8 @@ class Watch:
         Args:
             job: The program.
             to_close: The worker's own descriptors, which a fork must not hold.
-            too_many: Tells whether the program has more processes than it may have.
-            confine: What a fork does first: the provider's own restrictions.
+            too_many: Returns whether the program has more processes than it may have.
+            confine: Puts a fork under the provider's restrictions; the first thing a fork does.
         """
         self.job = job
         self.answers = bytearray()
@@ -86,9 +86,9 @@ class Watch:
 
         A call that ignores its alarm is killed and counts as timed out. A call in which the
         process dies counts as raised, with the text `killed: ...`. In both cases the remaining
-        inputs go to a new fork, `MAX_FORKS` in all; what then remains unanswered gets the kind
-        of the call that came last. After the job's `max_timeouts` in a row, and when the program's
-        time is over, the rest is timed out. Where no call was made, every answer says why.
+        inputs go to a new fork, up to `MAX_FORKS` in all; inputs that then remain unanswered get
+        the kind of the last call. After the job's `max_timeouts` in a row, and when the program's
+        time is over, the rest is timed out. If no call was made, every answer says why.
         """
         n_inputs = len(self.job.arguments)
         rest = pack(records.TIMED_OUT)
@@ -107,7 +107,7 @@ class Watch:
                 rest = pack(records.RAISED, f"killed: {self.detail}")
                 break
             if end == _CALL_CUT:
-                wall_s = self.job.call_timeout_s * self.job.patience + GRACE_S
+                wall_s = self.job.call_timeout_s * self.job.wall_time_factor + GRACE_S
                 cpu_s = max(self.cpu_s - cpu_before - self._answered_cpu_s, 0.0)
                 self._add(pack(records.TIMED_OUT, wall_s=wall_s, cpu_s=cpu_s))
                 rest = pack(records.TIMED_OUT)
@@ -127,12 +127,12 @@ class Watch:
             self._add(rest)
 
     def run_script(self) -> None:
-        """Run the source as a script; the status is REACHED_END only if it came to its end."""
+        """Run the source as a script; the status is REACHED_END only if all of it ran."""
         end, how = self._follow(lambda pipe: runner.run(self.job, 0, pipe))
         self.conclude(end, how)
 
     def conclude(self, end: int, how: str) -> None:
-        """Make the one record of a script, and how its process ended, its status."""
+        """Set the status of a script from its one record and from how its process ended."""
         kind, text = self._last or (b"", "")
         if kind == records.REACHED_END and end == _BY_ITSELF:
             self.status = records.REACHED_END
@@ -146,12 +146,12 @@ class Watch:
 
     @property
     def loaded(self) -> bool:
-        """Whether the fork said that it was ready: a judge has taken its script by then."""
+        """Whether the fork reported that it was ready: a judge has read its script by then."""
         return self._loaded
 
     @property
     def _stopped(self) -> bool:
-        """Whether a fork is right to leave inputs unanswered."""
+        """Whether a fork may leave inputs unanswered."""
         too_slow = self._n_timeouts >= self.job.max_timeouts
         return too_slow or time.monotonic() >= self.job.deadline
 
@@ -161,7 +161,7 @@ class Watch:
         Args:
             body: What to run.
             also_close: Descriptors that the fork must not hold, beside the worker's own.
-            keep: One of the worker's own that it needs.
+            keep: One of the worker's own descriptors that the fork needs.
         """
         pid = os.fork()
         if pid:
@@ -178,7 +178,7 @@ class Watch:
             _exit(code)  # not `os._exit`: the program may have replaced it
 
     def _follow(self, run: Callable[[int], None]) -> tuple[int, str]:
-        """Run one fork to its end, and say how it ended."""
+        """Run one fork to its end, and return how it ended."""
         self._buffer.clear()
         self._loaded = False
         read_end, write_end = os.pipe()
@@ -212,7 +212,7 @@ class Watch:
         return code
 
     def _ending(self, code: int) -> tuple[int, str]:
-        """Read the exit status of a fork that nobody cut off."""
+        """Interpret the exit status of a fork that was not killed by this watch."""
         if os.WIFSIGNALED(code):
             number = os.WTERMSIG(code)
             name = signal.Signals(number).name if number < signal.SIGRTMIN else "real-time"
@@ -233,7 +233,7 @@ class Watch:
         poller = select.poll()
         poller.register(ended, select.POLLIN)
         progress = time.monotonic()
-        call_limit_s = self.job.call_timeout_s * self.job.patience + GRACE_S
+        call_limit_s = self.job.call_timeout_s * self.job.wall_time_factor + GRACE_S
         for tick_s in chain(_TICKS_S, repeat(_TICKS_S[-1])):
             gone = poller.poll(tick_s * 1000)
             try:
@@ -260,7 +260,7 @@ class Watch:
         """Read what the pipe holds; True if at least one record was complete.
 
         Raises:
-            ValueError: The fork sent what no honest fork sends.
+            ValueError: The fork sent a record that no honest fork sends.
         """
         progressed = False
         while True:
@@ -274,12 +274,12 @@ class Watch:
             progressed |= self._take_records()
 
     def _take_records(self) -> bool:
-        """Take what is complete in the buffer, and leave the rest there."""
+        """Take the complete records out of the buffer, and leave the rest there."""
         buffer = self._buffer
         at, end, size, unpack = 0, len(buffer), HEADER.size, HEADER.unpack_from
         limit = max(self.job.output_limit, records.MAX_DETAIL)
         n_left = 0 if self.job.entry_point is None else len(self.job.arguments) - self.n_answers
-        first = at  # of the answers since the last record that was none
+        first = at  # where the answers after the last other record begin
         try:
             while end - at >= size:
                 kind, n_text, n_changed, _, cpu_s = unpack(buffer, at)
@@ -288,7 +288,8 @@ class Watch:
                 after = at + size + n_text + n_changed
                 if after > end:
                     break
-                # Each case ends by itself, so that a flood of valid records cannot hold the worker.
+                # Every case takes a record only a limited number of times, so that a flood of valid
+                # records cannot hold the worker.
                 if kind in records.CALLS:
                     if not n_left:
                         raise ValueError("a record out of place")
@@ -302,7 +303,7 @@ class Watch:
                     first = after
                     self._take(kind, buffer[at + size : after].decode("ascii"))
                 at = after
-        finally:  # what was answered before a broken record stands
+        finally:  # answers before a broken record are kept
             self.answers += buffer[first:at]
             del buffer[:at]
         return at > 0
@@ -334,7 +335,7 @@ class Watch:
 
 
 def _refused(kind: bytes, detail: str) -> bytes:
-    """What every call of a program comes to that could not be called."""
+    """The record for every input of a program that could not be called."""
     if kind == records.OVERTIME:
         return pack(records.TIMED_OUT, detail)
     if detail == records.LOAD_OUT_OF_MEMORY:

@@ -6,7 +6,7 @@ of them sees a copy of it that is thrown away afterwards. What the worker itself
 that copy as well, and every page makes every fork slower: it imports little.
 
 Frames on both pipes are a length of four bytes, big-endian, and that many bytes. The worker
-believes its parent and is believed by nobody: the parent treats every answer as possibly forged.
+trusts its parent, and the parent does not trust the worker: every answer may be forged.
 """
 
 from __future__ import annotations
@@ -24,12 +24,10 @@ import time
 from marshal import loads
 from typing import Any, Final
 
-from ucoder.execution.child import runner
+from ucoder.execution.child import isolation, runner
+from ucoder.execution.child.judge import run_trial
 from ucoder.execution.child.records import REPLY
 from ucoder.execution.child.runner import Job, on_alarm
-from ucoder.execution.child.surroundings import Surroundings
-from ucoder.execution.child.surroundings import enter as surroundings_of
-from ucoder.execution.child.trial import run_trial
 from ucoder.execution.child.watch import Watch
 
 _MIB: Final = 1 << 20
@@ -41,20 +39,20 @@ _GC_THRESHOLD: Final = 10_000
 """Programs are short: at Python's 700 the collector looks for cycles that are not there."""
 
 
-class Worker:
-    """One worker's state between programs."""
+class SandboxWorker:
+    """A worker's state between programs."""
 
-    def __init__(self, setting: dict[str, Any], surroundings: Surroundings) -> None:
+    def __init__(self, settings: dict[str, Any], isolated: isolation.Isolation) -> None:
         """Take over the pipes that the process was started with.
 
         Args:
-            setting: What `payload.worker_command` wrote, see there.
-            surroundings: Where this worker lives.
+            settings: What `payload.worker_command` wrote.
+            isolated: What this worker does to isolate its programs.
         """
-        self.limits = setting["limits"]
-        self.root = setting["root"]
+        self.limits = settings["limits"]
+        self.root = settings["root"]
         self.reader: Any = None
-        self.surroundings = surroundings
+        self.isolation = isolated
         self.requests, self.replies, self.errors = _take_over_pipes()
         self.directory = os.getcwd()
         self.kept: set[str] = set()
@@ -85,7 +83,7 @@ class Worker:
         source: str,
         entry_point: str | None,
         timeout_s: float,
-        patience: float,
+        wall_time_factor: float,
         allowed: tuple[float, int, int],
         forget: tuple[int, ...],
         number: int,
@@ -97,13 +95,13 @@ class Worker:
 
         Args:
             source: The program's text.
-            entry_point: The function to call on a batch of inputs, or None for a script.
+            entry_point: The function to call on each input; None runs the program as a script.
             timeout_s: Seconds for the whole program.
-            patience: How much more wall-clock than CPU time it may take.
+            wall_time_factor: How much more wall-clock than CPU time it may take.
             allowed: Seconds a call, bytes a result, and timeouts in a row.
             forget: Numbers of batches that will not be asked for again.
             number: The batch's number; 0 for one that is not to be kept.
-            batch: The inputs and their flags, None where the worker has them.
+            batch: The inputs and their flags; None where the worker holds them already.
             n_test_bytes: The length of a test script that follows in the pipe, if one does.
             tested: The function that it tests, where the caller named it.
         """
@@ -120,14 +118,14 @@ class Worker:
             arguments=batch[0],
             flags=batch[1],
             call_timeout_s=allowed[0],
-            deadline=started + timeout_s * patience,
-            patience=patience,
+            deadline=started + timeout_s * wall_time_factor,
+            wall_time_factor=wall_time_factor,
             output_limit=allowed[1],
             max_timeouts=allowed[2],
             rlimits=self.rlimits,
         )
         own = (self.requests, self.replies, self.errors)
-        watch = Watch(job, own, self.surroundings.too_many, self.surroundings.confine)
+        watch = Watch(job, own, self.isolation.too_many, self.isolation.restrict_fork)
         usable = True
         if entry_point is not None:
             watch.run_calls()
@@ -155,7 +153,7 @@ class Worker:
             (resource.RLIMIT_CORE, 0),
         ]
         # No RLIMIT_CPU: with it, the kernel counts a process's time in ticks of milliseconds.
-        wanted += self.surroundings.rlimits()
+        wanted += self.isolation.rlimits()
         return tuple((name, _within_hard_limit(name, value)) for name, value in wanted)
 
     def clean(self) -> tuple[str, bool]:
@@ -166,7 +164,7 @@ class Worker:
             then replaces this worker, and what is left goes with it.
         """
         found = []
-        n_processes, gone = self.surroundings.kill_everyone()
+        n_processes, gone = self.isolation.kill_programs()
         if n_processes:
             found.append(_count(n_processes, "process", "processes"))
         if not gone:
@@ -178,7 +176,7 @@ class Worker:
                 if len(left) > _MAX_LEFTOVERS:
                     return ", ".join(found), False
                 self._remove(left)
-        except (OSError, RecursionError):  # unreadable, too deep, or changing under our hands
+        except (OSError, RecursionError):  # unreadable, too deep, or changed meanwhile
             return ", ".join(found), False
         return ", ".join(found), True
 
@@ -194,7 +192,7 @@ class Worker:
 
 
 def _load_reader(root: str) -> Any:
-    """Load what reads canonical text. Only judges need it, so only the first one makes it come."""
+    """Import the parser of canonical text, once the first judge needs it."""
     sys.path.insert(0, root)
     reader = importlib.import_module("ucoder.execution.canonical.reader")
     sys.path.remove(root)
@@ -242,7 +240,7 @@ def _within_hard_limit(name: int, value: int) -> int:
 
 
 def _read_exactly(descriptor: int, n_bytes: int) -> bytes | None:
-    """Read so many bytes; None where the other side closed the pipe."""
+    """Read exactly `n_bytes`; None where the other side closed the pipe."""
     data = os.read(descriptor, n_bytes)
     if len(data) == n_bytes:
         return data
@@ -259,7 +257,7 @@ def _read_exactly(descriptor: int, n_bytes: int) -> bytes | None:
 def _take_over_pipes() -> tuple[int, int, int]:
     """Move the pipes away from stdin, stdout and stderr, and put /dev/null in their places.
 
-    A fork inherits 0, 1 and 2: a program that reads gets nothing, one that prints is not heard.
+    A fork inherits 0, 1 and 2: a program that reads gets nothing, and what it prints is lost.
     """
     moved = os.dup(0), os.dup(1), os.dup(2)
     null = os.open(os.devnull, os.O_RDWR)
@@ -269,23 +267,23 @@ def _take_over_pipes() -> tuple[int, int, int]:
     return moved
 
 
-def main(setting: dict[str, Any]) -> None:
+def main(settings: dict[str, Any]) -> None:
     """Warm up, forget this project's own modules, and serve.
 
     Args:
-        setting: What `payload.worker_command` wrote, see there.
+        settings: What `payload.worker_command` wrote.
     """
-    sys.path.extend(setting["path"])
-    surroundings = surroundings_of(setting)
-    worker = Worker(setting, surroundings)
+    sys.path.extend(settings["path"])
+    isolated = isolation.enter(settings)
+    worker = SandboxWorker(settings, isolated)
     # Keeps programs, which have this user id, from this process's memory in /proc.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     loaded = []
-    for name in setting["preload"]:
+    for name in settings["preload"]:
         with contextlib.suppress(ImportError):  # absent, or an interpreter built without it
             importlib.import_module(name)
             loaded.append(name)
-    seed = setting["random_seed"]
+    seed = settings["random_seed"]
     if "numpy" in loaded:
         sys.modules["numpy"].random.seed(seed)  # imports `random` as well
     if "random" not in sys.modules:
@@ -304,7 +302,7 @@ def main(setting: dict[str, Any]) -> None:
         ctypes.CDLL(None).malloc_trim(0)
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
-    surroundings.settle()
+    isolated.restrict_worker()
     try:
         worker.serve(" ".join(["ready", *loaded]).encode())
     except Exception as error:

@@ -40,7 +40,7 @@ def main() -> int:
 
 async def _attack(provider: str, url: str | None, chosen: list[Attack]) -> int:
     n_failures = 0
-    async with open_executor(provider, LIMITS, n_workers=1, url=url) as executor:
+    async with open_executor(provider, LIMITS, n_workers=1) as executor:
         async for finding in findings(executor, chosen):
             mark = {True: "held    ", False: "NOT HELD", None: "-       "}[finding.held]
             print(f"{mark} {finding.seconds:6.2f} s  {finding.attack}  {finding.why}", flush=True)

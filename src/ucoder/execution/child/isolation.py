@@ -1,8 +1,8 @@
-"""Where a worker lives, and what that leaves for it to do by itself, one class a provider.
+"""What a worker has to do by itself to isolate its programs, one class per provider.
 
-In a namespace of its own the worker is process 1: the kernel counts and ends its programs. Under
-Landlock it keeps its descendants together as a subreaper and sends each fork into a restricted
-domain. Bare, it does what a process can do, which is little.
+In a PID namespace the worker is process 1: the kernel counts and ends its programs. Under Landlock
+it keeps its descendants together as a subreaper and puts each fork into a restricted domain.
+Without either, it bounds resources and isolates nothing.
 """
 
 from __future__ import annotations
@@ -19,30 +19,33 @@ from ucoder.execution.child import seccomp
 _PR_SET_PDEATHSIG = 1
 
 
-def enter(setting: dict[str, Any]) -> Surroundings:
-    """Take the surroundings that the setting names; called first of all in a worker.
+def enter(settings: dict[str, Any]) -> Isolation:
+    """Set up the isolation that the settings name; called first of all in a worker.
+
+    Args:
+        settings: What `payload.worker_command` wrote.
 
     Raises:
         OSError: The kernel refused.
-        SystemExit: They are not what the setting says.
+        SystemExit: The worker is not where the settings say.
     """
-    if setting["contained"]:
-        return Namespace(setting)
-    return Shared(setting) if setting["landlock"] else Surroundings(setting)
+    if settings["contained"]:
+        return NamespaceIsolation(settings)
+    return LandlockIsolation(settings) if settings["landlock"] else Isolation(settings)
 
 
-class Surroundings:
-    """A plain process: nothing is held back but by limits."""
+class Isolation:
+    """A plain process under resource limits: no isolation."""
 
-    def __init__(self, setting: dict[str, Any]) -> None:
-        self.n_processes: int = setting["limits"]["n_processes"]
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.n_processes: int = settings["limits"]["n_processes"]
         die_with_parent()
 
-    def settle(self) -> None:
-        """Called last before the first program, with everything loaded."""
+    def restrict_worker(self) -> None:
+        """Restrict the worker itself; called last before the first program, with all loaded."""
 
-    def confine(self) -> None:
-        """Called first in every fork."""
+    def restrict_fork(self) -> None:
+        """Restrict a fork; called first in every fork."""
         die_with_parent()  # a fork does not inherit it
 
     def rlimits(self) -> list[tuple[int, int]]:
@@ -50,28 +53,28 @@ class Surroundings:
         return []
 
     def too_many(self) -> bool:
-        """Whether a program has more processes and threads than it may have."""
+        """Whether a program exceeds its number of processes and threads."""
         return False
 
-    def kill_everyone(self) -> tuple[int, bool]:
-        """End what a program left: how many that were, and whether none remains."""
+    def kill_programs(self) -> tuple[int, bool]:
+        """End the processes that a program left; return how many, and whether all are gone."""
         return 0, True
 
 
-class Namespace(Surroundings):
-    """Process 1 of a PID namespace; the sandbox around it did the rest."""
+class NamespaceIsolation(Isolation):
+    """Process 1 of a PID namespace, inside bubblewrap, which isolates everything else."""
 
-    def __init__(self, setting: dict[str, Any]) -> None:
-        super().__init__(setting)
-        if os.getpid() != 1:  # `kill_everyone` would end every process of the user
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__(settings)
+        if os.getpid() != 1:  # `kill_programs` would end every process of the user
             raise SystemExit("the worker was told to be process 1 of its namespace, and is not")
 
-    def settle(self) -> None:
+    def restrict_worker(self) -> None:
         """Refuse the system calls that no program needs, to this process and its forks."""
         seccomp.install(seccomp.program(os.uname().machine, "namespaced"))
 
-    def confine(self) -> None:
-        """Nothing is left to do: when process 1 ends, the kernel ends its namespace."""
+    def restrict_fork(self) -> None:
+        """Do nothing: when process 1 ends, the kernel ends all processes of its namespace."""
 
     def rlimits(self) -> list[tuple[int, int]]:
         """Bound the processes of the namespace."""
@@ -90,7 +93,7 @@ class Namespace(Surroundings):
                     continue
         return n_tasks > self.n_processes + 1
 
-    def kill_everyone(self) -> tuple[int, bool]:
+    def kill_programs(self) -> tuple[int, bool]:
         """Kill and reap all but this process."""
         n_found = 0
         for attempt in range(200):
@@ -105,25 +108,25 @@ class Namespace(Surroundings):
         return n_found, False
 
 
-class Shared(Surroundings):
+class LandlockIsolation(Isolation):
     """A process among the user's others, with Landlock and a filter around its programs."""
 
-    def __init__(self, setting: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any]) -> None:
         from ucoder.execution.child import descendants, guard
         from ucoder.execution.child.confinement import Confinement
 
         guard.guard_worker()
-        super().__init__(setting)
+        super().__init__(settings)
         self.descendants = descendants
         self.make = Confinement
-        self.landlock = setting["landlock"]
+        self.landlock = settings["landlock"]
         os.chdir(self.landlock["write"][0])
 
-    def settle(self) -> None:
-        """Restrict this process, and get ready what its forks enter."""
+    def restrict_worker(self) -> None:
+        """Restrict this process, and prepare the domain that its forks enter."""
         self.confinement = self.make(**{name: list(v) for name, v in self.landlock.items()})
 
-    def confine(self) -> None:
+    def restrict_fork(self) -> None:
         """Enter a domain below the worker's."""
         self.confinement.enter()
 
@@ -131,7 +134,7 @@ class Shared(Surroundings):
         """Count the descendants of this process."""
         return self.descendants.count_tasks() > self.n_processes
 
-    def kill_everyone(self) -> tuple[int, bool]:
+    def kill_programs(self) -> tuple[int, bool]:
         """Kill and reap every descendant."""
         return self.descendants.kill_all()
 
