@@ -30,7 +30,7 @@ went wrong is told by enumerations; SANDBOX_FAILED is our fault and never the pr
 bounds time, memory, files and output of one program.
 
 What each provider holds and what it does not: docs/execution.md. To see it on this machine:
-`python -m ucoder.execution.conformance`, or `ucoder doctor --execution`.
+`python -m ucoder.execution.conformance`, or `ucoder doctor execution`.
 """
 
 from ucoder.execution.outcomes import (
