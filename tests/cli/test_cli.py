@@ -293,23 +293,50 @@ def test_help_teaches() -> None:
     assert "ucoder run demo" in ucoder("run", "--help").stdout
 
 
-def test_doctor_attacks_the_sandbox_and_says_which_it_took() -> None:
-    done = ucoder("doctor", "--execution", "--provider", "unsafe-process")
+def test_doctor_attacks_the_sandbox_and_names_the_provider() -> None:
+    done = ucoder("doctor", "execution", "--provider", "unsafe-process")
     assert done.returncode == 0, done.stdout
     assert "not claimed" in done.stdout and "does not hold" not in done.stdout
     assert "provider: unsafe-process" in done.stdout
 
 
-def test_doctor_gives_its_findings_as_json() -> None:
-    done = ucoder("doctor", "--execution", "--provider", "unsafe-process", "--json")
-    findings = json.loads(done.stdout)
-    held = {finding["property"]: finding["held"] for finding in findings}
+def test_doctor_prints_the_results_of_attacks_as_json() -> None:
+    done = ucoder("doctor", "execution", "--provider", "unsafe-process", "--json")
+    results = json.loads(done.stdout)
+    held = {result["property"]: result["held"] for result in results}
     assert held["time"] is True and held["network"] is None
-    assert {finding["provider"] for finding in findings} == {"unsafe-process"}
+    assert {result["provider"] for result in results} == {"unsafe-process"}
 
 
-def test_doctor_refuses_options_that_would_do_nothing() -> None:
-    assert ucoder("doctor", "--full").returncode == 2
+@pytest.mark.parametrize("arguments", [["--full"], ["--training"], ["rates", "--full"]])
+def test_doctor_refuses_options_that_would_do_nothing(arguments: list[str]) -> None:
+    assert ucoder("doctor", *arguments).returncode == 2
+
+
+def test_doctor_refuses_json_before_a_subcommand() -> None:
+    done = ucoder("doctor", "--json", "execution", COLUMNS="200")
+    assert done.returncode == 2 and "write --json after execution" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "subcommand"),
+    [
+        (["--execution", "--provider", "landlock", "--full"], "execution"),
+        (["--rates", "-o", "gpu.yaml"], "rates"),
+    ],
+)
+def test_an_option_that_became_a_subcommand_of_doctor_names_it(
+    arguments: list[str], subcommand: str
+) -> None:
+    done = ucoder("doctor", *arguments, COLUMNS="200")
+    assert done.returncode == 2
+    assert f"is a subcommand now: ucoder doctor {subcommand}" in done.stderr
+
+
+def test_the_help_of_doctor_lists_its_subcommands() -> None:
+    shown = ucoder("doctor", "--help").stdout
+    assert "execution" in shown and "rates" in shown and "--json" in shown
+    assert "--provider" in ucoder("doctor", "execution", "--help").stdout
 
 
 def test_a_run_for_its_data_alone_ends_with_them(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`ucoder plan` and `ucoder doctor --rates` as a user types them."""
+"""`ucoder plan` and `ucoder doctor rates` as a user types them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_without_rates_counts_are_told_and_hours_are_not(tmp_path: Path) -> None
     done = ucoder(tmp_path, "plan", "demo", "--json")
     told = json.loads(done.stdout)
     assert told["forecasts"] == []
-    assert "`ucoder doctor --rates`" in told["sentences"][0]
+    assert "`ucoder doctor rates`" in told["sentences"][0]
     assert {work["stage"] for work in told["expected"]["stages"]} >= {"problems", "solutions"}
 
 
@@ -76,6 +76,6 @@ def test_overrides_of_a_finished_run_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_scripted_engine_has_no_rate_to_measure(tmp_path: Path) -> None:
-    done = ucoder(tmp_path, "doctor", "--rates", "--config", "scripted")
+    done = ucoder(tmp_path, "doctor", "rates", "--config", "scripted")
     assert done.returncode == 1 and "nothing" in done.stderr
     assert ucoder(tmp_path, "doctor", "--training").returncode == 2

@@ -198,7 +198,7 @@ def test_a_benchmark_of_ones_own_is_counted_only_where_its_size_is_said() -> Non
 def test_unknown_rates_leave_hours_unknown_and_say_how_to_get_them() -> None:
     none = make_plan(small())
     assert none.forecasts == ()
-    assert "ucoder doctor --rates" in none.sentences()[0]
+    assert "ucoder doctor rates" in none.sentences()[0]
     (one,) = make_plan(
         small(), [Rates(hardware="half known", sampled_tokens_per_s=Range.exactly(100))]
     ).forecasts
@@ -236,7 +236,7 @@ def test_a_bad_rates_file_says_everything_that_is_wrong(
 
 
 def test_a_rates_file_that_is_not_there_says_what_writes_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="doctor --rates -o"):
+    with pytest.raises(ConfigError, match="doctor rates -o"):
         read_rates(tmp_path / "none.yaml")
 
 

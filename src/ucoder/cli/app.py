@@ -15,8 +15,9 @@ import typer
 from rich.console import Console
 
 from ucoder import __version__
+from ucoder.cli.doctor import doctor
 from ucoder.cli.studying import study
-from ucoder.config import RunConfig, apply_overrides, load_config, parse_config
+from ucoder.config import RunConfig, apply_overrides, parse_config
 from ucoder.errors import UcoderError
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ First open implementation of UCoder (arXiv 2512.17385).
 """,
 )
 
+app.add_typer(doctor, name="doctor")
 app.add_typer(study, name="study")
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory, made by `ucoder run`.")]
@@ -110,7 +112,7 @@ def plan(
     ] = None,
     rates: Annotated[
         list[Path] | None,
-        typer.Option(help="What `ucoder doctor --rates -o` wrote; several: a column each."),
+        typer.Option(help="What `ucoder doctor rates -o` wrote; several: a column each."),
     ] = None,
     tokens_per_s: Annotated[
         str, typer.Option(help="Tokens sampled per second with a full batch: N or LOW-HIGH.")
@@ -133,7 +135,7 @@ def plan(
 ) -> None:
     """Estimate what a run will take: tokens, programs, disk, hours; afterwards, how far off it was.
 
-    Rates are those given, else those that `ucoder doctor --rates` measured on this machine for the
+    Rates are those given, else those that `ucoder doctor rates` measured on this machine for the
     configuration's engine and model. Without any, everything but the hours is told.
 
     Examples:
@@ -325,63 +327,3 @@ def report(run: RunPath) -> None:
     from ucoder.runs import Run
 
     out.print(f"report: {write_report(Run.open(run))}", soft_wrap=True)
-
-
-@app.command()
-def doctor(
-    execution: Annotated[
-        bool, typer.Option("--execution", help="Attack the sandbox, and say what it holds.")
-    ] = False,
-    provider: Annotated[
-        str, typer.Option(help="With --execution: which provider; auto takes the best one here.")
-    ] = "auto",
-    url: Annotated[
-        str | None, typer.Option(help="With --provider sandbox-fusion: the server's URL.")
-    ] = None,
-    full: Annotated[bool, typer.Option("--full", help="With --execution: every attack.")] = False,
-    rates: Annotated[
-        bool, typer.Option("--rates", help="Measure how fast this machine is, for `ucoder plan`.")
-    ] = False,
-    config: Annotated[
-        str, typer.Option(help="With --rates: whose engine, model and executor; a preset or file.")
-    ] = "demo",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="With --rates: any setting, such as engine.provider=vllm."),
-    ] = None,
-    training: Annotated[
-        bool, typer.Option("--training", help="With --rates: train a little as well.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="With --rates: the file. [user's cache]")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Check this machine: sandbox, engine, trainer, memory, disk, model cache; each by doing it.
-
-    Examples:
-        ucoder doctor
-
-        ucoder doctor --execution --provider landlock
-
-        ucoder doctor --rates --config my.yaml --training -o gpu.yaml
-    """
-    if not rates and (training or output or setting or config != "demo"):
-        raise typer.BadParameter("--config, --set, --training and --output go with --rates")
-    if rates:
-        from ucoder.cli.doctor_rates import print_rates
-
-        measured = load_config(config, setting or [])
-        asyncio.run(print_rates(measured, output, training, json, out))
-        return
-    from ucoder.cli.doctor import print_checkup
-    from ucoder.cli.doctor_execution import print_conformance
-
-    if execution:
-        is_well = asyncio.run(print_conformance(provider, full, json, out, url))
-    elif full or url or provider != "auto":
-        raise typer.BadParameter("--provider, --url and --full go with --execution")
-    else:
-        is_well = asyncio.run(print_checkup(json, out))
-    if not is_well:
-        raise typer.Exit(1)

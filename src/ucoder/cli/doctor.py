@@ -1,158 +1,120 @@
-"""`ucoder doctor`: each part of this machine that a run needs, checked by using it."""
+"""`ucoder doctor`: is this machine ready? A checkup, an attack on the sandbox, and its speed.
+
+Without a subcommand it is the checkup. What each subcommand does stands in the modules beside this
+one, which are imported only when they are needed: `ucoder --help` stays fast.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import shutil
-import sys
-import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
-from rich.table import Table
+from typer.core import TyperGroup
 
-from ucoder.components import Components
-from ucoder.config import RunConfig
-from ucoder.engines.protocol import Prompt, Request, Sampling
-from ucoder.errors import UcoderError
-from ucoder.execution.outcomes import OutcomeKind
-from ucoder.execution.providers import open_executor
-from ucoder.models import default_cache_dir, load_catalog
-from ucoder.models.artifacts import checkpoint_folder
-from ucoder.runtime import require
+from ucoder.config import load_config
 
-MIN_MEMORY_GIB = 8.0
-MIN_DISK_GIB = 8.0
+_SUBCOMMANDS = ("execution", "rates")
+"""They were options once: `--execution` and `--rates`."""
+
+out = Console()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was looked at, whether it holds, and what was seen or is to be done."""
+class _DoctorGroup(TyperGroup):
+    """The subcommands, with a hint for those who type the option that a subcommand once was."""
 
-    check: str
-    ok: bool
-    detail: str
-
-
-async def print_checkup(as_json: bool, out: Console) -> bool:
-    """Check everything; whether all of it holds."""
-    findings = [await _carefully(name, check) for name, check in _CHECKS.items()]
-    if as_json:
-        print(json.dumps([asdict(finding) for finding in findings], indent=2))
-    else:
-        table = Table(title="ucoder doctor", title_justify="left")
-        for name in ("check", "", "what was seen"):
-            table.add_column(name, overflow="fold")
-        for finding in findings:
-            mark = "[green]ok[/]" if finding.ok else "[red]no[/]"
-            table.add_row(finding.check, mark, finding.detail)
-        out.print(table)
-    return all(finding.ok for finding in findings)
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for name in _SUBCOMMANDS:
+            if f"--{name}" in args:
+                raise typer.BadParameter(
+                    f"--{name} is a subcommand now: ucoder doctor {name} [OPTIONS]", ctx=ctx
+                )
+        return super().parse_args(ctx, args)
 
 
-async def _carefully(name: str, check: Callable[[], Awaitable[str]]) -> Finding:
-    try:
-        return Finding(name, True, await check())
-    except UcoderError as error:
-        return Finding(name, False, str(error))
+doctor = typer.Typer(
+    cls=_DoctorGroup,
+    rich_markup_mode="markdown",
+    help="""
+Check this machine: sandbox, engine, trainer, memory, disk, model cache; each by using it.
+
+Examples:
+    ucoder doctor
+
+    ucoder doctor execution --provider landlock
+
+    ucoder doctor rates --config my.yaml --training -o gpu.yaml
+""",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-async def _sandbox() -> str:
-    program = "import socket\ndef f(x):\n    socket.create_connection(('127.0.0.1', x), 1)\n"
-    honest = "def f(x):\n    return x + 1\n"
-    start = time.monotonic()
-    async with open_executor("bubblewrap", n_workers=1) as executor:
-        good = await executor.call(honest, "f", ["(1,)"])
-        bad = await executor.call(program, "f", ["(9,)"])
-    seconds = time.monotonic() - start
-    if good.outcomes[0].text != "2" or bad.outcomes[0].kind is OutcomeKind.RETURNED:
-        raise UcoderError(f"programs do not run as they should: {good}, {bad}")
-    return f"bubblewrap runs programs, without a network ({seconds:.1f} s with start-up)"
+@doctor.callback(invoke_without_command=True)
+def checkup(ctx: typer.Context, json: Json = False) -> None:
+    """Check every part of this machine; exit status 1 if one does not work."""
+    if ctx.invoked_subcommand is not None:
+        if json:
+            raise typer.BadParameter(f"write --json after {ctx.invoked_subcommand}")
+        return
+    from ucoder.cli.doctor_checkup import print_checkup
+
+    _exit(asyncio.run(print_checkup(json, out)))
 
 
-async def _engine() -> str:
-    require("sampling with OpenVINO", "openvino_genai", "optimum.intel", "openvino_tokenizers")
-    if not _is_cached():
-        import openvino_genai
+@doctor.command()
+def execution(
+    provider: Annotated[
+        str, typer.Option(help="Which provider; auto takes the best one here.")
+    ] = "auto",
+    full: Annotated[bool, typer.Option("--full", help="Every attack, not the short version.")] = (
+        False
+    ),
+    json: Json = False,
+) -> None:
+    """Attack the sandbox and print what it holds; exit status 1 if a claim does not hold.
 
-        return f"openvino-genai {openvino_genai.__version__} loads; no model to try it with yet"
-    components = Components(RunConfig.model_validate({"engine": {"cache_gib": 1.0}}))
-    start = time.monotonic()
-    async with components.engine(components.model(load_catalog().default)) as engine:
-        loaded = time.monotonic()
-        request = Request(Prompt("Count to ten."), 16, Sampling(max_tokens=16, top_k=64), seed=0)
-        completions = await engine.sample(request)
-    rate = sum(c.n_tokens for c in completions) / (time.monotonic() - loaded)
-    return (
-        f"OpenVINO samples, {rate:.0f} tokens/s at a batch of 16, loads in {loaded - start:.0f} s"
-    )
+    Examples:
+        ucoder doctor execution
 
+        ucoder doctor execution --provider landlock --full
+    """
+    from ucoder.cli.doctor_execution import print_conformance
 
-async def _trainer() -> str:
-    require("training", "torch", "trl", "peft", "datasets", extra="train")
-    code = (
-        "from ucoder.runtime import hide_broken_torchvision; hide_broken_torchvision(); "
-        "import torch, datasets, peft; from trl import SFTTrainer; "
-        "print('GPU' if torch.cuda.is_available() else 'CPU')"
-    )
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    said, errors = await process.communicate()
-    if process.returncode != 0:
-        raise UcoderError(f"the trainer does not load: {errors.decode().strip().splitlines()[-1]}")
-    return f"trl {version('trl')} loads, for a {said.decode().strip()}"
+    _exit(asyncio.run(print_conformance(provider, full, json, out)))
 
 
-async def _benchmark() -> str:
-    from ucoder.evaluation.registry import find_benchmark
+@doctor.command()
+def rates(
+    config: Annotated[
+        str, typer.Option(help="Whose engine, model and executor: a preset or a YAML file.")
+    ] = "demo",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting, such as engine.provider=vllm; may be repeated."),
+    ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="Measure training as well, which takes longest.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write. [user's cache]")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure how fast this machine samples, runs programs and trains, for `ucoder plan`.
 
-    dataset = find_benchmark("humaneval").load(None)
-    return f"{dataset.source}: {len(dataset.tasks)} tasks"
+    Examples:
+        ucoder doctor rates
 
+        ucoder doctor rates --config my.yaml --set engine.provider=vllm --training -o gpu.yaml
+    """
+    from ucoder.cli.doctor_rates import print_rates
 
-def _is_cached() -> bool:
-    entry = load_catalog().models[load_catalog().default]
-    return checkpoint_folder(entry.sha256, default_cache_dir()).is_dir()
-
-
-async def _model() -> str:
-    name = load_catalog().default
-    if not _is_cached():
-        size = load_catalog().models[name].bytes / 1e6
-        return f"{name} is not in {default_cache_dir()} yet; the first run fetches {size:.0f} MB"
-    return f"{name} is at {Components(RunConfig()).model(name).path}"
-
-
-async def _memory() -> str:
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    if total < MIN_MEMORY_GIB:
-        raise UcoderError(f"{total:.1f} GiB; the demo wants {MIN_MEMORY_GIB:.0f} GiB")
-    return f"{total:.1f} GiB, {os.cpu_count()} cores"
-
-
-async def _disk() -> str:
-    cache = default_cache_dir()
-    folder = next(path for path in (cache, *cache.parents) if path.exists())
-    for place in (folder, Path.cwd()):
-        free = shutil.disk_usage(place).free / 2**30
-        if free < MIN_DISK_GIB:
-            raise UcoderError(f"{free:.1f} GiB free at {place}; {MIN_DISK_GIB:.0f} GiB are wanted")
-    return f"{free:.1f} GiB free; models are cached in {cache}"
+    asyncio.run(print_rates(load_config(config, setting or []), output, training, json, out))
 
 
-_CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
-    "sandbox": _sandbox,
-    "engine": _engine,
-    "trainer": _trainer,
-    "benchmark": _benchmark,
-    "model cache": _model,
-    "memory": _memory,
-    "disk": _disk,
-}
+def _exit(is_well: bool) -> None:
+    if not is_well:
+        raise typer.Exit(1)

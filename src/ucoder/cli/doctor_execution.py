@@ -1,4 +1,4 @@
-"""`ucoder doctor --execution`: what the sandbox holds on this machine, seen by attacking it."""
+"""`ucoder doctor execution`: attack the sandbox on this machine, and show what it holds."""
 
 from __future__ import annotations
 
@@ -12,64 +12,61 @@ from rich.table import Table
 from ucoder.execution.conformance import (
     ATTACKS,
     LIMITS,
-    Finding,
+    AttackResult,
     Property,
     run_conformance,
 )
 from ucoder.execution.providers import open_executor
 
 
-async def print_conformance(
-    provider: str, full: bool, as_json: bool, out: Console, url: str | None = None
-) -> bool:
-    """Attack a provider and print what it holds; whether all that it claims holds.
+async def print_conformance(provider: str, full: bool, as_json: bool, out: Console) -> bool:
+    """Attack a provider, print what it holds, and return whether everything it claims holds.
 
     Args:
         provider: A provider's name, or `auto`.
-        full: All attacks instead of the short version.
-        as_json: Print JSON, one object an attack.
+        full: Run all attacks instead of the short version.
+        as_json: Print JSON, one object for each attack.
         out: Where the table goes.
-        url: Where the server listens, for `sandbox-fusion`.
 
     Raises:
         SandboxUnavailable: The provider cannot start here.
-        ConfigError: There is no such provider.
+        ConfigError: The provider is unknown.
     """
     attacks = [attack for attack in ATTACKS if full or attack.quick]
     async with open_executor(provider, LIMITS, n_workers=1) as executor:
-        taken = executor.name
-        findings = await run_conformance(executor, attacks)
+        chosen = executor.name
+        results = await run_conformance(executor, attacks)
     if as_json:
         records = [
-            {"provider": taken, **asdict(finding), "property": finding.property.title}
-            for finding in findings
+            {"provider": chosen, **asdict(result), "property": result.property.title}
+            for result in results
         ]
         print(json.dumps(records, indent=2))
     else:
-        out.print(_table(taken, findings, full))
-        by_itself = " (taken by itself)" if provider != taken else ""
-        out.print(f"provider: [bold]{taken}[/]{by_itself}")
-    return all(finding.held is not False for finding in findings)
+        out.print(_table(chosen, results, full))
+        by_auto = " (chosen by auto)" if provider != chosen else ""
+        out.print(f"provider: [bold]{chosen}[/]{by_auto}")
+    return all(result.held is not False for result in results)
 
 
-def _table(provider: str, findings: Sequence[Finding], full: bool) -> Table:
+def _table(provider: str, results: Sequence[AttackResult], full: bool) -> Table:
     kind = "all attacks" if full else "the short version; --full runs all"
     table = Table(title=f"what {provider} holds here: {kind}", title_justify="left")
     for name in ("property", "", "what was seen"):
         table.add_column(name, overflow="fold")
     for property in Property:
-        own = [finding for finding in findings if finding.property is property]
+        own = [result for result in results if result.property is property]
         if own:
             table.add_row(property.title, *_row(own))
     return table
 
 
-def _row(findings: Sequence[Finding]) -> tuple[str, str]:
-    failures = [finding for finding in findings if finding.held is False]
+def _row(results: Sequence[AttackResult]) -> tuple[str, str]:
+    failures = [result for result in results if result.held is False]
     if failures:
-        seen = "\n".join(f"{finding.attack}: {finding.why}" for finding in failures)
+        seen = "\n".join(f"{result.attack}: {result.why}" for result in failures)
         return "[red]does not hold[/]", seen.replace("[", "\\[")
-    if all(finding.held is None for finding in findings):
-        return "[yellow]not claimed[/]", "not tried, because nothing would hold it"
-    names = ", ".join(finding.attack for finding in findings)
-    return "[green]holds[/]", f"{len(findings)} held: {names}"
+    if all(result.held is None for result in results):
+        return "[yellow]not claimed[/]", "not attacked, because nothing would hold it"
+    names = ", ".join(result.attack for result in results)
+    return "[green]holds[/]", f"{len(results)} held: {names}"

@@ -1,10 +1,10 @@
-"""`ucoder doctor --rates`: how fast this machine samples, runs programs and trains, by doing it.
+"""`ucoder doctor rates`: measure how fast this machine samples, runs programs and trains.
 
-Everything is done as a run does it, with the configuration's own engine and executor: completions
-of several prompts share a full batch, programs are all different, and one in 64 does not end, as
-in the runs behind `ucoder.planning.assumptions` (0.9 and 1.7%). Each rate is measured two or
-three times after a warm-up; low and high are the slowest and the quickest round. Another load on
-the machine makes it slower by more than that.
+Everything is measured as a run does it, with the configuration's own engine and executor:
+completions of several prompts share a full batch, all programs differ, and one in 64 does not end,
+as in the runs behind `ucoder.planning.assumptions` (0.9 and 1.7%). Each rate is measured two or
+three times after a warm-up; low and high are the slowest and the fastest round. Other load on the
+machine slows it down by more than that range.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ from ucoder.training.protocol import TrainingJob
 
 ROUNDS: Final = 3
 ENOUGH_S: Final = 30.0
-"""After so long one rate has had its rounds, be they but two."""
+"""Seconds after which a rate gets no third round."""
 MAX_TOKENS: Final = 32
-"""Of a completion: few enough that nearly none ends by itself, which would empty the batch."""
+"""Tokens of a completion: few, so that hardly any ends early, which would empty the batch."""
 ALONE_TOKENS: Final = 64
 PROMPT_CHARACTERS: Final = 800
-"""As long as the prompts of stages 1 to 5."""
+"""About the length of the prompts of stages 1 to 5."""
 N_PROMPTS: Final = 8
 N_PROGRAMS: Final = 128
 ENDLESS_EVERY: Final = 64
@@ -67,7 +67,19 @@ _ENDLESS = "\ndef f(xs, k):\n    while True:\n        k += {number}\n"
 async def print_rates(
     config: RunConfig, output: Path | None, training: bool, as_json: bool, out: Console
 ) -> None:
-    """Measure, keep the rates where `ucoder plan` finds them, and show them."""
+    """Measure the rates, write them where `ucoder plan` finds them, and print them.
+
+    Args:
+        config: The run whose engine, model and executor are measured.
+        output: The file to write; None writes to the user's cache.
+        training: Measure training as well.
+        as_json: Print JSON.
+        out: Where the table goes.
+
+    Raises:
+        ConfigError: The engine is scripted, so that there is nothing to measure.
+        UcoderError: A part does not work here.
+    """
     hardware = hardware_name()
     with Bars(Console(stderr=True) if as_json else out) as bars:
         rates = await measure_rates(config, hardware, bars, training=training)
@@ -86,13 +98,13 @@ async def measure_rates(
     """Measure one replica of the configuration's engine and executor.
 
     Args:
-        config: Whose.
-        hardware: What to call the machine.
-        progress: Told what is measured.
+        config: The run whose engine, model and executor are measured.
+        hardware: The name of the machine.
+        progress: Is told what is being measured.
         training: Train a little as well, which takes longest.
 
     Raises:
-        ConfigError: There is nothing to measure: the engine is scripted.
+        ConfigError: The engine is scripted, so that there is nothing to measure.
         UcoderError: A part does not work here.
     """
     if config.engine.provider == "scripted":
@@ -132,7 +144,7 @@ async def _sampling(engine: Engine, config: RunConfig) -> dict[str, Any]:
     seeds = random.Random(0)
 
     async def wave(n_prompts: int, n: int, max_tokens: int) -> tuple[int, int, float]:
-        """Tokens sampled, prompt tokens read, and seconds; every prompt is a new one."""
+        """Return tokens sampled, prompt tokens read, and seconds; every prompt is new."""
         prompts = [Prompt(_text(seeds)) for _ in range(n_prompts)]
         limited = Sampling(sampling.temperature, sampling.top_p, max_tokens, top_k=sampling.top_k)
         began = time.monotonic()
@@ -167,12 +179,12 @@ async def _sampling(engine: Engine, config: RunConfig) -> dict[str, Any]:
 
 
 def _without_reading(spent: float, read: int, prompt_rate: Range) -> float:
-    """What is left for sampling; at least half, should the prompts have come quicker this time."""
+    """Return the seconds spent on sampling; at least half of all, if reading was faster here."""
     return max(spent - read / prompt_rate.likely, spent / 2)
 
 
 def _text(source: random.Random) -> str:
-    """A prompt that no prefix cache has seen; it asks for a long answer."""
+    """Return a prompt that no prefix cache has seen, and that asks for a long answer."""
     words = [source.choice(_WORDS) for _ in range(PROMPT_CHARACTERS // 7)]
     return f"{source.random()}: write many Python functions about these words: {' '.join(words)}"
 
@@ -202,7 +214,7 @@ async def _executing(executor: Executor, n_inputs: int) -> dict[str, Any]:
 
 
 async def _training(components: Components, config: RunConfig, model: Model) -> Range:
-    """Tokens a second between the first step and the last, without loading and saving."""
+    """Measure tokens a second between the first step and the last, without loading and saving."""
     prompt = "Write a function about " + " ".join(_WORDS * 12)
     completion = f"```python{_PROGRAM.format(number=1) * 3}```"
     batch = min(config.consolidation.batch_size, N_EXAMPLES)

@@ -30,7 +30,7 @@ Failures are enumerations; SANDBOX_FAILED is the executor's fault, never the pro
 bounds time, memory, files and output of one program.
 
 docs/execution.md lists what each provider guarantees and what it does not. To test that on this
-machine, run `python -m ucoder.execution.conformance`.
+machine, run `ucoder doctor execution`.
 """
 
 from ucoder.execution.outcomes import (

@@ -93,7 +93,7 @@ def how_to_get(missing: tuple[str, ...]) -> str:
     options = [_KEYS[name] for name in missing]
     training = " (with --training)" if "training_tokens_per_s" in missing else ""
     return (
-        f"hours need {', '.join(missing)}: `ucoder doctor --rates`{training} measures them on a "
+        f"hours need {', '.join(missing)}: `ucoder doctor rates`{training} measures them on a "
         f"machine, {', '.join(options)} state them"
     )
 

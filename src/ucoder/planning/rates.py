@@ -1,4 +1,4 @@
-"""How fast a machine is at what a run does: measured by `ucoder doctor --rates`, or stated.
+"""How fast a machine is at what a run does: measured by `ucoder doctor rates`, or stated.
 
 A rate that nobody measured is None: hours that need it are then unknown as well, never 0.
 """
@@ -91,7 +91,7 @@ def read_rates(path: Path) -> Rates:
         values: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"--rates {path}: {error}; `ucoder doctor --rates -o FILE` writes one"
+            f"--rates {path}: {error}; `ucoder doctor rates -o FILE` writes one"
         ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"--rates {path} is neither YAML nor JSON: {error}") from None
@@ -101,7 +101,7 @@ def read_rates(path: Path) -> Rates:
         faults = "\n".join(f"  {_explain(fault)}" for fault in error.errors())
         raise ConfigError(
             f"--rates {path} holds no rates:\n{faults}\n"
-            f"known: {', '.join(Rates.model_fields)}; `ucoder doctor --rates -o FILE` writes one"
+            f"known: {', '.join(Rates.model_fields)}; `ucoder doctor rates -o FILE` writes one"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""One suite of attacks for every provider: what does a sandbox hold, seen on this machine?
+"""One suite of attacks for every provider: which properties does a sandbox hold on this machine?
 
     import asyncio
     from ucoder.execution import open_executor
@@ -6,43 +6,48 @@
 
     async def main() -> None:
         async with open_executor("bubblewrap", LIMITS, n_workers=1) as executor:
-            for finding in await run_conformance(executor, ATTACKS):
-                if finding.held is False:
-                    print(finding.attack, "was not held:", finding.why)
+            for result in await run_conformance(executor, ATTACKS):
+                if result.held is False:
+                    print(result.attack, "was not held:", result.why)
 
     asyncio.run(main())
 
-An executor of one's own is put to the same test, with what it claims as `claimed`. Attacks aim at
-targets of the suite's own and are bounded by themselves. Still, what nothing holds is not
-attacked: only claims are put to the test.
+The attacks are data: one TOML file each in `attacks/PROPERTY/`, in the format that
+`ucoder.execution.conformance.loading` describes, beside the table of claims in `CLAIMS`.
+`load_attacks` reads a folder of your own.
+
+An executor of your own is put to the same test, with what it claims as `claimed`. Attacks aim at
+targets that belong to the suite, and bombs are bounded by themselves. Only claims are tested: a
+property that is not claimed is not attacked, because nothing would hold the attack.
 
 `python -m ucoder.execution.conformance` does the same from the command line.
 """
 
-from ucoder.execution.conformance.attacks import ATTACKS
-from ucoder.execution.conformance.claims import CLAIMS, claims
-from ucoder.execution.conformance.properties import Property
-from ucoder.execution.conformance.records import Attack, Program, Target, attack
+from ucoder.execution.conformance.claims import CLAIMS, Property, claims
+from ucoder.execution.conformance.judges import Expectation
+from ucoder.execution.conformance.loading import ATTACKS, Attack, Program, load_attacks
 from ucoder.execution.conformance.suite import (
     LIMITS,
-    Finding,
-    findings,
+    AttackResult,
+    attack_results,
     run_attack,
     run_conformance,
 )
+from ucoder.execution.conformance.targets import Target
 
 __all__ = [
     "ATTACKS",
     "CLAIMS",
     "LIMITS",
     "Attack",
-    "Finding",
+    "AttackResult",
+    "Expectation",
     "Program",
     "Property",
     "Target",
-    "attack",
+    "attack_results",
     "claims",
-    "findings",
+    "load_attacks",
     "run_attack",
     "run_conformance",
 ]

@@ -5,49 +5,58 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ucoder.errors import UcoderError
-from ucoder.execution.conformance import ATTACKS, LIMITS, Attack, findings
-from ucoder.execution.conformance.table import claims_table, with_table
+from ucoder.execution.conformance import ATTACKS, LIMITS, Attack, attack_results
+from ucoder.execution.conformance.claims import claims_table, replace_table
 from ucoder.execution.providers import PROVIDERS, open_executor
 
 
 def main() -> int:
-    """Do what the command line says, and return the exit status."""
+    """Run the command line and return the exit status.
+
+    0: everything claimed holds. 1: an attack was not held. 2: the provider cannot start.
+    """
     parser = argparse.ArgumentParser(prog="python -m ucoder.execution.conformance")
     parser.add_argument("--provider", default="auto", help=", ".join(PROVIDERS))
-    parser.add_argument("--url", help="of a SandboxFusion server")
     parser.add_argument("--quick", action="store_true", help="the short version")
-    parser.add_argument("--only", metavar="TEXT", default="", help="attacks with this in the name")
-    parser.add_argument("--table", action="store_true", help="print the table of claims, and end")
-    parser.add_argument("--write", type=Path, help="put the table into a file, and end")
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="attacks whose name contains TEXT"
+    )
+    parser.add_argument("--table", action="store_true", help="print the table of claims and exit")
+    parser.add_argument(
+        "--write", metavar="FILE", type=Path, help="update the table of claims in FILE and exit"
+    )
     arguments = parser.parse_args()
+    table = claims_table(attack.property for attack in ATTACKS)
     if arguments.table:
-        print(claims_table())
+        print(table)
         return 0
     if arguments.write:
         path: Path = arguments.write
-        path.write_text(with_table(path.read_text("utf-8")), "utf-8")
+        path.write_text(replace_table(path.read_text("utf-8"), table), "utf-8")
         return 0
     chosen = [a for a in ATTACKS if arguments.only in a.name and (a.quick or not arguments.quick)]
     try:
-        return asyncio.run(_attack(arguments.provider, arguments.url, chosen))
+        return asyncio.run(_run(arguments.provider, chosen))
     except UcoderError as error:
         print(error, file=sys.stderr)
         return 2
 
 
-async def _attack(provider: str, url: str | None, chosen: list[Attack]) -> int:
+async def _run(provider: str, chosen: Sequence[Attack]) -> int:
     n_failures = 0
     async with open_executor(provider, LIMITS, n_workers=1) as executor:
-        async for finding in findings(executor, chosen):
-            mark = {True: "held    ", False: "NOT HELD", None: "-       "}[finding.held]
-            print(f"{mark} {finding.seconds:6.2f} s  {finding.attack}  {finding.why}", flush=True)
-            n_failures += finding.held is False
+        async for result in attack_results(executor, chosen):
+            mark = {True: "held    ", False: "NOT HELD", None: "-       "}[result.held]
+            print(f"{mark} {result.seconds:6.2f} s  {result.attack}  {result.why}", flush=True)
+            n_failures += result.held is False
         name = executor.name
     print(f"{name}: {len(chosen)} attacks, {n_failures} not held")
     return 1 if n_failures else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,17 +1,17 @@
-"""What must be seen after an attack. Every judge says why, where it was not.
+"""What the reports on an attack's programs must show for the attack to count as held.
 
-A judge looks at the last program's report unless it says otherwise. None of them takes an error
-for granted: a program that fails by a fault of its own has proved nothing.
+An error alone proves nothing: a program that fails by a fault of its own must not count as held.
+Expectations therefore name the exceptions that a refusal raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from ucoder.errors import InvalidArgument
 from ucoder.execution.canonical import parse
-from ucoder.execution.conformance.records import Judge, Report
 from ucoder.execution.outcomes import (
     CallReport,
     CheckReport,
@@ -21,197 +21,201 @@ from ucoder.execution.outcomes import (
     Verdict,
 )
 
+Report: TypeAlias = CallReport | CheckReport
+Reports: TypeAlias = tuple[Report, ...]
+"""One report for each program of an attack, in the order in which they ran."""
+
+Judge: TypeAlias = Callable[[Reports], str | None]
+"""From the reports to the reason why the attack was not held; None where it was held."""
+
+_LONGEST_ANSWER: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """One way in which a call may end.
+
+    Attributes:
+        kind: What the call comes to.
+        text: For RETURNED the whole canonical text; for RAISED how the exception's type name and
+            message begin; "" for every other kind.
+    """
+
+    kind: OutcomeKind
+    text: str = ""
+
+    def matches(self, outcome: Outcome) -> bool:
+        """Return whether an outcome is of this kind and has this text."""
+        if outcome.kind is not self.kind:
+            return False
+        if self.kind is OutcomeKind.RETURNED:
+            return outcome.text == self.text
+        return outcome.text.startswith(self.text)
+
+    def __str__(self) -> str:
+        return f"{_words(self.kind)} {self.text[:120]}".rstrip()
+
+
+CallEnds: TypeAlias = tuple[CallEnd, ...]
+"""The ends that are allowed for one call: any of them will do."""
+
 _DENIALS: Final = (
     "BlockingIOError", "ConnectionRefusedError", "FileNotFoundError", "NotADirectoryError",
     "OSError", "PermissionError", "ProcessLookupError", "TimeoutError", "gaierror",
 )  # fmt: skip
-_LONGEST: Final = 100_000
-_FILTERED: Final = "killed: signal 31"  # SIGSYS, from a system-call filter
+_FILTERED: Final = "killed: signal 31"  # SIGSYS, sent by a system-call filter
+DENIED: Final[CallEnds] = tuple(
+    CallEnd(OutcomeKind.RAISED, text) for text in (*_DENIALS, _FILTERED)
+)
+"""The system refused what the call asked for, or killed its process for asking."""
+
+
+def call_ends(text: str) -> CallEnds:
+    """Read the end of a call as attack files write it.
+
+    `returned 7`, `raised ValueError: bad`, `timed out`, `out of memory`, `output too large`,
+    `not representable`; `killed` for the death of the process (`killed: signal 9` for one cause);
+    `denied` for a refusal by the system.
+
+    Raises:
+        InvalidArgument: The text is none of these.
+    """
+    if text == "denied":
+        return DENIED
+    if text == "killed" or text.startswith("killed: "):
+        return (CallEnd(OutcomeKind.RAISED, "killed: " if text == "killed" else text),)
+    for kind in (OutcomeKind.RETURNED, OutcomeKind.RAISED):
+        if text.startswith(f"{kind} "):
+            return (CallEnd(kind, text.removeprefix(f"{kind} ")),)
+    for kind in _TEXTLESS:
+        if text == _words(kind):
+            return (CallEnd(kind),)
+    known = ["denied", "killed", "returned VALUE", "raised EXCEPTION", *map(_words, _TEXTLESS)]
+    raise InvalidArgument(f"{text!r} is not an end of a call; known: {', '.join(known)}")
 
 
 @dataclass(frozen=True, slots=True)
-class Raised:
-    """A call that raised an exception of one of these type names, or died with one of them."""
+class Expectation:
+    """Everything that must be seen after an attack; a judge. What is left at its default is free.
 
-    names: tuple[str, ...]
-
-
-DENIED: Final = Raised((*_DENIALS, _FILTERED))
-"""The system refused what the call asked for, or killed its process for asking."""
-
-_One: TypeAlias = str | OutcomeKind | Raised
-Expected: TypeAlias = _One | tuple[_One, ...]
-"""One call's end: the canonical text that it returns, or how it fails; or one of several."""
-
-
-def raised(*names: str) -> Raised:
-    """Expect one of these exceptions; `killed` stands for the death of the process."""
-    return Raised(names)
-
-
-def calls(*expected: Expected) -> Judge:
-    """Each call ends as stated, in this order."""
-
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        report = reports[-1]
-        if not isinstance(report, CallReport):
-            return f"expected a report on calls, got {report}"
-        if len(report.outcomes) != len(expected):
-            return f"{len(report.outcomes)} outcomes for {len(expected)} calls"
-        for number, (outcome, end) in enumerate(zip(report.outcomes, expected, strict=True)):
-            if not _is(outcome, end):
-                return f"call {number} {_words(outcome)}; expected {_expectation(end)}"
-        return None
-
-    return judge
-
-
-def returned(text: str) -> Judge:
-    """The one call returns a value of this canonical text."""
-    return calls(text)
-
-
-def raises(*names: str) -> Judge:
-    """The one call raises one of these."""
-    return calls(raised(*names))
-
-
-def denied(*also: str) -> Judge:
-    """The one call is DENIED, or ends in one of these ways."""
-    return calls(raised(*DENIED.names, *also))
-
-
-def died(why: str = "killed: ") -> Judge:
-    """The program's process died in its one call, and the report says so."""
-
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        report = reports[-1]
-        if not isinstance(report, CallReport) or report.status is not ProgramStatus.KILLED:
-            return f"expected a killed program, got {_summary(report)}"
-        return calls(raised(why))(reports)
-
-    return judge
-
-
-def contained() -> Judge:
-    """The harm is the program's own: bounded answers, and no failure of the sandbox.
-
-    What a forged answer says is not looked at: the program could have returned it.
+    Attributes:
+        calls: How each call of the last program ends.
+        first_calls: How each call of the first program ends.
+        contained: Answers are bounded and the sandbox has not failed. The content of a forged
+            answer is not looked at, because the program could have returned it.
+        same_answers: The calls of the first and the last program end alike, and return values.
+        only_names: The last program's call returns a list of strings, all of them among these.
+        status: The last program is not called at all, for one of these reasons.
+        verdict: One of these verdicts on the tests.
+        max_report_chars: The length of the last report, printed.
     """
 
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        for report in reports:
-            if isinstance(report, CheckReport):
-                if report.verdict is Verdict.SANDBOX_FAILED:
-                    return f"the sandbox failed: {report.detail}"
-                continue
-            if report.status is ProgramStatus.SANDBOX_FAILED:
-                return f"the sandbox failed: {report.detail}"
-            for outcome in report.outcomes:
-                if not outcome.text.isascii() or len(outcome.answer) > _LONGEST:
-                    return f"an outcome that is out of bounds: {str(outcome)[:200]}"
+    calls: tuple[CallEnds, ...] = ()
+    first_calls: tuple[CallEnds, ...] = ()
+    contained: bool = False
+    same_answers: bool = False
+    only_names: frozenset[str] = frozenset()
+    status: frozenset[ProgramStatus] = frozenset()
+    verdict: frozenset[Verdict] = frozenset()
+    max_report_chars: int | None = None
+
+    def __call__(self, reports: Reports) -> str | None:
+        """Return the first thing that is not as expected; None where everything is."""
+        return next((fault for fault in self._faults(reports) if fault is not None), None)
+
+    def _faults(self, reports: Reports) -> Iterator[str | None]:
+        last = reports[-1]
+        if self.contained:
+            yield from map(_uncontained, reports)
+        if self.first_calls:
+            yield _other_ends(reports[0], self.first_calls)
+        if self.calls:
+            yield _other_ends(last, self.calls)
+        if self.status:
+            yield _other_status(last, self.status)
+        if self.verdict:
+            yield _other_verdict(last, self.verdict)
+        if self.same_answers:
+            yield _other_answers(reports[0], last)
+        if self.only_names:
+            yield _other_names(last, self.only_names)
+        if self.max_report_chars is not None and len(str(last)) > self.max_report_chars:
+            yield f"the report has {len(str(last))} characters"
+
+
+def _other_ends(report: Report, expected: tuple[CallEnds, ...]) -> str | None:
+    if not isinstance(report, CallReport):
+        return f"expected a report on calls, got {report}"
+    if len(report.outcomes) != len(expected):
+        return f"{len(report.outcomes)} outcomes for {len(expected)} calls"
+    for number, (outcome, ends) in enumerate(zip(report.outcomes, expected, strict=True)):
+        if not any(end.matches(outcome) for end in ends):
+            allowed = ", or ".join(map(str, ends[:3]))
+            return f"call {number} {_described(outcome)}; expected {allowed}"
+    return None
+
+
+def _uncontained(report: Report) -> str | None:
+    if isinstance(report, CheckReport):
+        failed = report.verdict is Verdict.SANDBOX_FAILED
+        return f"the sandbox failed: {report.detail}" if failed else None
+    if report.status is ProgramStatus.SANDBOX_FAILED:
+        return f"the sandbox failed: {report.detail}"
+    for outcome in report.outcomes:
+        if not outcome.text.isascii() or len(outcome.answer) > _LONGEST_ANSWER:
+            return f"an outcome that is out of bounds: {str(outcome)[:200]}"
+    return None
+
+
+def _other_status(report: Report, expected: frozenset[ProgramStatus]) -> str | None:
+    if not isinstance(report, CallReport) or report.status not in expected:
+        return f"expected {' or '.join(sorted(expected))}, got {_summary(report)}"
+    if any(outcome.executed for outcome in report.outcomes):
+        return "a call returned a value"
+    return None
+
+
+def _other_verdict(report: Report, expected: frozenset[Verdict]) -> str | None:
+    if isinstance(report, CheckReport) and report.verdict in expected:
         return None
-
-    return judge
-
-
-def refused_program(*statuses: ProgramStatus) -> Judge:
-    """The program is not called at all, for one of these reasons."""
-
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        report = reports[-1]
-        if not isinstance(report, CallReport) or report.status not in statuses:
-            return f"expected {' or '.join(statuses)}, got {_summary(report)}"
-        if any(outcome.executed for outcome in report.outcomes):
-            return "a call returned a value"
-        return None
-
-    return judge
+    return f"expected {' or '.join(sorted(expected))}, got {_summary(report)}"
 
 
-def failed() -> Judge:
-    """The tests did not pass."""
-    return _verdict(Verdict.FAILED, Verdict.TIMED_OUT)
+def _other_answers(first: Report, last: Report) -> str | None:
+    if not (isinstance(first, CallReport) and isinstance(last, CallReport)):
+        return "expected reports on calls"
+    if not all(outcome.executed for outcome in first.outcomes):
+        return f"the first call {_described(first.outcomes[0])}"
+    if first.outcomes != last.outcomes:
+        return f"first {_described(first.outcomes[0])}, then {_described(last.outcomes[0])}"
+    return None
 
 
-def passed() -> Judge:
-    """The tests passed, as they should in spite of the program's tricks."""
-    return _verdict(Verdict.PASSED)
+def _other_names(report: Report, allowed: frozenset[str]) -> str | None:
+    if not isinstance(report, CallReport) or not report.outcomes[0].executed:
+        return f"expected a list, got {_summary(report)}"
+    extra = set(parse(report.outcomes[0].text)) - allowed
+    return f"it saw {', '.join(sorted(map(str, extra)))[:200]}" if extra else None
 
 
-def same_answers() -> Judge:
-    """The first and the last program's calls end in the same way, and return values."""
-
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        first, last = reports[0], reports[-1]
-        if not (isinstance(first, CallReport) and isinstance(last, CallReport)):
-            return "expected reports on calls"
-        if not all(outcome.executed for outcome in first.outcomes):
-            return f"the first call {_words(first.outcomes[0])}"
-        if first.outcomes != last.outcomes:
-            return f"first {_words(first.outcomes[0])}, then {_words(last.outcomes[0])}"
-        return None
-
-    return judge
-
-
-def only_names(allowed: Iterable[str]) -> Judge:
-    """The one call returns a list of strings, none but these."""
-    names = frozenset(allowed)
-
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        report = reports[-1]
-        if not isinstance(report, CallReport) or not report.outcomes[0].executed:
-            return f"expected a list, got {_summary(report)}"
-        extra = set(parse(report.outcomes[0].text)) - names
-        return f"it saw {', '.join(sorted(map(str, extra)))[:200]}" if extra else None
-
-    return judge
-
-
-def every(*judges: Judge) -> Judge:
-    """All of these; the first that complains is heard."""
-
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        return next((why for one in judges if (why := one(reports)) is not None), None)
-
-    return judge
-
-
-def _verdict(*verdicts: Verdict) -> Judge:
-    def judge(reports: tuple[Report, ...]) -> str | None:
-        report = reports[-1]
-        if isinstance(report, CheckReport) and report.verdict in verdicts:
-            return None
-        return f"expected {' or '.join(verdicts)}, got {_summary(report)}"
-
-    return judge
-
-
-def _is(outcome: Outcome, expected: Expected) -> bool:
-    if isinstance(expected, tuple):
-        return any(_is(outcome, one) for one in expected)
-    if isinstance(expected, Raised):
-        return outcome.kind is OutcomeKind.RAISED and outcome.text.startswith(expected.names)
-    if isinstance(expected, OutcomeKind):
-        return outcome.kind is expected
-    return outcome.kind is OutcomeKind.RETURNED and outcome.text == expected
-
-
-def _words(outcome: Outcome) -> str:
-    return f"{outcome.kind.replace('_', ' ')} {outcome.text[:120]}".rstrip()
-
-
-def _expectation(expected: Expected) -> str:
-    if isinstance(expected, tuple):
-        return ", or ".join(map(_expectation, expected))
-    if isinstance(expected, Raised):
-        return "raised " + " or ".join(expected.names[:3])
-    return expected.replace("_", " ") if isinstance(expected, OutcomeKind) else expected[:120]
+def _described(outcome: Outcome) -> str:
+    return f"{_words(outcome.kind)} {outcome.text[:120]}".rstrip()
 
 
 def _summary(report: Report) -> str:
     if isinstance(report, CheckReport):
         return f"{report.verdict} ({report.detail[:120]})"
-    first = f", first call {_words(report.outcomes[0])}" if report.outcomes else ""
+    first = f", first call {_described(report.outcomes[0])}" if report.outcomes else ""
     return f"{report.status} ({report.detail[:120]}){first}"
+
+
+def _words(kind: OutcomeKind) -> str:
+    return kind.replace("_", " ")
+
+
+_TEXTLESS: Final = (
+    OutcomeKind.TIMED_OUT,
+    OutcomeKind.OUT_OF_MEMORY,
+    OutcomeKind.OUTPUT_TOO_LARGE,
+    OutcomeKind.NOT_REPRESENTABLE,
+)

@@ -1,8 +1,8 @@
-"""Put an executor through the attacks, and say for each what was seen.
+"""Put an executor through the attacks, and report for each what was seen.
 
-An attack is held where what its judge wants was seen, nothing outside has changed, and the same
+An attack counts as held if its judge is satisfied, nothing outside has changed, and the same
 executor serves the next honest program. The targets are made by the caller's process, so that
-what changed is seen from outside.
+changes are seen from outside.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ucoder.execution.conformance.claims import claims
-from ucoder.execution.conformance.properties import Property
-from ucoder.execution.conformance.records import Attack, Program, Report, Target
+from ucoder.execution.conformance.claims import Property, claims
+from ucoder.execution.conformance.judges import Report
+from ucoder.execution.conformance.loading import Attack, Program
+from ucoder.execution.conformance.targets import Target
 from ucoder.execution.outcomes import OutcomeKind
 from ucoder.execution.protocol import Executor, Limits
 
@@ -28,10 +29,10 @@ LIMITS: Final = Limits(
     n_processes=16,
     file_size_mib=4,
 )
-"""Open the executor with these: the attacks are written for them, and are over soon."""
+"""Open the executor with these limits: the attacks are written for them, and end soon."""
 
 ATTACK_TIMEOUT_S: Final = 60.0
-"""An executor that has not answered by then hangs, which no attack may bring about."""
+"""An executor that has not answered by then hangs, which no attack may cause."""
 
 _HONEST: Final = "def f(a, b):\n    return a + b\n"
 _INPUTS: Final = ("(1, 2)", "('a', 'b')")
@@ -39,16 +40,16 @@ _ANSWERS: Final = ["3", "'ab'"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What came of one attack.
+class AttackResult:
+    """The result of one attack.
 
     Attributes:
-        attack: Its name.
-        property: What it attacked.
-        claimed: Whether the provider claims to hold that.
-        held: Whether it was held; None where it was not run.
-        why: Why not, or why it was not run; "" where it was held.
-        seconds: How long it took, the honest program after it included.
+        attack: The attack's name.
+        property: The property that it attacks.
+        claimed: Whether the provider claims to hold that property.
+        held: Whether the attack was held; None where it was not run.
+        why: Why it was not held, or not run; "" where it was held.
+        seconds: How long it took, with the honest program after it.
     """
 
     attack: str
@@ -64,42 +65,44 @@ async def run_conformance(
     attacks: Iterable[Attack],
     claimed: Collection[Property] | None = None,
     try_unclaimed: bool = False,
-) -> list[Finding]:
+) -> list[AttackResult]:
     """Run attacks one after the other.
 
-    What is not claimed is not attacked, because nothing would hold it. `try_unclaimed` runs those
-    of these attacks that can reach nothing but targets of the suite's own.
+    A property that is not claimed is not attacked, because nothing would hold the attack.
 
     Args:
         executor: An entered executor, opened with `LIMITS`.
-        attacks: Such as `ATTACKS`, or those of it that are `quick`.
-        claimed: What the provider claims; by its name where None.
-        try_unclaimed: See above.
+        attacks: Such as `ATTACKS`, or those of them that are `quick`.
+        claimed: What the provider claims to hold; None takes the entry of `CLAIMS` for its name.
+        try_unclaimed: Run the `harmless` attacks on properties that are not claimed as well: they
+            can reach nothing but targets of the suite.
 
     Raises:
         SandboxClosed: The executor is not open.
     """
-    return [f async for f in findings(executor, attacks, claimed, try_unclaimed)]
+    return [one async for one in attack_results(executor, attacks, claimed, try_unclaimed)]
 
 
-async def findings(
+async def attack_results(
     executor: Executor,
     attacks: Iterable[Attack],
     claimed: Collection[Property] | None = None,
     try_unclaimed: bool = False,
-) -> AsyncIterator[Finding]:
-    """Do as `run_conformance`, and give each finding as soon as there is one."""
+) -> AsyncIterator[AttackResult]:
+    """Do the same as `run_conformance`, and yield each result as soon as it is known."""
     claimed = claims(executor.name) if claimed is None else claimed
     for attack in attacks:
         is_claimed = attack.property in claimed
         if is_claimed or (try_unclaimed and attack.harmless):
             yield await run_attack(executor, attack, is_claimed)
         else:
-            yield Finding(attack.name, attack.property, False, None, "not claimed, not tried", 0.0)
+            yield AttackResult(
+                attack.name, attack.property, False, None, "not claimed, not tried", 0.0
+            )
 
 
-async def run_attack(executor: Executor, attack: Attack, claimed: bool = True) -> Finding:
-    """Run one attack, whether or not anything holds it, and an honest program after it.
+async def run_attack(executor: Executor, attack: Attack, claimed: bool = True) -> AttackResult:
+    """Run one attack, even if nothing holds it, and an honest program after it.
 
     Raises:
         SandboxClosed: The executor is not open.
@@ -113,11 +116,11 @@ async def run_attack(executor: Executor, attack: Attack, claimed: bool = True) -
     except TimeoutError:
         why = f"there was no answer within {ATTACK_TIMEOUT_S:.0f} s"
     seconds = time.monotonic() - started
-    return Finding(attack.name, attack.property, claimed, why is None, why or "", seconds)
+    return AttackResult(attack.name, attack.property, claimed, why is None, why or "", seconds)
 
 
 async def _attempt(executor: Executor, attack: Attack) -> str | None:
-    with attack.guard() if attack.guard else nullcontext(Target()) as target:
+    with attack.target() if attack.target else nullcontext(Target()) as target:
         # All on one line, so that a program's own lines keep their distances.
         given = "; ".join(f"{name} = {value!r}" for name, value in target.names.items())
         reports = []
@@ -125,7 +128,7 @@ async def _attempt(executor: Executor, attack: Attack) -> str | None:
             if given:
                 program = replace(program, source=f"{given}\n{program.source}")
             reports.append(await _run(executor, program))
-        # Outside first: it is the graver thing, and the reports may be forged.
+        # What happened outside comes first: it is worse, and the reports may be forged.
         return target.changed() or attack.judge(tuple(reports))
 
 
@@ -134,11 +137,11 @@ async def _run(executor: Executor, program: Program) -> Report:
         return await executor.check(program.source, program.tests)
     if program.is_script:
         return await executor.check(program.source)
-    return await executor.call(program.source, program.entry_point, program.inputs)
+    return await executor.call(program.source, "f", program.inputs)
 
 
 async def _served(executor: Executor) -> str | None:
-    """Say how the next honest program was not served."""
+    """Return how the next honest program was not served; None if it was."""
     report = await executor.call(_HONEST, "f", _INPUTS)
     answers = [
         outcome.text if outcome.kind is OutcomeKind.RETURNED else str(outcome)

@@ -1,4 +1,4 @@
-"""Targets of our own outside the sandbox: attacks aim at these, and never at anything else.
+"""Targets outside the sandbox that belong to the suite: attacks aim at these and at nothing else.
 
 Each is made in the caller's process just before an attack, watched from there, and removed after.
 """
@@ -12,12 +12,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
-
-from ucoder.execution.conformance.records import Target
+from typing import Final, TypeAlias
 
 _SETTLE_S: Final = 1.5
 """How long a process that has been killed may take to disappear."""
@@ -29,6 +28,23 @@ print('ready', flush=True)
 while True:
     signal.pause()
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Something outside the sandbox that belongs to the suite, for an attack to aim at.
+
+    Attributes:
+        names: Global variables that the programs are given, such as a port or a path.
+        changed: Returns what happened to the target, or None where nothing did.
+    """
+
+    names: Mapping[str, object] = field(default_factory=dict)
+    changed: Callable[[], str | None] = lambda: None
+
+
+OpenTarget: TypeAlias = Callable[[], AbstractContextManager[Target]]
+"""Makes a target in the caller's process, and removes it afterwards."""
 
 
 @contextmanager
@@ -49,7 +65,7 @@ def listener_v6() -> AbstractContextManager[Target]:
 
 @contextmanager
 def resolver() -> Iterator[Target]:
-    """A UDP socket on loopback where a resolver could be, as PORT; a question is noticed."""
+    """A UDP socket on loopback in the place of a resolver, as PORT; a query is noticed."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.setblocking(False)
@@ -98,10 +114,10 @@ def secret_file() -> Iterator[Target]:
         path.write_text("secret")
         path.chmod(0o644)
         folder.chmod(0o755)
-        before = _look(folder)
+        before = _snapshot(folder)
 
         def changed() -> str | None:
-            after = _look(folder)
+            after = _snapshot(folder)
             return None if after == before else f"outside, {before} became {after}"
 
         yield Target({"SECRET": str(path), "FOLDER": name, "HOME": str(Path.home())}, changed)
@@ -109,9 +125,10 @@ def secret_file() -> Iterator[Target]:
 
 @contextmanager
 def victim() -> Iterator[Target]:
-    """A process of ours, as VICTIM; a secret in its environment, as KEY; its end is noticed.
+    """A process of the suite, as VICTIM, with a secret in its environment, as KEY.
 
-    It notes the harmless signal SIGURG as well, so that attacks on everybody need no other.
+    Its end is noticed, and so are changes of its run state, niceness, cores and scheduler. It also
+    records the harmless signal SIGURG, so that attacks on all processes need no other signal.
     """
     with tempfile.TemporaryDirectory(prefix="ucoder-conformance-") as name:
         heard = Path(name) / "heard"
@@ -141,7 +158,7 @@ def victim() -> Iterator[Target]:
 
 @contextmanager
 def marked_processes() -> Iterator[Target]:
-    """A name for processes to carry, as MARK; one that still carries it afterwards is noticed."""
+    """A name for processes to carry, as MARK; a process that has it afterwards is noticed."""
     mark = f"uc-{secrets.token_hex(5)}"
 
     def changed() -> str | None:
@@ -162,7 +179,7 @@ def marked_processes() -> Iterator[Target]:
 
 @contextmanager
 def fresh_key() -> Iterator[Target]:
-    """A number that names no shared memory yet, as NUMBER, and a text that does, as NAME."""
+    """An unused number and an unused name for shared objects, as NUMBER and NAME."""
     number = secrets.randbelow(1 << 30) + 1
     yield Target({"NUMBER": number, "NAME": f"uc-{number:x}"})
     with suppress(OSError):
@@ -182,7 +199,7 @@ def _accepted(server: socket.socket) -> str | None:
     return None
 
 
-def _look(folder: Path) -> list[tuple[str, int, int, int, str]]:
+def _snapshot(folder: Path) -> list[tuple[str, int, int, int, str]]:
     return [
         (path.name, path.lstat().st_mode, path.lstat().st_mtime_ns, path.lstat().st_nlink,
          path.read_text() if path.is_file() else "")
@@ -191,7 +208,7 @@ def _look(folder: Path) -> list[tuple[str, int, int, int, str]]:
 
 
 def _settings(pid: int) -> tuple[str, int, frozenset[int], int]:
-    """What others could change about a process: run state, niceness, cores, scheduler."""
+    """Return what others could change about a process: run state, niceness, cores, scheduler."""
     state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     is_stopped = "stopped" if state in "Tt" else "runs"
     nice = os.getpriority(os.PRIO_PROCESS, pid)
@@ -206,3 +223,18 @@ def _named(mark: str) -> list[int]:
                 if (entry / "comm").read_text().strip() == mark:
                     found.append(int(entry.name))
     return found
+
+
+TARGETS: Final[dict[str, OpenTarget]] = {
+    "listener": listener,
+    "listener_v6": listener_v6,
+    "resolver": resolver,
+    "abstract_listener": abstract_listener,
+    "path_listener": path_listener,
+    "secret_file": secret_file,
+    "victim": victim,
+    "marked_processes": marked_processes,
+    "fresh_key": fresh_key,
+    "host_name": host_name,
+}
+"""By the names that attack files use."""
