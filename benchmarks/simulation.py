@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 from ucoder.components import Components
 from ucoder.config import RunConfig
-from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request, Sampling
+from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request, SamplingParams
 from ucoder.execution.canonical import parse
 from ucoder.execution.inputs import Batch
 from ucoder.execution.outcomes import CallReport, CheckReport, Outcome, OutcomeKind, ProgramStatus
@@ -285,7 +285,7 @@ class SimulatedScheduler(LocalScheduler):
         if self._written is None or self._n_written % WHOLE_EVERY == 0:
             self._written = await super().write_inputs(problem)
             return self._written
-        await self.sample(Request(input_prompt(problem), 1, Sampling(), self._n_written))
+        await self.sample(Request(input_prompt(problem), 1, SamplingParams(), self._n_written))
         return replace(self._written, shard=_renamed(self._written.shard, problem.id))
 
     async def solve(self, problem: Problem, suite: bytes, iteration: int) -> Solved:
@@ -297,7 +297,7 @@ class SimulatedScheduler(LocalScheduler):
         known, n = self._solved, self._config.solutions.n
         for round_ in range(-(-n // ROUND_SIZE)):
             seed = self._n_solved * 1000 + round_
-            await self.sample(Request(solution_prompt(problem), ROUND_SIZE, Sampling(), seed))
+            await self.sample(Request(solution_prompt(problem), ROUND_SIZE, SamplingParams(), seed))
         return Solved(
             None,
             _renamed(known.candidates, problem.id),

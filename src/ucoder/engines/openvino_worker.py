@@ -20,7 +20,7 @@ from typing import Any
 
 import openvino_genai as genai
 
-from ucoder.engines.rendering import before_stop
+from ucoder.engines.protocol import before_stop
 from ucoder.runtime import die_with_parent
 
 _PREFIX_TOKENS = 64

@@ -20,8 +20,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import before_stop, render_plain
+from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop, render_plain
 from ucoder.errors import ConfigError, EngineError
 from ucoder.records import FinishReason
 

@@ -12,8 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import before_stop, render
+from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop, render
 from ucoder.engines.transformers_loading import end_tokens, give_back_memory, load
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason

@@ -33,8 +33,7 @@ from queue import Empty, SimpleQueue
 from random import Random
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import before_stop, render
+from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop, render
 from ucoder.engines.transformers_batch import Batch
 from ucoder.engines.transformers_loading import end_tokens, give_back_memory, load
 from ucoder.engines.transformers_sampling import Draw, draw

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from ucoder.engines.protocol import Sampling
+from ucoder.engines.protocol import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
     """How one row is drawn: the settings, and where its randomness comes from."""
 
-    sampling: Sampling
+    sampling: SamplingParams
     random: Random
 
     @property

@@ -26,8 +26,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from ucoder.engines.protocol import Prompt
-from ucoder.engines.rendering import before_stop, render
+from ucoder.engines.protocol import Prompt, before_stop, render
 from ucoder.records import digest
 
 _SHUTDOWN_S = 15.0

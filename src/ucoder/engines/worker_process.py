@@ -23,8 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ucoder.engines.protocol import Completion, Request
-from ucoder.engines.rendering import render_plain
+from ucoder.engines.protocol import Completion, Request, render_plain
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 
