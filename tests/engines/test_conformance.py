@@ -134,10 +134,10 @@ def test_base_models_get_plain_prompts() -> None:
     assert render_plain(Prompt("Do it.", "def ", plain="def f():")) == "def f():"
 
 
-def test_a_script_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_script_is_refused(tmp_path: Path) -> None:
     from ucoder.engines.scripted import load_script
 
     bad: Any = tmp_path / "script.yaml"
     bad.write_text("rules: [{when: [a]}]")
-    with pytest.raises(ConfigError, match="is no script"):
+    with pytest.raises(ConfigError, match="is not a valid script"):
         load_script(bad)

@@ -17,8 +17,8 @@ import pytest
 from ucoder.engines.conformance import CHECKS, check_logprobs
 from ucoder.engines.protocol import Completion, Prompt, Request, SamplingParams, render
 from ucoder.engines.transformers import TransformersEngine
+from ucoder.engines.transformers_batch import Draw, draw
 from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
-from ucoder.engines.transformers_sampling import Draw, draw
 from ucoder.errors import EngineError
 from ucoder.models import Model
 from ucoder.records import FinishReason

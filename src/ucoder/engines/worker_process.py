@@ -44,7 +44,7 @@ class WorkerEnded(Exception):
     """The worker is gone, and with it what it was asked; the message says how it ended."""
 
 
-class WorkerProcess:
+class EngineProcess:
     """Starts a worker, hands requests to it, and ends it with all its children.
 
     Args:
