@@ -17,7 +17,7 @@ import statistics
 import sys
 import time
 
-from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
+from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
 from ucoder.models import resolve
@@ -34,7 +34,7 @@ ASK = (
 
 def requests(args: argparse.Namespace, turn: int) -> list[Request]:
     """The turn's requests: the same for both engines, drawn as stage 5 draws by default."""
-    sampling = Sampling(temperature=1.0, top_p=1.0, max_tokens=args.max_tokens, stop=STOP)
+    sampling = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=args.max_tokens, stop=STOP)
     asks = [ASK.format(VERBS[i % len(VERBS)], i // len(VERBS)) for i in range(args.prompts)]
     return [
         Request(Prompt(ask, PREFILL), args.n, sampling, seed=100_000 * turn + i)
@@ -74,7 +74,7 @@ async def measure(args: argparse.Namespace) -> None:
     ratios = []
     async with static, continuous:
         for engine in (static, continuous):  # the first requests fill caches
-            await engine.sample(Request(Prompt("Hello."), 2, Sampling(max_tokens=8), seed=0))
+            await engine.sample(Request(Prompt("Hello."), 2, SamplingParams(max_tokens=8), seed=0))
         for turn in range(args.turns):
             asked = requests(args, turn)
             plain, batched = await rate(static, asked), await rate(continuous, asked)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 from ucoder.components import Components
 from ucoder.config import load_config
-from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
+from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams
 from ucoder.evaluation import humaneval
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill
@@ -87,11 +87,13 @@ async def draw(
 ) -> tuple[dict[str, object], int]:
     """One task's samples and test texts, and the tokens that they took."""
     seed = derive_seed(0, "draw", task.task_id)
-    bodies = Request(Prompt(task.user, task.prefill), n, Sampling(1.0, 1.0, max_tokens, STOP), seed)
+    bodies = Request(
+        Prompt(task.user, task.prefill), n, SamplingParams(1.0, 1.0, max_tokens, STOP), seed
+    )
     start = f"assert {task.entry_point}("
     texts = Request(
         Prompt(task.tests_user, f"```python\n{start}"), N_TEST_TEXTS,
-        Sampling(0.8, 0.95, 512, TEST_STOP), seed,
+        SamplingParams(0.8, 0.95, 512, TEST_STOP), seed,
     )  # fmt: skip
     drawn, written = await asyncio.gather(engine.sample(bodies), engine.sample(texts))
     row: dict[str, object] = {

@@ -15,7 +15,7 @@ import sys
 import time
 
 from ucoder.engines.openvino import OpenVINOEngine
-from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
+from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.models import load_catalog, openvino_export, resolve
 from ucoder.stages.solutions import PREFILL, STOP
@@ -29,7 +29,7 @@ TASKS = (
     "whether the brackets of a text are balanced: `def is_balanced(text: str) -> bool`",
 )
 # As stage 5 draws by default: both engines give raw log-probabilities with it.
-SAMPLING = Sampling(temperature=1.0, top_p=1.0, max_tokens=64, stop=STOP)
+SAMPLING = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=64, stop=STOP)
 
 
 def requests(turn: int) -> list[Request]:
@@ -58,7 +58,7 @@ async def main() -> None:
     )
     async with default, reference:
         for engine in (default, reference):  # the first requests compile and fill caches
-            await engine.sample(Request(Prompt("Hello."), 2, Sampling(max_tokens=8), seed=0))
+            await engine.sample(Request(Prompt("Hello."), 2, SamplingParams(max_tokens=8), seed=0))
         for turn in range(TURNS):
             ours, theirs = await rate(default, turn), await rate(reference, turn)
             ratios.append(ours / theirs)

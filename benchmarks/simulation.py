@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 
 from ucoder.components import Components
 from ucoder.config import RunConfig
-from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request, Sampling
+from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request, SamplingParams
 from ucoder.execution.canonical import parse
 from ucoder.execution.inputs import InputBatch
 from ucoder.execution.outcomes import CallReport, CheckReport, Outcome, OutcomeKind, ProgramStatus
@@ -295,7 +295,7 @@ class SimulatedScheduler(LocalScheduler):
             written = await super().write_inputs(problem)
             self._written = replace(written, suite=_encoded(TestSuite, written.suite))
             return self._written
-        await self.sample(Request(input_prompt(problem), 1, Sampling(), self._n_written))
+        await self.sample(Request(input_prompt(problem), 1, SamplingParams(), self._n_written))
         return replace(self._written, suite=_renamed(self._written.suite, problem.id))
 
     async def solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
@@ -313,7 +313,7 @@ class SimulatedScheduler(LocalScheduler):
         known, n = self._solved, self._config.solutions.n
         for round_ in range(-(-n // ROUND_SIZE)):
             seed = self._n_solved * 1000 + round_
-            await self.sample(Request(solution_prompt(problem), ROUND_SIZE, Sampling(), seed))
+            await self.sample(Request(solution_prompt(problem), ROUND_SIZE, SamplingParams(), seed))
         return Solved(
             None,
             _renamed(known.candidates, problem.id),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ucoder.engines.conformance import Scorer
-from ucoder.engines.protocol import Prompt
-from ucoder.engines.rendering import render
+from ucoder.engines.protocol import Prompt, render
 from ucoder.models import Model
 from ucoder.runtime import hide_broken_torchvision
 

@@ -11,8 +11,7 @@ import pytest
 
 from ucoder.engines.conformance import CHECKS, Check, Scorer, check_logprobs
 from ucoder.engines.openvino import OpenVINOEngine
-from ucoder.engines.protocol import Engine, Prompt, Request, Sampling
-from ucoder.engines.rendering import render, render_plain
+from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams, render, render_plain
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.errors import ConfigError, EngineError, MissingDependency
@@ -76,7 +75,8 @@ async def test_log_probabilities_equal_a_teacher_forced_pass(
 async def test_prompts_of_many_problems_share_the_batch(small_export: Path) -> None:
     async with OpenVINOEngine(small_export, is_chat=True, max_sequences=32, cache_gib=1) as engine:
         requests = [
-            Request(Prompt(f"Count to {i}."), 2, Sampling(max_tokens=8), seed=i) for i in range(40)
+            Request(Prompt(f"Count to {i}."), 2, SamplingParams(max_tokens=8), seed=i)
+            for i in range(40)
         ]
         answers = await asyncio.gather(*map(engine.sample, requests))
     assert [len(answer) for answer in answers] == [2] * 40
@@ -85,7 +85,7 @@ async def test_prompts_of_many_problems_share_the_batch(small_export: Path) -> N
 @pytest.mark.model
 async def test_a_base_model_continues_plain_text(small_model: Model, small_export: Path) -> None:
     prompt = Prompt("ignored", plain="1 2 3 4 5 6 7 8 9 10 11 12")
-    request = Request(prompt, 1, Sampling(temperature=0.0, max_tokens=6), seed=0)
+    request = Request(prompt, 1, SamplingParams(temperature=0.0, max_tokens=6), seed=0)
     async with OpenVINOEngine(small_export, is_chat=False, max_sequences=4, cache_gib=1) as ours:
         (first,) = await ours.sample(request)
     async with TransformersEngine(small_model.path, is_chat=False, device="cpu") as reference:
@@ -98,7 +98,7 @@ async def test_a_dead_worker_is_an_error_not_a_hang(small_export: Path) -> None:
     engine = OpenVINOEngine(small_export, is_chat=True, max_sequences=32, cache_gib=1)
     async with engine:
         waiting = asyncio.create_task(
-            engine.sample(Request(Prompt("Count."), 8, Sampling(max_tokens=2000), seed=1))
+            engine.sample(Request(Prompt("Count."), 8, SamplingParams(max_tokens=2000), seed=1))
         )
         await asyncio.sleep(0.3)
         assert engine._worker is not None
@@ -106,7 +106,7 @@ async def test_a_dead_worker_is_an_error_not_a_hang(small_export: Path) -> None:
         with pytest.raises(EngineError, match="OpenVINO broke"):
             await waiting
         with pytest.raises(EngineError, match="not running"):
-            await engine.sample(Request(Prompt("Again."), 1, Sampling(), seed=1))
+            await engine.sample(Request(Prompt("Again."), 1, SamplingParams(), seed=1))
 
 
 async def test_a_folder_that_is_no_export_is_a_clear_error(tmp_path: Path) -> None:
@@ -134,10 +134,10 @@ def test_base_models_get_plain_prompts() -> None:
     assert render_plain(Prompt("Do it.", "def ", plain="def f():")) == "def f():"
 
 
-def test_a_script_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_script_is_refused(tmp_path: Path) -> None:
     from ucoder.engines.scripted import load_script
 
     bad: Any = tmp_path / "script.yaml"
     bad.write_text("rules: [{when: [a]}]")
-    with pytest.raises(ConfigError, match="is no script"):
+    with pytest.raises(ConfigError, match="is not a valid script"):
         load_script(bad)

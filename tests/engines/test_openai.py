@@ -11,8 +11,8 @@ import pytest
 
 from ucoder.engines.conformance import CHECKS, PROMPT, WARM, Scorer, check_logprobs
 from ucoder.engines.openai import OpenAIEngine
-from ucoder.engines.openai_dialect import PrefillMode
-from ucoder.engines.protocol import Prompt, Request, Sampling
+from ucoder.engines.openai_requests import PrefillMode
+from ucoder.engines.protocol import Prompt, Request, SamplingParams
 from ucoder.errors import EngineError
 from ucoder.models import Model
 from ucoder.models.cache import default_cache_dir
@@ -88,8 +88,10 @@ async def test_a_prompt_longer_than_the_context_is_refused_with_the_servers_word
 ) -> None:
     async with OpenAIEngine(llama_cpp, is_chat=True, checkpoint=small_model.path) as engine:
         with pytest.raises(EngineError, match="context"):
-            await engine.sample(Request(Prompt("word " * 3000), 1, Sampling(max_tokens=4), seed=1))
-        assert await engine.sample(Request(PROMPT, 1, Sampling(max_tokens=4), seed=1))
+            await engine.sample(
+                Request(Prompt("word " * 3000), 1, SamplingParams(max_tokens=4), seed=1)
+            )
+        assert await engine.sample(Request(PROMPT, 1, SamplingParams(max_tokens=4), seed=1))
 
 
 async def test_a_server_that_dies_is_an_error_not_a_hang(small_model: Model) -> None:

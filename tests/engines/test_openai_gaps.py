@@ -24,12 +24,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.engines import openai_transport
+from ucoder.engines import openai_client
 from ucoder.engines.conformance import CHECKS, GREEDY, WARM, check_logprobs
 from ucoder.engines.openai import OpenAIEngine
-from ucoder.engines.openai_answers import read_answer, read_models
-from ucoder.engines.openai_dialect import PrefillMode
-from ucoder.engines.openai_transport import Malformed
+from ucoder.engines.openai_requests import Malformed, PrefillMode, read_answer, read_models
 from ucoder.engines.protocol import Prompt
 from ucoder.errors import EngineError
 
@@ -418,7 +416,7 @@ async def test_a_server_that_stays_broken_is_an_error_with_its_words(
     parrot = await open_parrot(Gaps())
     async with engine_of(parrot, max_retries=1) as engine:
         parrot.faults += [reply(200, b"<html>maintenance")] * 2
-        with pytest.raises(EngineError, match=r"after 2 tries.*maintenance.*no JSON"):
+        with pytest.raises(EngineError, match=r"after 2 tries.*maintenance.*invalid JSON"):
             await engine.sample(WARM)
 
 
@@ -433,7 +431,7 @@ async def test_nobody_at_the_address_is_an_error(open_parrot: OpenParrot) -> Non
         async with engine_of(parrot, max_retries=0):
             pass
     for url in ("localhost:8000", "ftp://a/v1", "http://", "http://a:port/v1"):
-        with pytest.raises(EngineError, match="is no address"):
+        with pytest.raises(EngineError, match="is not a valid URL"):
             OpenAIEngine(url, is_chat=True)
 
 
@@ -442,7 +440,7 @@ async def test_an_endless_answer_is_cut_off(
 ) -> None:
     parrot = await open_parrot(Gaps())
     async with engine_of(parrot) as engine:
-        monkeypatch.setattr(openai_transport, "MAX_ANSWER_BYTES", 1 << 20)
+        monkeypatch.setattr(openai_client, "MAX_ANSWER_BYTES", 1 << 20)
         parrot.faults.append(reply(200, b" " * (2 << 20)))
         with pytest.raises(EngineError, match="more than 1 MiB"):
             await engine.sample(WARM)
@@ -522,7 +520,7 @@ CHOICE = st.fixed_dictionaries({"text": JSON, "finish_reason": st.sampled_from([
 def test_no_answer_surprises_its_reader(value: Any) -> None:
     assert isinstance(read_models(value), list)
     try:
-        answer = read_answer(1)(value)
+        answer = read_answer(value, 1)
     except Malformed as error:
         assert len(str(error)) < 2000
         return
@@ -534,4 +532,4 @@ def test_no_answer_surprises_its_reader(value: Any) -> None:
 
 def test_halves_of_characters_do_not_reach_the_tables() -> None:
     value = json.loads('{"choices": [{"text": "a\\ud800b", "finish_reason": "stop"}]}')
-    assert read_answer(1)(value).choices[0].text == "a?b"
+    assert read_answer(value, 1).choices[0].text == "a?b"

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from ucoder.engines.conformance import CHECKS, check_logprobs
-from ucoder.engines.protocol import Completion, Prompt, Request, Sampling
-from ucoder.engines.rendering import render
+from ucoder.engines.protocol import Completion, Prompt, Request, SamplingParams, render
 from ucoder.engines.transformers import TransformersEngine
+from ucoder.engines.transformers_batch import Draw, draw
 from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
-from ucoder.engines.transformers_sampling import Draw, draw
 from ucoder.errors import EngineError
 from ucoder.models import Model
 from ucoder.records import FinishReason
@@ -27,7 +26,7 @@ from ucoder.runtime import hide_broken_torchvision
 
 # The tiny model is random: its text means nothing, and float32 keeps rounding out of the way.
 PROMPTS = ("a", "Sort a list of numbers.", "x" * 90, "Reverse the words of a sentence, please.")
-ENDLESS = Request(Prompt("a"), 6, Sampling(1.0, 1.0, max_tokens=240), seed=1)
+ENDLESS = Request(Prompt("a"), 6, SamplingParams(1.0, 1.0, max_tokens=240), seed=1)
 
 
 def engine(folder: Path, max_sequences: int = 8) -> ContinuousTransformersEngine:
@@ -37,7 +36,9 @@ def engine(folder: Path, max_sequences: int = 8) -> ContinuousTransformersEngine
 
 
 def greedy(user: str, max_tokens: int = 12, **settings: Any) -> Request:
-    return Request(Prompt(user), 1, Sampling(temperature=0.0, max_tokens=max_tokens, **settings), 0)
+    return Request(
+        Prompt(user), 1, SamplingParams(temperature=0.0, max_tokens=max_tokens, **settings), 0
+    )
 
 
 def model_of(entered: ContinuousTransformersEngine) -> Any:
@@ -80,7 +81,11 @@ async def test_log_probabilities_are_raw_under_any_settings(small_model: Model) 
 async def test_company_changes_nothing(tiny_checkpoint: Path) -> None:
     """Prompts and settings of every kind, more rows than fit: each as if it were alone."""
     requests = [greedy(user, 5 + 7 * i) for i, user in enumerate(PROMPTS)]
-    warm = [Sampling(0.7, 1.0, 9), Sampling(1.0, 0.5, 20), Sampling(1.3, 0.9, 15, top_k=4)]
+    warm = [
+        SamplingParams(0.7, 1.0, 9),
+        SamplingParams(1.0, 0.5, 20),
+        SamplingParams(1.3, 0.9, 15, top_k=4),
+    ]
     requests += [Request(Prompt(PROMPTS[i]), 5, s, seed=i) for i, s in enumerate(warm)]
     async with engine(tiny_checkpoint) as continuous:
         together = await asyncio.gather(*map(continuous.sample, requests))
@@ -162,7 +167,9 @@ async def test_a_stop_string_ends_its_row_only(tiny_checkpoint: Path) -> None:
 
 async def test_more_completions_than_rows_are_all_drawn(tiny_checkpoint: Path) -> None:
     async with engine(tiny_checkpoint, max_sequences=3) as continuous:
-        answer = await continuous.sample(Request(Prompt("a"), 10, Sampling(max_tokens=6), seed=3))
+        answer = await continuous.sample(
+            Request(Prompt("a"), 10, SamplingParams(max_tokens=6), seed=3)
+        )
     assert len(answer) == 10
     assert len({completion.text for completion in answer}) > 1
 
@@ -171,7 +178,7 @@ async def test_out_of_memory_is_met_by_a_smaller_batch(
     tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A device that holds three rows: the model itself refuses more, as a GPU would."""
-    requests = [Request(Prompt(user), 4, Sampling(max_tokens=8), 5) for user in PROMPTS]
+    requests = [Request(Prompt(user), 4, SamplingParams(max_tokens=8), 5) for user in PROMPTS]
     async with engine(tiny_checkpoint) as continuous:
         expected = await asyncio.gather(*map(continuous.sample, requests))
     async with engine(tiny_checkpoint) as continuous:
@@ -294,13 +301,13 @@ def test_each_row_is_drawn_by_its_own_settings() -> None:
     probs = [0.5, 0.3, 0.15, 0.05]
     logits = torch.log(torch.tensor([probs]))
     expected = {
-        Sampling(1.0, 1.0): probs,
-        Sampling(0.5, 1.0): [p * p / 0.365 for p in probs],
-        Sampling(1.0, 1.0, top_k=2): [0.625, 0.375, 0, 0],
+        SamplingParams(1.0, 1.0): probs,
+        SamplingParams(0.5, 1.0): [p * p / 0.365 for p in probs],
+        SamplingParams(1.0, 1.0, top_k=2): [0.625, 0.375, 0, 0],
         # 0.5 alone is less than 0.75, and with 0.3 it is not; after top-k of 2, 0.5 is 0.625.
-        Sampling(1.0, 0.75): [0.625, 0.375, 0, 0],
-        Sampling(1.0, 0.6, top_k=2): [1.0, 0, 0, 0],
-        Sampling(0.0): [1.0, 0, 0, 0],
+        SamplingParams(1.0, 0.75): [0.625, 0.375, 0, 0],
+        SamplingParams(1.0, 0.6, top_k=2): [1.0, 0, 0, 0],
+        SamplingParams(0.0): [1.0, 0, 0, 0],
     }
     source = Random(0)
     rows = [Draw(sampling, source) for sampling in expected for _ in range(4000)]

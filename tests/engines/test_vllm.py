@@ -19,7 +19,7 @@ import pytest
 import pytest_asyncio
 
 from ucoder.engines.conformance import CHECKS, WARM, Check, Scorer, check_logprobs
-from ucoder.engines.protocol import Prompt, Request, Sampling
+from ucoder.engines.protocol import Prompt, Request, SamplingParams
 from ucoder.engines.vllm import VLLMEngine
 from ucoder.errors import EngineError
 from ucoder.models import Model
@@ -57,7 +57,7 @@ async def test_log_probabilities_are_raw_at_every_setting(
 
 async def test_neighbouring_seeds_share_no_completion(engine: VLLMEngine) -> None:
     # vLLM draws the i-th completion of a request with its seed + i.
-    sampling = Sampling(temperature=1.5, top_p=1.0, max_tokens=24)
+    sampling = SamplingParams(temperature=1.5, top_p=1.0, max_tokens=24)
     requests = [replace(WARM, n=4, sampling=sampling, seed=seed) for seed in (1, 2, 3)]
     answers = await asyncio.gather(*map(engine.sample, requests))
     texts = [completion.text for answer in answers for completion in answer]
@@ -66,7 +66,8 @@ async def test_neighbouring_seeds_share_no_completion(engine: VLLMEngine) -> Non
 
 async def test_prompts_of_many_problems_share_the_batch(engine: VLLMEngine) -> None:
     requests = [
-        Request(Prompt(f"Count to {i}."), 2, Sampling(max_tokens=8), seed=i) for i in range(40)
+        Request(Prompt(f"Count to {i}."), 2, SamplingParams(max_tokens=8), seed=i)
+        for i in range(40)
     ]
     answers = await asyncio.gather(*map(engine.sample, requests))
     assert [len(answer) for answer in answers] == [2] * 40
@@ -75,7 +76,7 @@ async def test_prompts_of_many_problems_share_the_batch(engine: VLLMEngine) -> N
 async def test_a_prompt_longer_than_the_context_is_refused_and_the_engine_serves_on(
     engine: VLLMEngine,
 ) -> None:
-    long = Request(Prompt("word " * 20_000), 1, Sampling(max_tokens=4), seed=1)
+    long = Request(Prompt("word " * 20_000), 1, SamplingParams(max_tokens=4), seed=1)
     with pytest.raises(EngineError, match="longer than the maximum model length"):
         await engine.sample(long)
     assert len(await engine.sample(WARM)) == WARM.n
@@ -99,7 +100,7 @@ async def test_a_dead_process_of_vllm_is_an_error_not_a_hang(small_model: Model)
     async with VLLMEngine(small_model.path, is_chat=True, max_sequences=8, cache_gib=0.25) as one:
         started = descendants() - before
         waiting = asyncio.create_task(
-            one.sample(Request(Prompt("Count."), 8, Sampling(max_tokens=4000), seed=1))
+            one.sample(Request(Prompt("Count."), 8, SamplingParams(max_tokens=4000), seed=1))
         )
         await asyncio.sleep(0.5)
         youngest = max(started, key=lambda process: process.create_time())  # it holds the model

@@ -64,7 +64,7 @@ def test_an_empty_folder_is_told_everything_that_is_missing(tmp_path: Path) -> N
     ("name", "content", "reason"),
     [
         ("config.json", {"architectures": ["BertForMaskedLM"]}, "BertForMaskedLM, not a causal"),
-        ("config.json", [], "no JSON object"),
+        ("config.json", [], "not a JSON object"),
         (
             "model.safetensors.index.json",
             {"weight_map": {"a": "model-00001-of-00002.safetensors"}},
@@ -109,7 +109,7 @@ def test_a_near_miss_gets_a_suggestion_and_the_error_survives_pickling(tmp_path:
 
 
 def test_a_converted_catalog_model_needs_no_download(fake_checkpoint: Path, tmp_path: Path) -> None:
-    entry = load_catalog().lookup("qwen2.5-coder-0.5b-instruct")
+    entry = load_catalog().models["qwen2.5-coder-0.5b-instruct"]
     place = checkpoint_folder(entry.sha256, tmp_path / "cache")
     place.parent.mkdir(parents=True)
     fake_checkpoint.rename(place)

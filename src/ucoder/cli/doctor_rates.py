@@ -25,7 +25,7 @@ from rich.table import Table
 from ucoder.cli.drawing import Bars
 from ucoder.components import Components
 from ucoder.config import ConsolidationConfig, RunConfig
-from ucoder.engines.protocol import Completion, Engine, Prompt, Request, Sampling
+from ucoder.engines.protocol import Completion, Engine, Prompt, Request, SamplingParams
 from ucoder.errors import ConfigError
 from ucoder.execution.protocol import Executor
 from ucoder.models import Model
@@ -137,7 +137,7 @@ async def measure_rates(
 async def _sampling(engine: Engine, config: RunConfig) -> dict[str, Any]:
     n_requests = max(1, config.engine.max_sequences // ROUND_SIZE)
     n = min(ROUND_SIZE, config.engine.max_sequences)
-    sampling = Sampling(
+    sampling = SamplingParams(
         config.solutions.sampling.temperature, config.solutions.sampling.top_p, MAX_TOKENS,
         top_k=config.solutions.sampling.top_k,
     )  # fmt: skip
@@ -146,7 +146,9 @@ async def _sampling(engine: Engine, config: RunConfig) -> dict[str, Any]:
     async def wave(n_prompts: int, n: int, max_tokens: int) -> tuple[int, int, float]:
         """Return tokens sampled, prompt tokens read, and seconds; every prompt is new."""
         prompts = [Prompt(_text(seeds)) for _ in range(n_prompts)]
-        limited = Sampling(sampling.temperature, sampling.top_p, max_tokens, top_k=sampling.top_k)
+        limited = SamplingParams(
+            sampling.temperature, sampling.top_p, max_tokens, top_k=sampling.top_k
+        )
         began = time.monotonic()
         answers: Sequence[list[Completion]] = await asyncio.gather(
             *(engine.sample(Request(p, n, limited, seeds.randrange(2**31))) for p in prompts)

@@ -16,7 +16,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from ucoder.engines.protocol import Completion, Engine, Prompt, Request, Sampling
+from ucoder.engines.protocol import Completion, Engine, Prompt, Request, SamplingParams
 from ucoder.records import FinishReason
 
 Check = Callable[[Engine], Awaitable[None]]
@@ -24,8 +24,8 @@ Scorer = Callable[[Prompt, str], tuple[int, float]]
 """(prompt, completion text) -> (tokens of the text, sum of their raw log-probabilities)."""
 
 PROMPT = Prompt("Write a Python function `add(a, b)` that adds two numbers.", "```python\ndef add(")
-WARM = Request(PROMPT, 4, Sampling(temperature=0.9, top_p=0.95, max_tokens=24), seed=7)
-GREEDY = Request(PROMPT, 1, Sampling(temperature=0.0, max_tokens=24), seed=0)
+WARM = Request(PROMPT, 4, SamplingParams(temperature=0.9, top_p=0.95, max_tokens=24), seed=7)
+GREEDY = Request(PROMPT, 1, SamplingParams(temperature=0.0, max_tokens=24), seed=0)
 
 
 async def check_returns_n_completions(engine: Engine) -> None:
@@ -129,8 +129,8 @@ async def check_logprobs(engine: Engine, score: Scorer, tolerance: float) -> lis
         The differences a token, for those completions whose text is cut into as many tokens as
         were sampled; the others cannot be compared.
     """
-    plain = Sampling(temperature=1.0, top_p=1.0, max_tokens=32)
-    narrow = Sampling(temperature=0.6, top_p=0.7, max_tokens=32, top_k=8)
+    plain = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=32)
+    narrow = SamplingParams(temperature=0.6, top_p=0.7, max_tokens=32, top_k=8)
     differences: list[float] = []
     for sampling in (plain, narrow):
         completions: list[Completion] = []

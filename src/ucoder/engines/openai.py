@@ -1,12 +1,12 @@
 """Any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama, LM Studio, TGI ...
 
-What the server can do is found out when the engine is entered (`openai_probing`), and either
-worked around or refused there, with the reason. A failed request costs another try of that request
-(`openai_transport`): the completions that others brought stay.
+What the server can do is found out when the engine is entered (`openai_probing`). What it lacks is
+worked around or, where that is impossible, refused with the reason. Only the failed request is
+sent again (`openai_client`): completions that other requests brought are kept.
 
-Log-probabilities are told where the server gives raw ones; see `Capabilities`. With stop strings,
-some servers (llama.cpp) keep the tokens of the stop to themselves: then neither `n_tokens` nor
-`sum_logprob` counts them.
+Log-probabilities are given where the server returns raw ones; see `Capabilities`. With stop
+strings, some servers (llama.cpp) leave the tokens of the stop out of their list: then neither
+`n_tokens` nor `sum_logprob` counts them.
 """
 
 from __future__ import annotations
@@ -17,18 +17,29 @@ import math
 import os
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from ucoder.engines.openai_answers import Answer, Choice, Token, read_answer, read_models
-from ucoder.engines.openai_dialect import Capabilities, PrefillMode, Writer
+import httpx
+
 from ucoder.engines.openai_probing import Prober
-from ucoder.engines.openai_transport import Refused, Transport
-from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import before_stop
+from ucoder.engines.openai_requests import (
+    Capabilities,
+    PrefillMode,
+    Refused,
+    ServedModel,
+    ServerAnswer,
+    ServerChoice,
+    ServerToken,
+    read_models,
+)
+from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 from ucoder.runtime import cancel, hide_broken_torchvision, require
 from ucoder.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from ucoder.engines.openai_client import ServerClient
 
 _log = logging.getLogger(__name__)
 
@@ -52,13 +63,13 @@ class OpenAIEngine:
             control of template and prefill. None: the server renders them.
         is_chat: Whether prompts go through a chat template.
         api_key_variable: The environment variable that holds the key, if one is needed.
-        max_connections: Requests on their way at a time.
-        requests_per_minute: No more than so many are sent; None: no limit.
-        timeout_s: Longest wait for one answer, in seconds.
+        max_connections: Most requests in flight.
+        requests_per_minute: Most requests sent in a minute; None: no limit.
+        timeout_s: Longest wait for an answer, in seconds.
         max_retries: Tries after the first.
 
     Raises:
-        EngineError: The address is none, or the key cannot be sent.
+        EngineError: The URL is invalid, or the key cannot be sent.
     """
 
     def __init__(
@@ -74,27 +85,27 @@ class OpenAIEngine:
         timeout_s: float = 600.0,
         max_retries: int = 8,
     ) -> None:
+        self._url = _valid_url(url)
+        _read_key(api_key_variable)
+        self._key_variable = api_key_variable
+        self._limits: dict[str, Any] = {
+            "max_connections": max_connections,
+            "requests_per_minute": requests_per_minute,
+            "timeout_s": timeout_s,
+            "max_retries": max_retries,
+        }
         self._model = model
         self._checkpoint = checkpoint
         self._is_chat = is_chat
-        self._transport = Transport(
-            url,
-            os.environ.get(api_key_variable, "").strip() or None,
-            key_variable=api_key_variable,
-            max_connections=max_connections,
-            requests_per_minute=requests_per_minute,
-            timeout_s=timeout_s,
-            max_retries=max_retries,
-        )
         self._exits = AsyncExitStack()
         self._version = "unknown"
         self._precision = "unknown"
-        self._ready: tuple[Writer, Capabilities] | None = None
+        self._ready: tuple[ServedModel, Capabilities] | None = None
 
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
-        # A server batches what arrives together, also from others; nobody can promise for it.
+        # A server batches what arrives together, also from others, so repetition is no promise.
         honours_seeds = False
         return EngineInfo("openai", self._version, self._precision, honours_seeds, self._is_chat)
 
@@ -108,16 +119,23 @@ class OpenAIEngine:
         return self._entered()[1]
 
     async def __aenter__(self) -> Self:
+        require("the engine for servers", "openai", extra="openai")
+        from ucoder.engines.openai_client import ServerClient
+
+        key = _read_key(self._key_variable)
+        client = ServerClient(self._url, key, key_variable=self._key_variable, **self._limits)
         async with AsyncExitStack() as exits:
-            await exits.enter_async_context(self._transport)
+            exits.push_async_callback(client.close)
             tokenizer = await asyncio.to_thread(self._load_tokenizer)
-            writer = Writer(await self._identify(), tokenizer, self._is_chat)
-            found = await Prober(self._transport, writer).find_out()
+            client.http.is_probing = True
+            served = ServedModel(client, await self._identify(client), tokenizer, self._is_chat)
+            found = await Prober(served).find_out()
+            client.http.is_probing = False
             self._exits = exits.pop_all()
-        self._ready = (writer, found)
-        _log.info("%s (%s): %s", self._transport.address, self._version, found)
+        self._ready = (served, found)
+        _log.info("%s (%s): %s", client.address, self._version, found)
         for loss in _losses(found):
-            _log.warning("%s %s", self._transport.address, loss)
+            _log.warning("%s %s", client.address, loss)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -126,20 +144,21 @@ class OpenAIEngine:
 
     async def sample(self, request: Request) -> list[Completion]:
         """See `Engine.sample`."""
-        writer, found = self._entered()
+        served, found = self._entered()
         greedy = request.sampling.temperature == 0
         if greedy and found.greedy is None:
             raise EngineError(
-                f"{self._transport.address} cannot sample greedily; set a temperature above 0"
+                f"{served.client.address} cannot sample greedily; set a temperature above 0"
             )
         if request.sampling.top_k and not found.top_k:
             raise EngineError(
-                f"{self._transport.address} ignores top_k={request.sampling.top_k}; set it to 0"
+                f"{served.client.address} ignores top_k={request.sampling.top_k}; set it to 0"
             )
         # All greedy completions are the same, and some servers (vLLM) draw one of them only.
-        parts = [1] if greedy else _parts(request.n, found.max_n)
+        n = 1 if greedy else request.n
+        parts = [min(found.max_n, n - start) for start in range(0, n, found.max_n)]
         tasks = [
-            asyncio.create_task(self._draw(request, writer, found, n, number))
+            asyncio.create_task(_draw(request, served, found, n, number))
             for number, n in enumerate(parts)
         ]
         try:
@@ -149,18 +168,7 @@ class OpenAIEngine:
         completions = [completion for part in drawn for completion in part]
         return completions * request.n if greedy else completions
 
-    async def _draw(
-        self, request: Request, writer: Writer, found: Capabilities, n: int, number: int
-    ) -> list[Completion]:
-        """One part of a request's completions."""
-        # Servers give seed, seed + 1 ... to the completions of a request (vLLM, llama.cpp): those
-        # of neighbouring requests and parts must be far from each other.
-        seed = derive_seed(request.seed, "server", number)
-        path, body = writer.write(request.prompt, request.sampling, found, n=n, seed=seed)
-        answer = await self._transport.post(path, body, read_answer(n))
-        return [_completion(choice, answer, request, found) for choice in answer.choices]
-
-    def _entered(self) -> tuple[Writer, Capabilities]:
+    def _entered(self) -> tuple[ServedModel, Capabilities]:
         if self._ready is None:
             raise EngineError("the engine for OpenAI's protocol was not entered")
         return self._ready
@@ -177,10 +185,10 @@ class OpenAIEngine:
         except (OSError, ValueError, ImportError) as error:
             raise EngineError(f"{self._checkpoint} holds no tokenizer: {error}") from error
 
-    async def _identify(self) -> str:
+    async def _identify(self, client: ServerClient) -> str:
         """The model's name; sets version and precision, as far as the server tells."""
         try:
-            models = read_models(await self._transport.get("models"))
+            models = await client.ask("/models", None, read_models)
         except Refused as error:
             if self._model is None:
                 raise EngineError(
@@ -191,13 +199,13 @@ class OpenAIEngine:
         names = [entry["id"] for entry in models]
         if self._model is None and len(names) != 1:
             raise EngineError(
-                f"{self._transport.address} serves {len(names)} models ({', '.join(names)[:500]}); "
+                f"{client.address} serves {len(names)} models ({', '.join(names)[:500]}); "
                 f"name one as engine.server.model"
             )
         name = names[0] if self._model is None else self._model
         self._describe(next((entry for entry in models if entry["id"] == name), {}))
         for path, field, server in _VERSION_PAGES:
-            page = await self._transport.look(path)
+            page = await client.look(path)
             if isinstance(page, dict) and isinstance(page.get(field), str):
                 self._version = f"{server} {page[field][:80]}"
                 break
@@ -212,19 +220,50 @@ class OpenAIEngine:
             self._precision = precision[:80]
 
 
-def _parts(n: int, most: int) -> list[int]:
-    """N completions as requests of no more than so many."""
-    return [min(most, n - start) for start in range(0, n, most)]
+def _valid_url(url: str) -> httpx.URL:
+    try:
+        address = httpx.URL(url)
+    except (httpx.InvalidURL, TypeError) as error:
+        raise EngineError(f"engine.server.url is not a valid URL: {error}") from error
+    if address.scheme not in ("http", "https") or not address.host:
+        raise EngineError(
+            f"engine.server.url={url[:200]!r} is not a valid URL of a server; "
+            f"give one such as http://localhost:8000/v1"
+        )
+    return address
+
+
+def _read_key(variable: str) -> str | None:
+    key = os.environ.get(variable, "").strip() or None
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise EngineError(
+            f"the key in ${variable} holds characters that no key has, such as a line break; "
+            f"set it again"
+        )
+    return key
+
+
+async def _draw(
+    request: Request, served: ServedModel, found: Capabilities, n: int, number: int
+) -> list[Completion]:
+    """One part of a request's completions."""
+    # Servers give seed, seed + 1 ... to the completions of a request (vLLM, llama.cpp): those
+    # of neighbouring requests and parts must be far from each other.
+    seed = derive_seed(request.seed, "server", number)
+    answer = await served.ask(request.prompt, request.sampling, found, n=n, seed=seed)
+    return [_completion(choice, answer, request, found) for choice in answer.choices]
 
 
 def _completion(
-    choice: Choice, answer: Answer, request: Request, found: Capabilities
+    choice: ServerChoice, answer: ServerAnswer, request: Request, found: Capabilities
 ) -> Completion:
     text, reason, tokens = choice.text, choice.finish_reason, choice.tokens
-    begun = request.prompt.prefill if found.repeats_prefill else ""
-    if not text.startswith(begun):
-        raise EngineError(f"the server's answer should start with {begun!r}, and is {text[:200]!r}")
-    text = text[len(begun) :]
+    prefill = request.prompt.prefill if found.repeats_prefill else ""
+    if not text.startswith(prefill):
+        raise EngineError(
+            f"the server's answer should start with {prefill!r}, and is {text[:200]!r}"
+        )
+    text = text[len(prefill) :]
     cut = before_stop(text, request.sampling.stop)
     if cut is not None:
         reason = FinishReason.STOP
@@ -232,14 +271,16 @@ def _completion(
         text = cut
     if tokens:
         n_tokens, sum_logprob = len(tokens), sum(token.logprob for token in tokens)
-    else:  # a completion has one token at the least, if only that of its end
+    else:  # a completion has at least one token, if only the one that ends it
         n_tokens, sum_logprob = max(1, answer.completion_tokens or 0), math.nan
-    if not found.tells_logprobs(request.sampling):
+    if not found.has_raw_logprobs(request.sampling):
         sum_logprob = math.nan
     return Completion(text, n_tokens, reason, sum_logprob)
 
 
-def _up_to(tokens: tuple[Token, ...], text: str, stop: tuple[str, ...]) -> tuple[Token, ...]:
+def _up_to(
+    tokens: tuple[ServerToken, ...], text: str, stop: tuple[str, ...]
+) -> tuple[ServerToken, ...]:
     """The tokens of a text and of the stop string after it; servers that stop send no more."""
     written = ""
     for number, token in enumerate(tokens, 1):
@@ -250,17 +291,17 @@ def _up_to(tokens: tuple[Token, ...], text: str, stop: tuple[str, ...]) -> tuple
 
 
 def _losses(found: Capabilities) -> list[str]:
-    """What a user should know, for it changes what is drawn or costs time."""
+    """What a user should know, because it changes what is drawn or costs time."""
     losses = []
     if not found.extras:
         losses.append(
-            "takes no settings beyond the protocol: a top-k or min-p of its own narrows the "
+            "accepts no settings beyond the protocol: a top-k or min-p of its own narrows the "
             "distribution, if it has one"
         )
     if found.prefill_mode is not PrefillMode.RENDERED:
         losses.append("renders prompts by itself: its template may differ from the model's own")
     if not found.seeds:
-        losses.append("takes no seeds: the same request gives other completions")
+        losses.append("accepts no seeds: the same request gives other completions")
     if not found.logprobs:
-        losses.append("tells no log-probabilities: they are NaN")
+        losses.append("returns no log-probabilities: they are NaN")
     return losses

@@ -1,8 +1,8 @@
-"""Finding out what a server can do: some twenty small requests when the engine is entered.
+"""Finds out what a server can do, by some twenty small requests when the engine is entered.
 
-Nothing is believed because it was accepted: servers ignore fields that they do not know. Each
+That a field is accepted proves nothing, because servers ignore fields that they do not know: each
 finding rests on what came back. The model may be weak or random; only continuing a prefill over
-`chat/completions` asks for one that can count.
+`chat/completions` needs one that can count.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from ucoder.engines.openai_answers import Answer, read_answer
-from ucoder.engines.openai_dialect import Capabilities, PrefillMode, Writer
-from ucoder.engines.openai_transport import Refused, Transport
-from ucoder.engines.protocol import Prompt, Sampling
-from ucoder.engines.rendering import before_stop
+from ucoder.engines.openai_requests import Capabilities, PrefillMode, Refused, ServedModel
+from ucoder.engines.protocol import Prompt, SamplingParams, before_stop
 from ucoder.errors import EngineError
 
 _COUNT = Prompt(
@@ -26,9 +23,9 @@ _NEXT = re.compile(r"\s*7")
 _OPEN = Prompt("Tell a story about an animal that you make up.", "Once upon a time, in a")
 
 # Greedy for every server, among them those that refuse temperature 0.
-_COLD = Sampling(temperature=0.01, top_p=1.0, max_tokens=12)
-_WARM = Sampling(temperature=1.0, top_p=1.0, max_tokens=12)
-_HOT = Sampling(temperature=1.5, top_p=1.0, max_tokens=12)
+_COLD = SamplingParams(temperature=0.01, top_p=1.0, max_tokens=12)
+_WARM = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=12)
+_HOT = SamplingParams(temperature=1.5, top_p=1.0, max_tokens=12)
 
 _EXTRAS = tuple(
     # The first is what most call "all tokens", the second what a few do. The two penalties are
@@ -47,22 +44,16 @@ _N_STOPS = (16, 4, 1)
 
 @dataclass(frozen=True, slots=True)
 class Prober:
-    """Asks a server small questions.
+    """Asks a server small questions about one of its models."""
 
-    Args:
-        transport: Entered.
-        writer: Of requests for the model in question.
-    """
-
-    transport: Transport
-    writer: Writer
+    served: ServedModel
 
     async def find_out(self) -> Capabilities:
         """All that `Capabilities` holds.
 
         Raises:
-            EngineError: The server lacks what no engine can do without: a way to continue a begun
-                turn, a count of tokens, or variety.
+            EngineError: The server lacks what no engine can do without: a way to continue a
+                prefill, a count of tokens, or completions that differ.
         """
         found = await self._prefill_mode()
         found = await self._extras(found)
@@ -72,12 +63,16 @@ class Prober:
         found = replace(found, max_stops=await self._max_stops(found))
         return replace(found, max_n=await self._max_n(found))
 
+    @property
+    def _address(self) -> str:
+        return self.served.client.address
+
     async def _prefill_mode(self) -> Capabilities:
         tried = []
         for way in self._ways():
             found = Capabilities(way)
             try:
-                answer = await self._ask(found, _COUNT, replace(_COLD, max_tokens=4))
+                answer = await self.served.ask(_COUNT, replace(_COLD, max_tokens=4), found)
                 if way is PrefillMode.RENDERED and answer.prompt_tokens is not None:
                     cuts_start = await self._cuts_start(answer.prompt_tokens)
                     return replace(found, cuts_start=cuts_start)
@@ -85,15 +80,15 @@ class Prober:
             except (Refused, _Unsuited) as error:
                 tried.append(f"{way}: {error}")
         raise EngineError(
-            f"{self.transport.address} cannot be used: it does not go on with a prefill. Tried: "
+            f"{self._address} cannot be used: it does not go on with a prefill. Tried: "
             f"{'; '.join(tried)}. What works: a server with /completions, and as engine's "
             f"checkpoint the model that it serves."
         )
 
     def _ways(self) -> Iterator[PrefillMode]:
-        if self.writer.tokenizer is not None or not self.writer.is_chat:
+        if self.served.tokenizer is not None or not self.served.is_chat:
             yield PrefillMode.RENDERED
-        if self.writer.is_chat:
+        if self.served.is_chat:
             yield PrefillMode.CONTINUED
             yield PrefillMode.TRAILING
 
@@ -102,17 +97,17 @@ class Prober:
 
         If it does not, it wraps the prompt into a template of its own, or serves another model.
         """
-        tokenizer = self.writer.tokenizer
+        tokenizer = self.served.tokenizer
         if tokenizer is None:
             return 0  # a base model's plain text: nothing to compare with
-        text = self.writer.text(_COUNT)
-        expected = len(tokenizer(text, add_special_tokens=not self.writer.is_chat)["input_ids"])
+        text = self.served.text(_COUNT)
+        expected = len(tokenizer(text, add_special_tokens=not self.served.is_chat)["input_ids"])
         start = tokenizer.bos_token or ""
         cuts_start = 0
         if counted == expected + 1 and start and text.startswith(start):
             cuts_start = len(start)
             found = Capabilities(PrefillMode.RENDERED, cuts_start)
-            answer = await self._ask(found, _COUNT, replace(_COLD, max_tokens=4))
+            answer = await self.served.ask(_COUNT, replace(_COLD, max_tokens=4), found)
             counted = answer.prompt_tokens or 0
         if counted != expected:
             raise _Unsuited(
@@ -147,14 +142,14 @@ class Prober:
     async def _logprobs(self, found: Capabilities) -> Capabilities:
         trial = replace(found, logprobs=True)
         try:
-            answer = await self._ask(trial, _OPEN, _WARM)
+            answer = await self.served.ask(_OPEN, _WARM, trial)
         except Refused:
-            answer = await self._ask(found, _OPEN, _WARM)
+            answer = await self.served.ask(_OPEN, _WARM, found)
         if answer.choices[0].tokens:
             return replace(trial, raw_logprobs=await self._raw_logprobs(trial))
         if answer.completion_tokens is None:
             raise EngineError(
-                f"{self.transport.address} cannot be used: it tells neither log-probabilities nor "
+                f"{self._address} cannot be used: it returns neither log-probabilities nor "
                 f"`usage.completion_tokens`, so the tokens of a completion cannot be counted"
             )
         return found
@@ -163,9 +158,9 @@ class Prober:
         """Whether a low temperature and a nucleus of one token leave log-probabilities alone."""
         if found.greedy is None:
             return False
-        plain = (await self._ask(found, _OPEN, replace(_COLD, temperature=0.0))).choices[0]
+        plain = (await self.served.ask(_OPEN, replace(_COLD, temperature=0.0), found)).choices[0]
         narrow = replace(_COLD, temperature=0.3, top_p=0.01, top_k=int(found.top_k))
-        narrowed = (await self._ask(found, _OPEN, narrow)).choices[0]
+        narrowed = (await self.served.ask(_OPEN, narrow, found)).choices[0]
         pairs = zip(plain.tokens, narrowed.tokens, strict=False)
         # After a near tie two greedy runs go on differently: only what they share is compared.
         shared = list(takewhile(lambda pair: pair[0].text == pair[1].text, pairs))
@@ -186,7 +181,7 @@ class Prober:
             first, other = [await self._text(trial, _HOT) for _ in range(2)]
         if first == other:
             raise EngineError(
-                f"{self.transport.address} cannot be used: at temperature {_HOT.temperature:g} it "
+                f"{self._address} cannot be used: at temperature {_HOT.temperature:g} it "
                 f"answers the same twice ({first!r}); let it sample, and without a seed of its own"
             )
         return replace(trial, repeats_seeds=first == again)
@@ -199,7 +194,7 @@ class Prober:
             stops = (stop, *(f"<no such end {i}>" for i in range(1, n)))
             trial = replace(found, max_stops=n)
             try:
-                answer = await self._ask(trial, _OPEN, replace(_COLD, stop=stops))
+                answer = await self.served.ask(_OPEN, replace(_COLD, stop=stops), trial)
             except Refused:
                 continue
             ended = answer.choices[0].text in (before, f"{before}{stop}")
@@ -211,21 +206,15 @@ class Prober:
             return 1  # `usage` counts the tokens of all completions together
         for n in _MANY:
             try:
-                choices = (await self._ask(found, _OPEN, _HOT, n=n)).choices
+                choices = (await self.served.ask(_OPEN, _HOT, found, n=n)).choices
             except Refused:
                 continue
             if len({choice.text for choice in choices}) > 1 and all(c.tokens for c in choices):
                 return n
         return 1
 
-    async def _text(self, found: Capabilities, sampling: Sampling, seed: int = 0) -> str:
-        return (await self._ask(found, _OPEN, sampling, seed)).choices[0].text
-
-    async def _ask(
-        self, found: Capabilities, prompt: Prompt, sampling: Sampling, seed: int = 0, n: int = 1
-    ) -> Answer:
-        path, body = self.writer.write(prompt, sampling, found, n=n, seed=seed)
-        return await self.transport.post(path, body, read_answer(n), probing=True)
+    async def _text(self, found: Capabilities, sampling: SamplingParams, seed: int = 0) -> str:
+        return (await self.served.ask(_OPEN, sampling, found, seed=seed)).choices[0].text
 
 
 class _Unsuited(Exception):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.worker_process import WorkerEnded, WorkerProcess
+from ucoder.engines.worker_process import EngineProcess, WorkerEnded
 from ucoder.errors import EngineError, EngineLost
 from ucoder.runtime import require
 
@@ -42,7 +42,7 @@ class OpenVINOEngine:
             "cache_gib": math.ceil(cache_gib),
         }
         self._is_chat = is_chat
-        self._worker: WorkerProcess | None = None
+        self._worker: EngineProcess | None = None
 
     @property
     def info(self) -> EngineInfo:
@@ -56,7 +56,7 @@ class OpenVINOEngine:
 
     async def __aenter__(self) -> Self:
         require("sampling with OpenVINO", "openvino_genai")
-        worker = WorkerProcess(
+        worker = EngineProcess(
             "ucoder.engines.openvino_worker", self._settings, "lower engine.cache_gib"
         )
         try:

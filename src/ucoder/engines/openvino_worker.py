@@ -20,7 +20,7 @@ from typing import Any
 
 import openvino_genai as genai
 
-from ucoder.engines.rendering import before_stop
+from ucoder.engines.protocol import before_stop
 from ucoder.runtime import die_with_parent
 
 _PREFIX_TOKENS = 64
@@ -30,7 +30,7 @@ _LEAD_STEPS = 3
 """Steps after which a leader's prompt is computed: chunks of 512 tokens hold it in one or two."""
 
 
-class Worker:
+class OpenVINOWorker:
     """A pipeline and the requests in its batch.
 
     Args:
@@ -58,7 +58,7 @@ class Worker:
     def serve(self) -> None:
         """Work until the other side closes its end."""
         _say({"ready": True})
-        inbox = _Inbox()
+        inbox = _PolledInbox()
         while True:
             for message in inbox.take(wait=not self._running and not self._prefixes.held):
                 self._accept(message)
@@ -166,7 +166,7 @@ class _Prefixes:
         self.held = [held for held in self.held if held[0]["number"] != number]
 
 
-class _Inbox:
+class _PolledInbox:
     """Lines from standard input, read without ever waiting while there is work."""
 
     def __init__(self) -> None:
@@ -217,7 +217,7 @@ def _say(message: dict[str, Any]) -> None:
 def main() -> None:
     """Serve the model that the first argument describes."""
     die_with_parent()
-    Worker(json.loads(sys.argv[1])).serve()
+    OpenVINOWorker(json.loads(sys.argv[1])).serve()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ What every provider promises, and `ucoder.engines.conformance` checks:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from ucoder.records import FinishReason
 
@@ -27,8 +28,8 @@ class Prompt:
 
     Attributes:
         user: The request, in words.
-        prefill: The start of the assistant's answer, put into its mouth so that it keeps to a
-            format; completions continue it and do not repeat it.
+        prefill: The start of the assistant's answer, given so that the model keeps to a format;
+            completions continue it and do not repeat it.
         plain: What a base model, which has no chat template, gets instead of both; None: the
             request as a paragraph, then the prefill.
     """
@@ -39,7 +40,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingParams:
     """How completions are drawn.
 
     Attributes:
@@ -56,6 +57,11 @@ class Sampling:
     stop: tuple[str, ...] = ()
     top_k: int = 0
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether tokens are drawn from the model's own distribution, neither warped nor cut."""
+        return self.temperature == 1 and self.top_p == 1 and self.top_k == 0
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -63,7 +69,7 @@ class Request:
 
     prompt: Prompt
     n: int
-    sampling: Sampling
+    sampling: SamplingParams
     seed: int
 
 
@@ -128,3 +134,25 @@ class Engine(Protocol):
                 or the engine broke: an EngineLost where another one could serve it.
         """
         ...
+
+
+def render_plain(prompt: Prompt) -> str:
+    """A base model's form: its own where the prompt brings one; see `Prompt.plain`."""
+    if prompt.plain is not None:
+        return prompt.plain
+    return f"{prompt.user}\n\n{prompt.prefill}"
+
+
+def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
+    """The text that a model should continue, by its `transformers` tokenizer's template."""
+    if not is_chat:
+        return render_plain(prompt)
+    history = [{"role": "user", "content": prompt.user}]
+    text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
+    return f"{text}{prompt.prefill}"
+
+
+def before_stop(text: str, stop: Iterable[str]) -> str | None:
+    """The text before its first stop string, None where it holds none."""
+    ends = [at for at in (text.find(string) for string in stop) if at >= 0]
+    return text[: min(ends)] if ends else None

@@ -3,7 +3,7 @@
     rules:
       - when: ["Invent one new"]      # all of these stand in the prompt
         answers: ["...", "..."]       # each completion draws one by the request's seed
-    delay_s: 0.0                      # pretend that a request takes so long
+    delay_s: 0.0                      # pretend that a request takes this long
 
 The first rule that fits answers; none fits: the empty text. Tokens are words; log-probabilities
 are a function of the answer's position, so that perplexity orders answers as the script does.
@@ -20,8 +20,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import before_stop, render_plain
+from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop, render_plain
 from ucoder.errors import ConfigError, EngineError
 from ucoder.records import FinishReason
 
@@ -46,13 +45,13 @@ def load_script(path: Path | None) -> Script:
     """Read a script, by default the one that ships with the package.
 
     Raises:
-        ConfigError: The file is missing or is no script.
+        ConfigError: The file is missing or is not a script.
     """
     try:
         source = path or resources.files("ucoder.engines") / "scripted.yaml"
         return Script.model_validate(yaml.safe_load(source.read_text("utf-8")))
     except (OSError, yaml.YAMLError, ValidationError) as error:
-        raise ConfigError(f"engine.script={path} is no script: {error}") from None
+        raise ConfigError(f"engine.script={path} is not a valid script: {error}") from None
 
 
 class ScriptedEngine:

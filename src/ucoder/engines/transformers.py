@@ -1,34 +1,37 @@
 """transformers `generate`: the reference engine, on a CPU or a GPU.
 
-One request at a time, one batch a request: finished rows keep costing until the last one ends, so
-this is the slow engine; `transformers_continuous` is the fast one. It is the one whose meaning
-nobody doubts.
+One request at a time, one batch per request: finished rows cost time until the last one ends, so
+this is the slow engine. It is the reference because `generate` does all of the sampling;
+`transformers_continuous` is the fast engine and shares the loading and the arguments.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import before_stop, render
-from ucoder.engines.transformers_loading import end_tokens, give_back_memory, load
+from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop, render
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
+from ucoder.runtime import hide_broken_torchvision, require
 
 
-class TransformersEngine:
-    """Samples from a transformers checkpoint.
+class TransformersCheckpoint:
+    """What both transformers engines are made from.
 
     Args:
         path: The checkpoint's folder.
         is_chat: Whether its tokenizer has a chat template.
         device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
         precision: bfloat16, float16 or float32.
-        max_sequences: Rows of one `generate` call; larger requests are split.
+        max_sequences: Most rows of one forward pass; see the engine.
     """
+
+    honours_seeds = False
+    """See `EngineInfo`."""
 
     def __init__(
         self,
@@ -37,28 +40,40 @@ class TransformersEngine:
         is_chat: bool,
         device: str = "auto",
         precision: str = "bfloat16",
-        max_sequences: int = 64,
+        max_sequences: int = 128,
     ) -> None:
         self._path = path
         self._is_chat = is_chat
         self._device = device
         self._precision = precision
         self._max_sequences = max_sequences
-        self._lock = asyncio.Lock()
-        self._model: Any = None
-        self._tokenizer: Any = None
 
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
         return EngineInfo(
-            "transformers", version("transformers"), self._precision, True, self._is_chat
+            "transformers",
+            version("transformers"),
+            self._precision,
+            self.honours_seeds,
+            self._is_chat,
         )
 
+    async def _load(self) -> tuple[Any, Any]:
+        """The model and its tokenizer; see `load`."""
+        return await asyncio.to_thread(load, self._path, self._device, self._precision)
+
+
+class TransformersEngine(TransformersCheckpoint):
+    """Samples from a transformers checkpoint; larger requests than `max_sequences` are split."""
+
+    honours_seeds = True
+    _model: Any = None
+    _tokenizer: Any = None
+
     async def __aenter__(self) -> Self:
-        self._model, self._tokenizer = await asyncio.to_thread(
-            load, self._path, self._device, self._precision
-        )
+        self._lock = asyncio.Lock()
+        self._model, self._tokenizer = await self._load()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -67,9 +82,11 @@ class TransformersEngine:
 
     async def sample(self, request: Request) -> list[Completion]:
         """See `Engine.sample`."""
+        if self._model is None:
+            raise EngineError("the transformers engine was not entered")
         async with self._lock:
             if self._model is None:
-                raise EngineError("the transformers engine was not entered")
+                raise EngineError("the transformers engine was left")
             try:
                 return await asyncio.to_thread(self._generate, request)
             except (RuntimeError, ValueError) as error:
@@ -176,3 +193,53 @@ class _Recorder:
 
         self._keep(output[:, -1:])
         return torch.cat(self._chosen, dim=1)
+
+
+def load(path: Path, device: str, precision: str) -> tuple[Any, Any]:
+    """Load a checkpoint.
+
+    Args:
+        path: Its folder.
+        device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
+        precision: bfloat16, float16 or float32.
+
+    Returns:
+        The model, on the device and in evaluation mode, and its tokenizer.
+
+    Raises:
+        MissingDependency: PyTorch or transformers is not installed.
+        EngineError: The folder holds no model that transformers can load, or the device cannot
+            hold it.
+    """
+    require("the transformers engine", "torch", "transformers")
+    hide_broken_torchvision()
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, precision))
+        return model.to(device).eval(), tokenizer
+    # torch reports a build without CUDA as an AssertionError.
+    except (OSError, ValueError, RuntimeError, ImportError, AssertionError) as error:
+        raise EngineError(f"transformers could not load {path}: {error}") from error
+
+
+def end_tokens(model: Any) -> set[int]:
+    """The tokens that end a completion; none for a model that names none."""
+    end = model.generation_config.eos_token_id
+    return {token for token in (end if isinstance(end, list) else [end]) if token is not None}
+
+
+def give_back_memory() -> None:
+    """Hand freed GPU memory back, once nothing refers to the model any more.
+
+    PyTorch keeps what it freed for itself: another process, such as a trainer, would not get it.
+    """
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -26,18 +26,14 @@ from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from itertools import groupby
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from random import Random
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.rendering import before_stop, render
-from ucoder.engines.transformers_batch import Batch
-from ucoder.engines.transformers_loading import end_tokens, give_back_memory, load
-from ucoder.engines.transformers_sampling import Draw, draw
+from ucoder.engines.protocol import Completion, Request, before_stop, render
+from ucoder.engines.transformers import TransformersCheckpoint, end_tokens, give_back_memory
+from ucoder.engines.transformers_batch import Draw, GenerationBatch, draw
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 from ucoder.seeds import derive_seed
@@ -45,43 +41,17 @@ from ucoder.seeds import derive_seed
 _log = logging.getLogger(__name__)
 
 
-class ContinuousTransformersEngine:
+class ContinuousTransformersEngine(TransformersCheckpoint):
     """Samples from a transformers checkpoint, prompts of many problems in one batch.
 
-    Args:
-        path: The checkpoint's folder.
-        is_chat: Whether its tokenizer has a chat template.
-        device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
-        precision: bfloat16, float16 or float32.
-        max_sequences: Most rows of the batch. Halved, with a warning, whenever the GPU's memory
-            does not suffice; requests that were under way are done again.
+    `max_sequences` is halved, with a warning, whenever the GPU's memory does not suffice; requests
+    that were under way are done again.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        is_chat: bool,
-        device: str = "auto",
-        precision: str = "bfloat16",
-        max_sequences: int = 128,
-    ) -> None:
-        self._path = path
-        self._is_chat = is_chat
-        self._device = device
-        self._precision = precision
-        self._max_sequences = max_sequences
-        self._loop: _Loop | None = None
-
-    @property
-    def info(self) -> EngineInfo:
-        """See `Engine.info`."""
-        return EngineInfo(
-            "transformers", version("transformers"), self._precision, False, self._is_chat
-        )
+    _loop: _Loop | None = None
 
     async def __aenter__(self) -> Self:
-        model, tokenizer = await asyncio.to_thread(load, self._path, self._device, self._precision)
+        model, tokenizer = await self._load()
         # transformers' own mark of Mamba, Jamba, Qwen3-Next ..., whose cache is more than keys and
         # values.
         if getattr(model, "_is_stateful", False):
@@ -148,7 +118,7 @@ class _Loop(threading.Thread):
         self._is_chat = is_chat
         self._max_sequences = max_sequences
         self._ends = end_tokens(model)
-        self._batch = Batch(model)
+        self._batch = GenerationBatch(model)
         self._running: list[_Row] = []
         self._waiting: deque[_Row] = deque()
         self._inbox: SimpleQueue[tuple[Request, Future[list[Completion]]] | None] = SimpleQueue()
@@ -230,7 +200,7 @@ class _Loop(threading.Thread):
         # Here, not above: the error's traceback holds on to the step's tensors.
         jobs = dict.fromkeys(row.job for row in self._running)
         self._running = []
-        self._batch = Batch(self._model)
+        self._batch = GenerationBatch(self._model)
         give_back_memory()
         if not is_memory or self._max_sequences == 1:
             self._fail(jobs, f"transformers failed on a request: {failure}")

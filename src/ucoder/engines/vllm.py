@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ucoder.engines.protocol import Completion, EngineInfo, Request
-from ucoder.engines.worker_process import WorkerEnded, WorkerProcess
+from ucoder.engines.worker_process import EngineProcess, WorkerEnded
 from ucoder.errors import EngineError, EngineLost
 from ucoder.runtime import require
 
@@ -90,7 +90,7 @@ class VLLMEngine:
         }
         self._n_halvings = 0
         self._failure: EngineError | None = None
-        self._worker: WorkerProcess | None = None
+        self._worker: EngineProcess | None = None
         self._log_path: Path | None = None
         self._restarting = asyncio.Lock()
 
@@ -137,7 +137,7 @@ class VLLMEngine:
             except WorkerEnded as ended:
                 await self._replace(worker, ended)
 
-    async def _replace(self, worker: WorkerProcess, ended: WorkerEnded) -> None:
+    async def _replace(self, worker: EngineProcess, ended: WorkerEnded) -> None:
         """Start again with a smaller batch, once for all requests that were in flight."""
         async with self._restarting:
             if self._worker is not worker:
@@ -153,7 +153,7 @@ class VLLMEngine:
 
     async def _start(self) -> None:
         while True:
-            worker = WorkerProcess(
+            worker = EngineProcess(
                 "ucoder.engines.vllm_worker",
                 self._settings,
                 "lower engine.max_sequences or engine.cache_gib",
@@ -168,7 +168,7 @@ class VLLMEngine:
                 self._worker = worker
                 return
 
-    def _shrink(self, worker: WorkerProcess, failure: str) -> None:
+    def _shrink(self, worker: EngineProcess, failure: str) -> None:
         """Halve the batch where memory is what `worker` ended of.
 
         Raises:

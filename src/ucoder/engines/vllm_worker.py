@@ -26,15 +26,14 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from ucoder.engines.protocol import Prompt
-from ucoder.engines.rendering import before_stop, render
+from ucoder.engines.protocol import Prompt, before_stop, render
 from ucoder.records import digest
 
 _SHUTDOWN_S = 15.0
 """What vLLM gets to end its processes; then they are killed."""
 
 
-class Worker:
+class VLLMWorker:
     """An engine and the requests in its batch.
 
     Args:
@@ -174,7 +173,7 @@ def _completion(output: Any, stop: list[str]) -> dict[str, Any]:
     }
 
 
-class _Inbox(threading.Thread):
+class _ThreadedInbox(threading.Thread):
     """Reads standard input beside everything else, so that an orphan ends even while it loads.
 
     A signal at the parent's death would end this process alone, and leave those of vLLM with the
@@ -184,9 +183,9 @@ class _Inbox(threading.Thread):
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._worker: Worker | None = None
+        self._worker: VLLMWorker | None = None
 
-    def connect(self, worker: Worker) -> None:
+    def connect(self, worker: VLLMWorker) -> None:
         """From now on, lines go to this worker; none was sent before it was ready."""
         self._loop = asyncio.get_running_loop()
         self._worker = worker
@@ -207,9 +206,9 @@ class _Inbox(threading.Thread):
 async def _main(settings: dict[str, Any]) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    inbox = _Inbox()
+    inbox = _ThreadedInbox()
     inbox.start()
-    worker = Worker(settings, answers)
+    worker = VLLMWorker(settings, answers)
     inbox.connect(worker)
     await worker.serve()
 

@@ -23,8 +23,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ucoder.engines.protocol import Completion, Request
-from ucoder.engines.rendering import render_plain
+from ucoder.engines.protocol import Completion, Request, render_plain
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 
@@ -45,7 +44,7 @@ class WorkerEnded(Exception):
     """The worker is gone, and with it what it was asked; the message says how it ended."""
 
 
-class WorkerProcess:
+class EngineProcess:
     """Starts a worker, hands requests to it, and ends it with all its children.
 
     Args:

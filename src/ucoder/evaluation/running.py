@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ucoder.engines.protocol import Engine, Request, Sampling
+from ucoder.engines.protocol import Engine, Request, SamplingParams
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.ledger import Keyed
 from ucoder.evaluation.protocol import (
@@ -52,9 +52,9 @@ class Decoding:
     max_tokens: int | None = None
     seed: int = 0
 
-    def sampling(self, benchmark: Benchmark, is_chat: bool) -> Sampling:
+    def sampling(self, benchmark: Benchmark, is_chat: bool) -> SamplingParams:
         """The engine's side of it."""
-        return Sampling(
+        return SamplingParams(
             self.temperature,
             self.top_p if self.temperature else 1.0,
             self.max_tokens or benchmark.max_tokens,

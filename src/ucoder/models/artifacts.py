@@ -1,4 +1,4 @@
-"""Converted models, each made once: keyed by content, locked, built aside and renamed.
+"""Converted models, each made once: keyed by content, locked, and published when complete.
 
 A conversion runs as a process of its own (`convert.py`). If it is killed, or this process is, the
 cache holds no half-written folder: only `<name>.partial-<pid>`, which the next try removes.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from ucoder.errors import DiskFull, ModelError, NotAModel
+from ucoder.files import publish
 from ucoder.models import cache
 from ucoder.models.cache import Notify, silent
 from ucoder.runtime import require
@@ -38,7 +39,7 @@ def checkpoint_from_gguf(
         notify: told when a conversion starts, and when another process is waited for.
 
     Raises:
-        NotAModel: the file is no GGUF, or of an architecture that transformers cannot read.
+        NotAModel: the file is not a GGUF, or of an architecture that transformers cannot read.
         DiskFull: too little space.
         MissingDependency: torch, transformers or gguf is not installed.
         ModelError: the conversion was killed.
@@ -49,7 +50,7 @@ def checkpoint_from_gguf(
     require("reading a GGUF file", "torch", "transformers", "gguf")
     with source.open("rb") as handle:
         if handle.read(4) != b"GGUF":
-            raise NotAModel(f"{source} is no GGUF file: its first bytes are not 'GGUF'.")
+            raise NotAModel(f"{source} is not a GGUF file: its first bytes are not 'GGUF'.")
     what = f"converting {source.name} to a transformers checkpoint"
     # bf16 takes 4 times a 4-bit file, the least packed of the usual ones.
     return _build_once(target, what, 4 * source.stat().st_size, ["gguf", str(source)], notify)
@@ -108,7 +109,8 @@ def _build_once(
             _convert([command[0], command[1], str(partial), *command[2:]], what, scratch)
             cache.remove(scratch)
             with cache.disk_full_as_error(target.parent, what):
-                return cache.publish(partial, target)
+                publish(partial, target)
+            return target
         finally:
             cache.remove(partial)
 

@@ -1,8 +1,8 @@
-"""The cache directory: locks, whole-or-nothing writes, free space and checksums.
+"""The cache directory: locks, free space and checksums.
 
 Everything under the cache follows one rule: a path with its final name is complete. Work happens
-under a name with `.partial` in it, is flushed to disk, and is renamed. One lock a path keeps two
-processes from doing the same work; a lock dies with its process, so none has to be removed by hand.
+under a name with `.partial` in it and is published by `ucoder.files`. One lock per path keeps two
+processes from doing the same work; a lock ends with its process, so none has to be removed by hand.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ucoder.errors import DiskFull
+from ucoder.files import write_atomically
 
 Notify = Callable[[str], None]
 """Takes one line for the person who waits."""
@@ -95,22 +96,6 @@ def disk_full_as_error(directory: Path, what: str) -> Iterator[None]:
         ) from error
 
 
-def publish(partial: Path, final: Path) -> Path:
-    """Flush a finished file or folder to disk and give it its final name."""
-    members = [partial] if partial.is_file() else [p for p in partial.rglob("*") if p.is_file()]
-    for member in members:
-        with member.open("rb+") as handle:
-            os.fsync(handle.fileno())
-    partial.replace(final)
-    with contextlib.suppress(OSError):  # some file systems do not let a directory be flushed
-        descriptor = os.open(final.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    return final
-
-
 def remove(path: Path) -> None:
     """Delete a file or folder if it is there."""
     if path.is_dir():
@@ -148,14 +133,12 @@ class FileHashes:
         with locked(self._path, "noting checksums"):
             known = {name: row for name, row in self._load().items() if Path(name).exists()}
             known[str(path)] = [*stamp, digest]
-            partial = self._path.with_name(f"{self._path.name}.partial-{os.getpid()}")
-            partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-            publish(partial, self._path)
+            write_atomically(self._path, json.dumps(known, indent=1))
         return digest
 
     def _load(self) -> dict[str, object]:
         try:
             known = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # absent or damaged: a memory, not a record
+        except (OSError, ValueError):  # absent or damaged: computed anew
             return {}
         return known if isinstance(known, dict) else {}

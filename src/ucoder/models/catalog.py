@@ -1,7 +1,7 @@
 """The catalog: which models have a name of their own, and where their bytes come from.
 
 The entries are data (`catalog.yaml`), so that adding a model is no change of code. This module
-validates them and looks names up; it fetches nothing.
+validates them and fetches nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from ucoder.errors import UnknownModel
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,21 +98,8 @@ class Catalog(BaseModel):
     @model_validator(mode="after")
     def _default_exists(self) -> Catalog:
         if self.default not in self.models:
-            raise ValueError(f"default {self.default!r} is none of {', '.join(self.models)}")
+            raise ValueError(f"default {self.default!r} is not one of {', '.join(self.models)}")
         return self
-
-    def lookup(self, name: str) -> CatalogEntry:
-        """Return the entry of that name.
-
-        Raises:
-            UnknownModel: no such entry; the message suggests the nearest name.
-        """
-        if name in self.models:
-            return self.models[name]
-        raise UnknownModel(
-            f"{name!r} is no model of the catalog{self.suggestion(name)}. "
-            f"The catalog has: {', '.join(self.models)}."
-        )
 
     def suggestion(self, name: str) -> str:
         """Return `; did you mean ...?` for a near miss, else nothing."""

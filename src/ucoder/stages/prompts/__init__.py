@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 
 from ucoder.config import SamplingConfig
-from ucoder.engines.protocol import Sampling
+from ucoder.engines.protocol import SamplingParams
 
 
 @cache
@@ -19,6 +19,6 @@ def fill(name: str, **values: object) -> str:
     return _template(name).format(**values)
 
 
-def sampling_of(config: SamplingConfig, stop: tuple[str, ...]) -> Sampling:
+def sampling_of(config: SamplingConfig, stop: tuple[str, ...]) -> SamplingParams:
     """A stage's sampling settings, with the strings that end its answers."""
-    return Sampling(config.temperature, config.top_p, config.max_tokens, stop, config.top_k)
+    return SamplingParams(config.temperature, config.top_p, config.max_tokens, stop, config.top_k)
