@@ -1,4 +1,4 @@
-"""`ucoder plan` and `ucoder doctor --rates` as a user types them."""
+"""`ucoder plan` and `ucoder doctor rates` as a user types them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ucoder.config import load_config
-from ucoder.planning import Range, Rates, kept_rates_path, write_rates
-from ucoder.planning.hardware import hardware_name
+from ucoder.planning.assumptions import Range
+from ucoder.planning.rates import Rates, hardware_name, kept_rates_path, write_rates
 
 STATED = ("--tokens-per-s", "15000-25000", "--programs-per-s", "5000",
           "--training-tokens-per-s", "40000")  # fmt: skip
@@ -35,7 +35,7 @@ def test_without_rates_counts_are_told_and_hours_are_not(tmp_path: Path) -> None
     done = ucoder(tmp_path, "plan", "demo", "--json")
     told = json.loads(done.stdout)
     assert told["forecasts"] == []
-    assert "`ucoder doctor --rates`" in told["sentences"][0]
+    assert "`ucoder doctor rates`" in told["sentences"][0]
     assert {work["stage"] for work in told["expected"]["stages"]} >= {"problems", "solutions"}
 
 
@@ -75,7 +75,20 @@ def test_overrides_of_a_finished_run_are_refused(tmp_path: Path) -> None:
     assert done.returncode == 1 and "settled" in done.stderr
 
 
+MEASURE = """
+import asyncio, pathlib, sys
+from rich.console import Console
+from ucoder.cli.doctor_rates import print_rates
+from ucoder.config import load_config
+path = pathlib.Path(sys.argv[1])
+asyncio.run(print_rates(load_config("scripted"), path, False, False, Console()))
+"""
+
+
 def test_a_scripted_engine_has_no_rate_to_measure(tmp_path: Path) -> None:
-    done = ucoder(tmp_path, "doctor", "--rates", "--config", "scripted")
-    assert done.returncode == 1 and "nothing" in done.stderr
+    path = tmp_path / "rates.yaml"
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(path)], capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 1 and "ConfigError" in done.stderr and "nothing" in done.stderr
+    assert not path.exists()
     assert ucoder(tmp_path, "doctor", "--training").returncode == 2
