@@ -45,37 +45,29 @@ def _above_zero(value: Range) -> Range:
     return value
 
 
-Rate = Annotated[Range, BeforeValidator(_from_number), AfterValidator(_above_zero)]
-"""Units a second: a number, or low, likely and high."""
+Rate = Annotated[Range, BeforeValidator(_from_number), AfterValidator(_above_zero)] | None
 
 
 class Rates(BaseModel):
-    """One machine with one engine and one model; every rate is for one replica of the engine."""
+    """One machine with one engine and one model; every rate is for one replica of the engine.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    A rate is a number, or low, likely and high. What lies between one sequence alone and a full
+    batch says how much slower a small batch is.
+    """
 
-    hardware: str = Field(min_length=1)
-    """What it was measured on, for people."""
-    engine: str | None = None
-    """The provider, as in `engine.provider`."""
-    model: str | None = None
-    """What was sampled."""
-    sampled_tokens_per_s: Rate | None = None
-    """Tokens sampled, over all sequences of a full batch."""
-    batch: Annotated[int, Field(ge=1)] | None = None
-    """Sequences in that batch."""
-    alone_tokens_per_s: Rate | None = None
-    """Tokens sampled for one sequence alone; with the rate above it gives that of a small batch."""
-    prompt_tokens_per_s: Rate | None = None
-    """Prompt tokens read (prefill)."""
-    programs_per_s: Rate | None = None
-    """Distinct programs run, each on about a hundred inputs, a few of which do not end."""
-    calls_per_s: Rate | None = None
-    """Calls of a program that is loaded."""
-    training_tokens_per_s: Rate | None = None
-    """Tokens trained on, forward and backward."""
-    engine_start_s: Rate | None = None
-    """Seconds until the engine samples."""
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hardware: str = Field(min_length=1)  # what it was measured on, for people
+    engine: str | None = None  # as in `engine.provider`
+    model: str | None = None  # what was sampled
+    sampled_tokens_per_s: Rate = None  # over all sequences of a full batch
+    batch: Annotated[int, Field(ge=1)] | None = None  # sequences in that batch
+    alone_tokens_per_s: Rate = None  # for one sequence alone
+    prompt_tokens_per_s: Rate = None  # read (prefill)
+    programs_per_s: Rate = None  # each on about a hundred inputs, a few of which do not end
+    calls_per_s: Rate = None  # of a program that is loaded
+    training_tokens_per_s: Rate = None  # forward and backward
+    engine_start_s: Rate = None  # seconds until the engine samples
 
     @model_validator(mode="after")
     def _alone_needs_a_batch(self) -> Rates:
@@ -84,24 +76,17 @@ class Rates(BaseModel):
         return self
 
     def at(self, end: End) -> dict[str, float]:
-        """One number for every rate.
-
-        Where one is unknown it is NaN, so that what needs it is unknown too; or infinite, for what
-        may be left out.
-        """
-        return {name: getattr(getattr(self, name), end, value) for name, value in _UNKNOWN.items()
-                } | {"batch": self.batch or 1}  # fmt: skip
+        """Every rate at one end of its range, or its value in `_UNKNOWN`."""
+        known = {name: getattr(getattr(self, name), end, value) for name, value in _UNKNOWN.items()}
+        return {**known, "batch": self.batch or 1}
 
 
 _UNKNOWN: Final = {
-    "sampled_tokens_per_s": math.nan,
-    "programs_per_s": math.nan,
-    "training_tokens_per_s": math.nan,
-    "alone_tokens_per_s": math.inf,
-    "prompt_tokens_per_s": math.inf,
-    "calls_per_s": math.inf,
+    **dict.fromkeys(("sampled_tokens_per_s", "programs_per_s", "training_tokens_per_s"), math.nan),
+    **dict.fromkeys(("alone_tokens_per_s", "prompt_tokens_per_s", "calls_per_s"), math.inf),
     "engine_start_s": 0.0,
 }
+"""NaN where hours that need the rate are unknown, infinite where it may be left out of them."""
 
 
 def read_rates(path: Path) -> Rates:

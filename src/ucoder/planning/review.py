@@ -19,7 +19,6 @@ from ucoder.files import write_atomically
 from ucoder.planning.assumptions import (
     CHARACTERS_PER_TOKEN,
     DISTINCT_EXPONENT,
-    ENDS,
     MEASURED,
     Assumptions,
     Range,
@@ -65,40 +64,36 @@ def seen_in(run: Run, summary: Summary) -> dict[str, Range]:
         DamagedShard: A table's file cannot be read.
     """
     space, suites, config = summary.problem_space, summary.input_space, run.config
+    accepted, attempts, usable = space.n_accepted, space.n_attempts, suites.n_usable
     rated, asked = space.left_after("problems"), space.left_after("ratings")
     solved = [one for one in summary.iterations if one.n_decided]
     problems = sum(one.n_decided for one in solved)
     candidates = sum(one.n_candidates for one in solved)
     # The more candidates a problem has, the more of them are duplicates.
-    a_problem = candidates / max(1, sum(one.n_problems for one in solved))
-    programs = (
-        sum(one.n_programs for one in solved) * (a_problem / ROUND_SIZE) ** -DISTINCT_EXPONENT
-    )
+    rounds = candidates / (ROUND_SIZE * max(1, sum(one.n_problems for one in solved)))
+    distinct = sum(one.n_programs for one in solved) * rounds**-DISTINCT_EXPONENT
     least = least_candidates(config)
-    wanted_inputs = suites.n_usable * config.test_inputs.n
+    completions, wanted = config.test_inputs.n_completions, usable * config.test_inputs.n
     n_inputs = suites.n_inputs - suites.by_origin.get("distinguishing", 0)
-    origins = [row["inputs"] for row in run.suites.columns("inputs.list.element.origin")]
-    extended = sum({"origin": "distinguishing"} in inputs for inputs in origins)
-    examples = [len(row["prompt"]) + len(row["completion"]) for t in run.iterations()
+    origins = run.suites.columns("inputs.list.element.origin")
+    extended = sum({"origin": "distinguishing"} in row["inputs"] for row in origins)
+    searched = usable if config.solutions.distinguishing_inputs else 0
+    examples = [len(row["prompt"] + row["completion"]) for t in run.iterations()
                 for row in run.examples(t).columns("prompt", "completion")]  # fmt: skip
     found = {
-        "accepted": _share(space.n_accepted, space.n_attempts if space.n_accepted else 0),
-        "ratings_per_problem": _tries(space.n_accepted, rated),
-        "interfaces_per_problem": _tries(space.n_accepted, asked),
-        "problem_tokens": _mean(space.tokens["problems"], space.n_attempts),
+        "accepted": _share(accepted, attempts if accepted else 0),
+        "ratings_per_problem": _tries(accepted, rated),
+        "interfaces_per_problem": _tries(accepted, asked),
+        "problem_tokens": _mean(space.tokens["problems"], attempts),
         "rating_tokens": _mean(space.tokens["ratings"], rated),
         "interface_tokens": _mean(space.tokens["interfaces"], asked),
-        "input_tokens": _mean(
-            suites.tokens, suites.n_suites * config.test_inputs.n_completions, suites.n_suites
-        ),
-        "usable": _share(suites.n_usable, suites.n_suites),
-        "filled": _mean(min(n_inputs, wanted_inputs), wanted_inputs, suites.n_usable),
+        "input_tokens": _mean(suites.tokens, suites.n_suites * completions, suites.n_suites),
+        "usable": _share(usable, suites.n_suites),
+        "filled": _mean(min(n_inputs, wanted), wanted, usable),
         "solution_tokens": _mean(sum(one.tokens for one in solved), candidates, problems),
-        "distinct": _mean(programs, candidates, problems),
         "drawn": _share(candidates - problems * least, problems * (config.solutions.n - least)),
-        "extended": _share(
-            extended, suites.n_usable if config.solutions.distinguishing_inputs else 0
-        ),
+        "distinct": _mean(distinct, candidates, problems),
+        "extended": _share(extended, searched),
         "selected": _share(sum(one.n_selected for one in solved), problems),
         "example_tokens": _mean(sum(examples) / CHARACTERS_PER_TOKEN, len(examples)),
     }
@@ -169,15 +164,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A plan against its run.
+    """A plan against its run: counts and seconds by stage, and what was assumed about the model.
 
-    Attributes:
-        was_kept: Whether the plan was made before the run; else it was made now, as it would have
-            been.
-        source: Where the plan's assumptions came from.
-        quantities: Counts and seconds, by stage.
-        assumptions: What was assumed about the model, and what it was like.
-        missing: What the run has still to do, in words.
+    A plan that was not kept before the run is made now, as it would have been. `missing` says what
+    the run has still to do.
     """
 
     was_kept: bool
@@ -255,27 +245,24 @@ def review(run: Run, plan: Plan | None = None) -> Review:
     """
     kept = read_plan(run.path)
     plan = kept or plan or make_plan(run.config)
-    summary = summarise(run)
-    order = (*STAGES, "disk")
+    summary, order = summarise(run), (*STAGES, "disk")
+    seen, rows = seen_in(run, summary), plan.assumed.rows
+    quantities = sorted(_quantities(plan, run, summary), key=lambda row: order.index(row.stage))
     return Review(
-        was_kept=kept is not None,
-        source=plan.assumed.source,
-        quantities=tuple(
-            sorted(_quantities(plan, run, summary), key=lambda row: order.index(row.stage))
-        ),
-        assumptions=(
-            *(Compared("", words(name), plan.assumed.rows.get(name), span.likely)
-              for name, span in seen_in(run, summary).items()),
-            *_speed(plan, summary),
-        ),
-        missing=summary.missing,
-    )  # fmt: skip
+        kept is not None,
+        plan.assumed.source,
+        tuple(quantities),
+        tuple(Compared("", words(name), rows.get(name), seen[name].likely) for name in seen),
+        summary.missing,
+    )
 
 
 def _quantities(plan: Plan, run: Run, summary: Summary) -> Iterator[Compared]:
     """Counts, then seconds that the journal knows against those of the first forecast."""
     space, passes = summary.problem_space, summary.iterations
-    checkpoints = [one.checkpoint for one in passes if one.checkpoint is not None]
+    answers = [
+        shard.num_rows for k in run.answered() for shard in run.answers(*k).arrow("n_tokens")
+    ]
     units = {
         "problems": space.n_attempts,
         "ratings": space.left_after("problems"),
@@ -283,23 +270,21 @@ def _quantities(plan: Plan, run: Run, summary: Summary) -> Iterator[Compared]:
         "test_inputs": summary.input_space.n_suites,
         "solutions": sum(one.n_candidates for one in passes),
         "consolidation": sum(one.n_examples for one in passes),
-        "evaluation": sum(
-            table.num_rows
-            for key in run.answered()
-            for table in run.answers(*key).arrow("n_tokens")
-        ),
+        "evaluation": sum(answers),
     }
+    programs, calls = sum(one.n_executed for one in passes), sum(one.n_calls for one in passes)
+    steps = sum(one.checkpoint.n_steps for one in passes if one.checkpoint is not None)
     costs = {cost.stage: cost for cost in summary.costs if cost.stage in STAGES}
     for work in plan.expected.stages:
-        cost = costs.get(work.stage)
+        tokens = costs[work.stage].tokens if work.stage in costs else 0
+        yield Compared(work.stage, work.unit, work.units, units[work.stage])
         for quantity, planned, actual in (
-            (work.unit, work.units, units[work.stage]),
-            ("sampled tokens", work.sampled_tokens, (cost and cost.tokens) or 0),
-            ("programs", work.programs, sum(one.n_executed for one in passes)),
-            ("calls", work.calls, sum(one.n_calls for one in passes)),
-            ("optimiser steps", work.steps, sum(one.n_steps for one in checkpoints)),
+            ("sampled tokens", work.sampled_tokens, tokens or 0),
+            ("programs", work.programs, programs),
+            ("calls", work.calls, calls),
+            ("optimiser steps", work.steps, steps),
         ):
-            if planned.high or quantity == work.unit:
+            if planned.high:
                 yield Compared(work.stage, quantity, planned, actual)
     stored = sum(file.stat().st_size for file in (run.path / "tables").rglob("*.parquet"))
     yield Compared("disk", "bytes of tables", total(plan.disk.tables.values()), stored)
@@ -307,16 +292,3 @@ def _quantities(plan: Plan, run: Run, summary: Summary) -> Iterator[Compared]:
     for stage, cost in costs.items():
         if not math.isnan(cost.seconds):
             yield Compared(stage, "seconds", seconds.get(stage), cost.seconds)
-
-
-def _speed(plan: Plan, summary: Summary) -> Iterator[Compared]:
-    """How fast stage 5 was planned to be, and was: what is left of its time without its size."""
-    work = plan.expected.stage("solutions")
-    seconds = plan.forecasts[0].seconds.get("solutions") if plan.forecasts else None
-    spent = next((cost for cost in summary.costs if cost.stage == "solutions"), None)
-    if not (work and seconds and seconds.low and spent and spent.tokens and spent.seconds > 0):
-        return
-    planned = sorted(getattr(work.sampled_tokens, end) / getattr(seconds, end) for end in ENDS)
-    yield Compared(
-        "solutions", "tokens a second in stage 5", Range(*planned), spent.tokens / spent.seconds
-    )
