@@ -1,10 +1,10 @@
-"""`ucoder doctor --rates`: how fast this machine samples, runs programs and trains, by doing it.
+"""`ucoder doctor rates`: how fast this machine samples, runs programs and trains, by doing it.
 
 Everything is done as a run does it, with the configuration's own engine and executor: completions
-of several prompts share a full batch, programs are all different, and one in 64 does not end, as
-in the runs behind `ucoder.planning.assumptions` (0.9 and 1.7%). Each rate is measured two or
-three times after a warm-up; low and high are the slowest and the quickest round. Another load on
-the machine makes it slower by more than that.
+of several prompts share a full batch, all programs differ, and one program in 64 does not end, as
+in the runs that `ucoder plan` rests on (0.9 and 1.7%). Each rate is measured two or three times
+after a warm-up; low and high are the slowest and the fastest round. Other load on the machine
+slows it down by more than these two differ.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from ucoder.training.protocol import TrainingJob
 
 ROUNDS: Final = 3
 ENOUGH_S: Final = 30.0
-"""After so long one rate has had its rounds, be they but two."""
+"""After this time a rate gets no third round."""
 MAX_TOKENS: Final = 32
-"""Of a completion: few enough that nearly none ends by itself, which would empty the batch."""
+"""Of a completion: so few that hardly any ends by itself, which would empty the batch."""
 ALONE_TOKENS: Final = 64
 PROMPT_CHARACTERS: Final = 800
 """As long as the prompts of stages 1 to 5."""
@@ -84,7 +84,7 @@ async def measure_rates(
     """Measure one replica of the configuration's engine and executor.
 
     Args:
-        config: Whose.
+        config: The configuration.
         hardware: What to call the machine.
         progress: Told what is measured.
         training: Train a little as well, which takes longest.
@@ -165,7 +165,7 @@ async def _sampling(engine: Engine, config: RunConfig) -> dict[str, Any]:
 
 
 def _without_reading(spent: float, read: int, prompt_rate: Range) -> float:
-    """What is left for sampling; at least half, should the prompts have come quicker this time."""
+    """Seconds left for sampling; at least half, in case reading prompts was faster this time."""
     return max(spent - read / prompt_rate.likely, spent / 2)
 
 

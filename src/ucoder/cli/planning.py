@@ -1,4 +1,4 @@
-"""`ucoder plan`: a plan as a table that one can show around, and a run against its plan."""
+"""`ucoder plan`: prints a plan as a table, or compares a run with its plan."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Speeds:
     """What the command line says about how fast things go.
 
     Attributes:
-        files: Rates that were measured, one a hardware.
-        tokens_per_s: Stated: a number, or `LOW-HIGH`; "" where it is not, likewise below.
-        programs_per_s: Stated.
-        training_tokens_per_s: Stated.
+        files: Files with measured rates, one for each hardware.
+        tokens_per_s: As stated: a number, or `LOW-HIGH`; "" where it was not stated, as the others.
+        programs_per_s: As stated.
+        training_tokens_per_s: As stated.
     """
 
     files: Sequence[Path] = ()

@@ -187,7 +187,7 @@ def make_plan(
     works = [StageWork(name, _UNITS.get(name, name), **w) for name, w in told["stages"].items()]
     return Plan(
         assumed,
-        Expectation(told["problems"], told["decided"], tuple(works), tuple(uncounted(config))),
+        Expectation(told["problems"], told["decided"], tuple(works), uncounted(config)),
         Disk(told["tables"], checkpoint_bytes(config), told["files"]),
         training_bytes(config),
         tuple(forecasts),

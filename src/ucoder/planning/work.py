@@ -34,11 +34,8 @@ def estimate(config: RunConfig, a: Mapping[str, float], end: End) -> dict[str, A
         `problems` accepted; `decided`, those with enough test inputs for stage 5; by stage, the
         fields of `ucoder.planning.plan.StageWork`; by table, its bytes; the number of `files`.
     """
-    n, most, passes = (
-        config.problems.n,
-        config.problems.max_attempts,
-        config.consolidation.iterations,
-    )
+    n, most = config.problems.n, config.problems.max_attempts
+    passes = config.consolidation.iterations
     problems = min(n, most * a["accepted"])
     attempts = min(most, n / a["attempts_accepted"])
     ratings = min(attempts, problems * max(1, a["ratings_per_problem"]))
@@ -90,9 +87,8 @@ def _solutions(config: RunConfig, a: Mapping[str, float], decided: float) -> dic
     if wanted.distinguishing_inputs:
         inputs += a["extended"] * a["distinguishing_inputs"]
         # The first round runs again on extended suites, and the search runs a few programs.
-        probes = decided * (
-            a["extended"] * a["distinct"] * min(wanted.n, ROUND_SIZE) + MAX_PROGRAMS
-        )
+        again = a["extended"] * a["distinct"] * min(wanted.n, ROUND_SIZE)
+        probes = decided * (again + MAX_PROGRAMS)
     tokens = min(a["solution_tokens"], wanted.sampling.max_tokens)
     prompts = solved * math.ceil(candidates / ROUND_SIZE) * a["prompt_tokens.solutions"]
     programs = solved * candidates * distinct
@@ -119,9 +115,8 @@ def _asked(config: RunConfig, a: Mapping[str, float], end: End) -> list[tuple[fl
     asked = []
     for prompts, one in found.items():
         tokens = a.get(f"answer_tokens.{prompts}", a["answer_tokens"])
-        asked.append(
-            (_tasks(config, one.name, end), min(tokens, wanted.max_tokens or one.max_tokens))
-        )
+        longest = wanted.max_tokens or one.max_tokens
+        asked.append((_tasks(config, one.name, end), min(tokens, longest)))
     if wanted.n_tasks is not None:
         own = (wanted.n_tasks, min(a["answer_tokens"], wanted.max_tokens or math.inf))
         asked += [own] * (len(wanted.benchmarks) - len(known))
