@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ucoder.config import load_config
-from ucoder.planning import Range, Rates, kept_rates_path, write_rates
-from ucoder.planning.hardware import hardware_name
+from ucoder.planning.assumptions import Range
+from ucoder.planning.rates import Rates, hardware_name, kept_rates_path, write_rates
 
 STATED = ("--tokens-per-s", "15000-25000", "--programs-per-s", "5000",
           "--training-tokens-per-s", "40000")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from ucoder.config import RunConfig, load_config, parse_config, preset_names
 from ucoder.errors import ConfigError
-from ucoder.planning import MEASURED, Plan, Range, Rates, make_plan, read_rates, write_rates
-from ucoder.planning.assumptions import PROMPT_TOKENS
-from ucoder.planning.disk import parameters_of
-from ucoder.planning.memory import KNOWN_SHAPES
-from ucoder.planning.plan import duration_in_words
+from ucoder.planning.assumptions import FIGURES, MEASURED, Assumptions, Range, total
+from ucoder.planning.plan import Plan, duration_in_words, make_plan
+from ucoder.planning.rates import Rates, read_rates, write_rates
+from ucoder.planning.work import parameters_of, shape_of
 
 RATES = Rates(
     hardware="a machine",
@@ -39,26 +38,22 @@ def small(**changes: Any) -> RunConfig:
     return parse_config(values)
 
 
-def certain(**known: float) -> Any:
+def certain() -> Assumptions:
     """Assumptions without any doubt: half of the attempts succeed, everything has 10 tokens."""
-    exact: dict[str, Any] = {
-        one.name: Range.exactly(10.0)
-        for one in fields(MEASURED)
-        if one.name.endswith("_tokens") and one.name != "answer_tokens"
+    tokens = [name for name in MEASURED.rows if "_tokens" in name]
+    known = dict.fromkeys(tokens, 10.0) | {
+        "accepted": 0.5,
+        "ratings_per_problem": 1.0,
+        "interfaces_per_problem": 1.0,
+        "usable": 1.0,
+        "filled": 1.0,
+        "drawn": 0.5,
+        "distinct": 0.5,
+        "extended": 0.0,
+        "selected": 0.25,
     }
-    exact |= {
-        "accepted": Range.exactly(0.5),
-        "ratings_per_problem": Range.exactly(1.0),
-        "interfaces_per_problem": Range.exactly(1.0),
-        "usable": Range.exactly(1.0),
-        "filled": Range.exactly(1.0),
-        "drawn": Range.exactly(0.5),
-        "distinct": Range.exactly(0.5),
-        "separated": Range.exactly(0.0),
-        "selected": Range.exactly(0.25),
-        "answer_tokens": {"humaneval": Range.exactly(10.0)},
-    }
-    return replace(MEASURED, **exact | {k: Range.exactly(v) for k, v in known.items()})
+    assert set(known) == set(MEASURED.rows)
+    return Assumptions("nowhere", {name: Range.exactly(value) for name, value in known.items()})
 
 
 def stage(plan: Plan, name: str) -> Any:
@@ -82,7 +77,7 @@ def test_a_small_plan_by_hand() -> None:
     solutions = stage(plan, "solutions")
     assert solutions.units.likely == 100 * 32 * 2
     assert solutions.sampled_tokens.likely == 100 * 32 * 2 * 10
-    assert solutions.prompt_tokens.likely == 100 * 2 * 2 * PROMPT_TOKENS["solutions"].likely
+    assert solutions.prompt_tokens.likely == 100 * 2 * 2 * FIGURES["prompt_tokens.solutions"].likely
     assert solutions.programs.likely == pytest.approx(6400 * 0.5 * 2**-0.12)
     assert solutions.calls.likely == pytest.approx(solutions.programs.likely * 100)
     training = stage(plan, "consolidation")
@@ -146,11 +141,11 @@ def test_every_presets_ranges_are_in_order(preset: str) -> None:
 
 @given(st.integers(1, 4000), st.integers(1, 90), st.booleans(), st.integers(0, 64))
 def test_more_candidates_never_cost_fewer_tokens_programs_or_bytes(
-    n: int, more: int, stops: bool, separation: int
+    n: int, more: int, stops: bool, tried: int
 ) -> None:
     def plan(n: int) -> Plan:
         stopping = {"min_candidates": 16} if stops and n > 16 else None
-        values = {"n": n, "tau": 1, "separation": separation, "stopping": stopping}
+        values = {"n": n, "tau": 1, "distinguishing_inputs": tried, "stopping": stopping}
         return make_plan(small(solutions=values), [RATES])
 
     if stops:
@@ -257,7 +252,8 @@ def test_a_models_name_says_its_size(name: str, millions: int) -> None:
 def test_memory_for_training_is_told_where_the_models_shape_is_known(tiny_checkpoint: Path) -> None:
     plan = make_plan(load_config("paper-7b"))
     on_one, *_, on_eight = plan.training_bytes.values()
-    assert KNOWN_SHAPES["qwen2.5-coder-7b"].n_parameters == pytest.approx(7.6e9, rel=0.01)
+    shape = shape_of("Qwen/Qwen2.5-Coder-7B-Instruct")
+    assert shape is not None and shape.n_parameters == pytest.approx(7.6e9, rel=0.01)
     assert on_one > 16 * 7.6e9 > on_eight  # float32 weights, gradients and AdamW's two moments
     assert make_plan(small(model="my/model-7b")).training_bytes == {}
     local = make_plan(small(model=str(tiny_checkpoint), consolidation={"n_processes": 2}))
@@ -278,3 +274,15 @@ def test_a_name_without_a_size_leaves_the_checkpoints_unknown() -> None:
 )
 def test_durations_are_said_in_the_unit_that_fits(span: Range, said: str) -> None:
     assert duration_in_words(span) == said
+
+
+@pytest.mark.parametrize("ends", [(2, 1, 3), (-1, 0, 1), (1, 2, math.inf), (math.nan, 1, 2)])
+def test_a_range_with_ends_out_of_order_is_refused(ends: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="in this order"):
+        Range(*ends)
+
+
+def test_a_range_holds_its_ends_and_nothing_outside() -> None:
+    assert Range(1, 2, 3).holds(1) and Range(1, 2, 3).holds(3)
+    assert not Range(1, 2, 3).holds(3.1)
+    assert total([Range(1, 2, 3), Range(10, 20, 30), Range.exactly(0)]) == Range(11, 22, 33)

@@ -11,8 +11,10 @@ import pytest
 
 from ucoder.config import load_config
 from ucoder.errors import ConfigError
-from ucoder.planning import MEASURED, Plan, Range, Rates, make_plan, observed, review, write_plan
-from ucoder.planning.review import PLAN_FILE, Compared, read_plan
+from ucoder.planning.assumptions import MEASURED, Range
+from ucoder.planning.plan import Plan, make_plan
+from ucoder.planning.rates import Rates
+from ucoder.planning.review import PLAN_FILE, Compared, observed, read_plan, review, write_plan
 from ucoder.runs import Run
 
 SETTINGS = ("evaluation.benchmarks=[]",)
@@ -62,11 +64,13 @@ def test_a_run_like_another_falls_into_the_ranges_planned_from_that_one(
 def test_ranges_from_a_run_are_narrower_than_the_defaults(run: Run) -> None:
     assumed = observed(run)
     for name in ("problem_tokens", "solution_tokens", "input_tokens"):
-        seen, default = getattr(assumed, name), getattr(MEASURED, name)
+        seen, default = assumed.rows[name], MEASURED.rows[name]
         assert seen.high / seen.low < default.high / default.low
         assert seen != default
-    assert assumed.example_tokens != MEASURED.example_tokens
-    assert assumed.drawn == MEASURED.drawn  # the run had no stopping, and cannot tell
+    assert assumed.rows["example_tokens"] != MEASURED.rows["example_tokens"]
+    assert (
+        assumed.rows["drawn"] == MEASURED.rows["drawn"]
+    )  # the run had no stopping, and cannot tell
 
 
 def test_what_the_configuration_fixes_is_met_exactly(run: Run) -> None:
@@ -112,7 +116,7 @@ def test_a_plan_that_was_kept_is_the_one_that_counts(run: Run) -> None:
         (run.path / PLAN_FILE).unlink()
 
 
-def test_a_run_that_has_not_begun_has_nothing_to_judge(tmp_path: Path) -> None:
+def test_an_empty_run_has_nothing_to_judge(tmp_path: Path) -> None:
     fresh = Run.create(tmp_path / "run", load_config("scripted"))
     told = review(fresh)
     assert told.furthest_off() is None

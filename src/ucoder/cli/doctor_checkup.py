@@ -91,7 +91,9 @@ async def _engine() -> str:
     start = time.monotonic()
     async with components.engine(components.model(load_catalog().default)) as engine:
         loaded = time.monotonic()
-        request = Request(Prompt("Count to ten."), 16, SamplingParams(max_tokens=16, top_k=64), seed=0)
+        request = Request(
+            Prompt("Count to ten."), 16, SamplingParams(max_tokens=16, top_k=64), seed=0
+        )
         completions = await engine.sample(request)
     rate = sum(c.n_tokens for c in completions) / (time.monotonic() - loaded)
     return (

@@ -29,10 +29,8 @@ from ucoder.engines.protocol import Completion, Engine, Prompt, Request, Samplin
 from ucoder.errors import ConfigError
 from ucoder.execution.protocol import Executor
 from ucoder.models import Model
-from ucoder.planning.assumptions import CHARACTERS_PER_TOKEN
-from ucoder.planning.hardware import hardware_name
-from ucoder.planning.ranges import Range
-from ucoder.planning.rates import Rates, kept_rates_path, write_rates
+from ucoder.planning.assumptions import CHARACTERS_PER_TOKEN, Range
+from ucoder.planning.rates import Rates, hardware_name, kept_rates_path, write_rates
 from ucoder.progress import Progress
 from ucoder.records import Example
 from ucoder.stages.solutions import ROUND_SIZE

@@ -1,4 +1,4 @@
-"""`ucoder plan`: a plan as a table that one can show around, and a run against its plan."""
+"""`ucoder plan`: prints a plan as a table, or compares a run with its plan."""
 
 from __future__ import annotations
 
@@ -14,24 +14,18 @@ from rich.text import Text
 
 from ucoder.config import RunConfig, load_config
 from ucoder.errors import ConfigError
-from ucoder.planning import (
-    MEASURED,
+from ucoder.planning.assumptions import ENDS, MEASURED, Range
+from ucoder.planning.plan import (
+    START,
+    TOGETHER,
+    Disk,
     Plan,
-    Range,
-    Rates,
-    Review,
-    kept_rates_path,
+    StageWork,
+    duration_in_words,
     make_plan,
-    observed,
-    read_rates,
-    review,
-    stated_rates,
 )
-from ucoder.planning.disk import Disk
-from ucoder.planning.durations import START, TOGETHER
-from ucoder.planning.expectations import StageWork
-from ucoder.planning.hardware import hardware_name
-from ucoder.planning.plan import duration_in_words
+from ucoder.planning.rates import Rates, hardware_name, kept_rates_path, read_rates
+from ucoder.planning.review import Review, observed, review
 from ucoder.runs import Run
 
 
@@ -40,10 +34,10 @@ class Speeds:
     """What the command line says about how fast things go.
 
     Attributes:
-        files: Rates that were measured, one a hardware.
-        tokens_per_s: Stated: a number, or `LOW-HIGH`; "" where it is not, likewise below.
-        programs_per_s: Stated.
-        training_tokens_per_s: Stated.
+        files: Files with measured rates, one for each hardware.
+        tokens_per_s: As stated: a number, or `LOW-HIGH`; "" where it was not stated, as the others.
+        programs_per_s: As stated.
+        training_tokens_per_s: As stated.
     """
 
     files: Sequence[Path] = ()
@@ -102,19 +96,18 @@ def rates_for(config: RunConfig, speeds: Speeds) -> list[Rates]:
         ConfigError: A file or a number cannot be read.
     """
     found = [read_rates(path) for path in speeds.files]
-    stated = [
-        _stated("--tokens-per-s", speeds.tokens_per_s),
-        _stated("--programs-per-s", speeds.programs_per_s),
-        _stated("--training-tokens-per-s", speeds.training_tokens_per_s),
-    ]
-    if found or not any(stated):
-        names = ("sampled_tokens_per_s", "programs_per_s", "training_tokens_per_s")
-        said = {key: value for key, value in zip(names, stated, strict=True) if value is not None}
-        kept = kept_rates_path(hardware_name(), config)
-        if not found and kept.exists():
-            found = [read_rates(kept)]
-        return [rates.model_copy(update=said) for rates in found]
-    return [stated_rates(*stated)]
+    stated = {
+        "sampled_tokens_per_s": _stated("--tokens-per-s", speeds.tokens_per_s),
+        "programs_per_s": _stated("--programs-per-s", speeds.programs_per_s),
+        "training_tokens_per_s": _stated("--training-tokens-per-s", speeds.training_tokens_per_s),
+    }
+    said = {name: value for name, value in stated.items() if value is not None}
+    if not found and said:
+        return [Rates(hardware="as stated").model_copy(update=said)]
+    kept = kept_rates_path(hardware_name(), config)
+    if not found and kept.exists():
+        found = [read_rates(kept)]
+    return [rates.model_copy(update=said) for rates in found]
 
 
 def _stated(option: str, text: str) -> Range | None:
@@ -175,7 +168,7 @@ def _cell(span: Range, unit: str = "") -> Text:
     """The likeliest value, and the range below it."""
     if not span.high:
         return Text("")
-    low, likely, high = (_amount(end) for end in (span.low, span.likely, span.high))
+    low, likely, high = (_amount(getattr(span, end)) for end in ENDS)
     said = Text(f"{likely} {unit}".rstrip())
     if not low == likely == high:
         said.append(f"\n{low} to {high}", style="dim")
@@ -188,8 +181,7 @@ def _disk_line(disk: Disk) -> str:
         models = "trained models unknown, as the model's size is"
     else:
         models = f"trained models {_amount(disk.checkpoints.likely)}B"
-    low, likely, high = (_amount(end) for end in
-                         (disk.total.low, disk.total.likely, disk.total.high))  # fmt: skip
+    low, likely, high = (_amount(getattr(disk.total, end)) for end in ENDS)
     files = f"{_amount(disk.files.likely)} files"
     return f"disk: {likely}B ({low}B to {high}B) in {files}: {', '.join([*tables, models])}"
 
@@ -203,16 +195,12 @@ def _review_table(name: str, told: Review) -> Table:
         table.add_column(column, justify="right")
     before = ""
     for row in told.quantities:
-        inside = row.planned is not None and row.planned.holds(row.actual)
-        mark = (
-            Text("")
-            if row.planned is None
-            else Text("ok" if inside else "off", style="green" if inside else "yellow")
-        )
+        mark = Text("ok", style="green") if row.is_inside else Text("off", style="yellow")
         table.add_row(
             row.stage if row.stage != before else "", row.quantity,
             "not planned" if row.planned is None else _span(row.planned),
-            _amount(row.actual), "" if math.isnan(row.ratio) else f"{row.ratio:.2f}", mark,
+            _amount(row.actual), "" if math.isnan(row.ratio) else f"{row.ratio:.2f}",
+            Text("") if row.planned is None else mark,
         )  # fmt: skip
         before = row.stage
     return table
@@ -220,7 +208,7 @@ def _review_table(name: str, told: Review) -> Table:
 
 def _span(span: Range) -> str:
     """Such as `2.1G (1.3G to 4.6G)`; the number alone where all three look the same."""
-    low, likely, high = (_amount(end) for end in (span.low, span.likely, span.high))
+    low, likely, high = (_amount(getattr(span, end)) for end in ENDS)
     if not span.high:
         return ""
     return likely if low == likely == high else f"{likely} ({low} to {high})"

@@ -13,7 +13,7 @@ from ucoder.cli.viewing import print_findings
 from ucoder.config import load_config
 from ucoder.errors import MissingDependency
 from ucoder.pipeline import run_pipeline
-from ucoder.planning import write_plan
+from ucoder.planning.review import write_plan
 from ucoder.runs import Run
 
 

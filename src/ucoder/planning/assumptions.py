@@ -1,159 +1,105 @@
-"""What a plan assumes about a model: lengths, shares accepted, shares that differ.
-
-`MEASURED` is what runs of the demo's model have shown; a run of one's own says more about one's own
-model (`ucoder.planning.observed`).
-"""
+"""What a plan assumes: the rows of `figures.yaml`, each a range that holds what was seen of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Final, Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any, Final, Literal, Self
 
-from ucoder.planning.ranges import Range
+import yaml
 
-DISTINCT_EXPONENT: Final = -0.12
-"""Of the share of distinct programs in the number of candidates: 0.80 with 16 (our runs), 0.64 with
-100 (CodeT's published samples of CodeGen-16B on HumanEval: 36% are duplicates)."""
+End = Literal["low", "likely", "high"]
+ENDS: Final[tuple[End, ...]] = ("low", "likely", "high")
+OPPOSITE: Final[Mapping[End, End]] = {"low": "high", "likely": "likely", "high": "low"}
 
-CHARACTERS_PER_TOKEN: Final = 4.0
-"""Of prompts and programs: 725 characters are 180 tokens of Qwen2.5-Coder's, 448 are 119."""
 
-PROMPT_TOKENS: Final[Mapping[str, Range]] = {
-    "problems": Range(180, 207, 250),
-    "ratings": Range(150, 205, 300),
-    "interfaces": Range(250, 303, 420),
-    "test_inputs": Range(170, 238, 380),
-    "solutions": Range(150, 215, 350),
-    "evaluation": Range(120, 220, 900),
-}
-"""Tokens of one prompt by stage, chat template included: those of two runs with 86 problems, under
-Qwen2.5-Coder's tokenizer. Benchmarks' prompts: from HumanEval's to LiveCodeBench's."""
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A number that is not known yet; finite, 0 <= low <= likely <= high.
 
-UNKNOWN_ANSWER: Final = Range(100, 400, 1500)
-"""Tokens of an answer to a benchmark that was not sampled yet."""
+    A value outside would be a surprise, as outside a 95% interval; no end is a promise.
+    """
+
+    low: float
+    likely: float
+    high: float
+
+    def __post_init__(self) -> None:
+        ends = (self.low, self.likely, self.high)
+        if not all(map(math.isfinite, ends)) or not 0 <= self.low <= self.likely <= self.high:
+            raise ValueError(
+                f"low={self.low:g}, likely={self.likely:g}, high={self.high:g}: they must be "
+                f"finite, in this order, and not below 0"
+            )
+
+    @classmethod
+    def exactly(cls, value: float) -> Self:
+        """A number that is known."""
+        return cls(value, value, value)
+
+    @classmethod
+    def within(cls, likely: float, factor: float) -> Self:
+        """A number known to within a factor, at least 1."""
+        return cls(likely / factor, likely, likely * factor)
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies within, except for rounding."""
+        return self.low * (1 - 1e-9) <= value <= self.high * (1 + 1e-9)
+
+
+def total(ranges: Iterable[Range]) -> Range:
+    """The sum, end by end."""
+    known = list(ranges)
+    low, likely, high = (sum(getattr(one, end) for one in known) for end in ENDS)
+    return Range(low, likely, high)
 
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What a plan rests on; `MEASURED` holds the defaults.
-
-    Attributes:
-        source: Where they come from, for people.
-        accepted: Share of attempts that become a problem.
-        ratings_per_problem: Ratings asked for an accepted problem, at least 1.
-        interfaces_per_problem: Interfaces asked for an accepted problem, at least 1.
-        problem_tokens: Tokens of a problem.
-        rating_tokens: Tokens of a rating.
-        interface_tokens: Tokens of an interface.
-        input_tokens: Tokens of a completion with test inputs.
-        usable: Share of problems with enough test inputs.
-        filled: Share of `test_inputs.n` that a suite holds, before separation.
-        solution_tokens: Tokens of a candidate.
-        drawn: With `solutions.stopping`: share of the candidates between the least number and n
-            that is drawn.
-        distinct: Distinct programs a candidate, among 16 of them.
-        separated: With `solutions.distinguishing_inputs`: share of problems whose suite grows.
-        selected: Share of decided problems that give a training example.
-        example_tokens: Tokens of an example, prompt and completion.
-        answer_tokens: Tokens of an answer, by the benchmark's prompts.
-    """
+    """About a model: rows as in `figures.yaml`, or as a run has shown them (`source`)."""
 
     source: str
-    accepted: Range
-    ratings_per_problem: Range
-    interfaces_per_problem: Range
-    problem_tokens: Range
-    rating_tokens: Range
-    interface_tokens: Range
-    input_tokens: Range
-    usable: Range
-    filled: Range
-    solution_tokens: Range
-    drawn: Range
-    distinct: Range
-    separated: Range
-    selected: Range
-    example_tokens: Range
-    answer_tokens: Mapping[str, Range]
+    rows: Mapping[str, Range]
 
-    def among(self, n: float) -> Self:
-        """The same for so few problems, among which chance moves every mean as well.
+    def at(self, end: End, n_problems: int) -> dict[str, float]:
+        """Every row and figure at one end of its range; the low end means little work.
 
-        By two standard errors. A mean length has a standard deviation of about half of it; the
-        number of tries until n succeed, each with probability p, one of sqrt((1 - p) / n) of it.
+        Among few problems chance moves every mean of a row as well, by two standard errors of
+        0.5 / sqrt(n): lengths of completions have a standard deviation of half their mean.
         """
 
-        def chance(deviation: float) -> Range:
-            return Range.within(1.0, 1 + 2 * deviation / math.sqrt(max(n, 1.0)))
+        def row(name: str, end: End) -> float:
+            chance = (1 + 1 / math.sqrt(n_problems)) ** (ENDS.index(end) - 1)
+            value: float = getattr(self.rows[name], end) * chance
+            return min(1.0, value) if words(name).startswith("share") else value
 
-        ranges = {name: getattr(self, name) * chance(0.5) for name in _WORDS}
-        for name in ("ratings_per_problem", "interfaces_per_problem"):
-            tries = getattr(self, name)
-            luck = chance(math.sqrt(1 - 1 / tries.likely))
-            ranges[name] = (tries * luck).at_least(1)
-        ranges["accepted"] = self.accepted * chance(math.sqrt(1 - self.accepted.likely))
-        ranges |= {name: ranges[name].at_most(1) for name in _SHARES}
-        return replace(self, **ranges)
-
-    def in_words(self) -> dict[str, Range]:
-        """Every assumption by what it says, in words."""
-        return in_words({name: getattr(self, name) for name in _WORDS}, self.answer_tokens)
+        found = {name: getattr(span, end) for name, span in FIGURES.items()}
+        found |= {name: row(name, end) for name in self.rows}
+        # A large share of attempts means many problems, but few attempts for as many of them.
+        return {**found, "attempts_accepted": row("accepted", OPPOSITE[end])}
 
 
-_SHARES: Final = ("accepted", "usable", "filled", "drawn", "separated", "selected")
-_WORDS: Final[Mapping[str, str]] = {
-    "accepted": "share of attempts accepted",
-    "ratings_per_problem": "ratings a problem",
-    "interfaces_per_problem": "interfaces a problem",
-    "problem_tokens": "tokens of a problem",
-    "rating_tokens": "tokens of a rating",
-    "interface_tokens": "tokens of an interface",
-    "input_tokens": "tokens of a completion with test inputs",
-    "usable": "share of problems with enough test inputs",
-    "filled": "share of the wanted inputs found",
-    "solution_tokens": "tokens of a candidate",
-    "drawn": "share of the further candidates drawn before stopping",
-    "distinct": "distinct programs a candidate (of 16)",
-    "separated": "share of suites that grow by separation",
-    "selected": "share of problems with a selection",
-    "example_tokens": "tokens of a training example",
-}
-
-
-def in_words(about: Mapping[str, Range], answer_tokens: Mapping[str, Range]) -> dict[str, Range]:
-    """Fields of `Assumptions` by what they say, in words."""
-    found = {_WORDS[name]: value for name, value in about.items()}
-    answers = {f"tokens of an answer to {name}": r for name, r in answer_tokens.items()}
-    return {**found, **answers}
-
-
-MEASURED: Final = Assumptions(
-    source="runs of Qwen2.5-Coder-0.5B-Instruct",
-    accepted=Range(0.35, 0.74, 0.92),  # 42 of 57 in the demo's run, elsewhere 0.64 to 0.84
-    ratings_per_problem=Range(1.0, 1.03, 1.5),  # 1.00 to 1.04
-    interfaces_per_problem=Range(1.0, 1.01, 1.3),  # 1.00 to 1.02
-    problem_tokens=Range(70, 105, 230),  # 100 to 112
-    rating_tokens=Range(20, 45, 90),  # 43 to 46
-    interface_tokens=Range(30, 48, 120),  # 42 to 64
-    input_tokens=Range(150, 280, 480),  # 224 to 316, most of them cut at 320 or 400
-    usable=Range(0.8, 0.96, 1.0),  # 39 of 44, 41 of 44, 47 of 48, 41 of 42, 14 of 14
-    filled=Range(0.9, 0.98, 1.0),  # 0.97 to 1
-    solution_tokens=Range(90, 145, 320),  # 131 to 195
-    drawn=Range(0.05, 0.5, 1.0),  # 0.6 of 16, in one run with four problems
-    distinct=Range(0.45, 0.8, 0.9),  # 0.75 to 0.83 with 4 to 32 candidates
-    separated=Range(0.0, 0.3, 0.8),  # one or two of five, in one run
-    selected=Range(0.3, 0.6, 0.9),  # 22 of 41, 25 of 40, 33 of 41; 2 of 5
-    example_tokens=Range(200, 320, 600),  # 295 to 303, and the chat template
-    answer_tokens={  # means over whole benchmarks, greedy; the two of BigCodeBench over Hard
-        "humaneval": Range(100, 230, 450),
-        "mbpp": Range(70, 163, 400),
-        "bigcodebench-instruct": Range(150, 304, 800),
-        "bigcodebench-complete": Range(200, 526, 900),
-    },
+_FILE: Final[dict[str, Any]] = yaml.safe_load(
+    (resources.files("ucoder.planning") / "figures.yaml").read_text("utf-8")
 )
-"""Beside each, what was seen in nine runs with Qwen2.5-Coder-0.5B-Instruct: 4 to 58 attempts and
-4 to 32 candidates a problem, at temperatures of 0.8 and 1. The ranges are wider, because another
-model writes more, or less, and rates itself otherwise. No run of the paper's size was made: among
-thousands of problems more are duplicates, for which the low end of `accepted` leaves room."""
+_ROWS: Final = _FILE["rows"]
+MEASURED: Final = Assumptions(
+    "runs of Qwen2.5-Coder-0.5B-Instruct", {name: Range(*row[:3]) for name, row in _ROWS.items()}
+)
+FIGURES: Final = {name: Range(*row[:3]) for name, row in _FILE["figures"].items()}
+N_TASKS: Final[Mapping[str, int]] = _FILE["tasks"]
+SHAPES: Final[Mapping[str, tuple[int, ...]]] = _FILE["shapes"]
+
+DISTINCT_EXPONENT: Final = -0.12
+"""Of the share of distinct programs in the number of candidates: 0.80 with 16 (our runs), 0.64 with
+100 (CodeT's published samples of CodeGen-16B on HumanEval: 36% are duplicates)."""
+CHARACTERS_PER_TOKEN: Final = 4.0
+"""Of prompts and programs: 725 characters are 180 tokens of Qwen2.5-Coder's, 448 are 119."""
+
+
+def words(name: str) -> str:
+    """What a row is, in words."""
+    prefix, _, benchmark = name.partition(".")
+    return f"tokens of an answer to {benchmark}" if benchmark else str(_ROWS[prefix][3])

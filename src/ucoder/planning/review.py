@@ -1,11 +1,10 @@
-"""After a run: what was planned, what happened, and which assumption was furthest off."""
+"""After a run: what it showed about its model, and how far off its plan was."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,30 +14,123 @@ from ucoder.analysis.numbers import plain
 from ucoder.analysis.summary import Summary, summarise
 from ucoder.config import RunConfig
 from ucoder.errors import ConfigError
-from ucoder.planning.observed import look_at
+from ucoder.evaluation.statistics import wilson
+from ucoder.files import write_atomically
+from ucoder.planning.assumptions import (
+    CHARACTERS_PER_TOKEN,
+    DISTINCT_EXPONENT,
+    MEASURED,
+    Assumptions,
+    Range,
+    total,
+    words,
+)
 from ucoder.planning.plan import Plan, make_plan
-from ucoder.planning.ranges import Range, total
 from ucoder.planning.rates import Rates
+from ucoder.planning.work import least_candidates
 from ucoder.records import NAN
+from ucoder.stages.solutions import ROUND_SIZE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ucoder.runs import Run
 
 PLAN_FILE: Final = "plan.json"
+OTHER_SETTINGS: Final = 1.1
+"""What another seed, another temperature or a trained model changes by itself, as a factor."""
 NEARLY: Final = 1.05
-"""A range this narrow or narrower counts as one of this factor, when surprises are compared."""
+"""A range narrower than this factor counts as one of this factor when surprises are compared."""
+
+
+def observed(run: Run) -> Assumptions:
+    """What to assume for a run like this one; the defaults where it has nothing to say.
+
+    Raises:
+        DamagedShard: A table's file cannot be read.
+    """
+    rows = {**MEASURED.rows, **seen_in(run, summarise(run))}
+    return Assumptions(f"the run {run.path.resolve().name}", rows)
+
+
+def seen_in(run: Run, summary: Summary) -> dict[str, Range]:
+    """Rows of the assumptions that a run has something to say about.
+
+    Shares get Wilson's interval at 95%. A mean over m units gets two standard errors, with a
+    standard deviation of half the mean, which completions have: a factor of 1 + 1 / sqrt(m). Both
+    get a tenth more for what differs between runs.
+
+    Raises:
+        DamagedShard: A table's file cannot be read.
+    """
+    space, suites, config = summary.problem_space, summary.input_space, run.config
+    accepted, attempts, usable = space.n_accepted, space.n_attempts, suites.n_usable
+    rated, asked = space.left_after("problems"), space.left_after("ratings")
+    solved = [one for one in summary.iterations if one.n_decided]
+    problems = sum(one.n_decided for one in solved)
+    candidates = sum(one.n_candidates for one in solved)
+    # The more candidates a problem has, the more of them are duplicates.
+    rounds = candidates / (ROUND_SIZE * max(1, sum(one.n_problems for one in solved)))
+    distinct = sum(one.n_programs for one in solved) * rounds**-DISTINCT_EXPONENT
+    least = least_candidates(config)
+    completions, wanted = config.test_inputs.n_completions, usable * config.test_inputs.n
+    n_inputs = suites.n_inputs - suites.by_origin.get("distinguishing", 0)
+    origins = run.suites.columns("inputs.list.element.origin")
+    extended = sum({"origin": "distinguishing"} in row["inputs"] for row in origins)
+    searched = usable if config.solutions.distinguishing_inputs else 0
+    examples = [len(row["prompt"] + row["completion"]) for t in run.iterations()
+                for row in run.examples(t).columns("prompt", "completion")]  # fmt: skip
+    found = {
+        "accepted": _share(accepted, attempts if accepted else 0),
+        "ratings_per_problem": _tries(accepted, rated),
+        "interfaces_per_problem": _tries(accepted, asked),
+        "problem_tokens": _mean(space.tokens["problems"], attempts),
+        "rating_tokens": _mean(space.tokens["ratings"], rated),
+        "interface_tokens": _mean(space.tokens["interfaces"], asked),
+        "input_tokens": _mean(suites.tokens, suites.n_suites * completions, suites.n_suites),
+        "usable": _share(usable, suites.n_suites),
+        "filled": _mean(min(n_inputs, wanted), wanted, usable),
+        "solution_tokens": _mean(sum(one.tokens for one in solved), candidates, problems),
+        "drawn": _share(candidates - problems * least, problems * (config.solutions.n - least)),
+        "distinct": _mean(distinct, candidates, problems),
+        "extended": _share(extended, searched),
+        "selected": _share(sum(one.n_selected for one in solved), problems),
+        "example_tokens": _mean(sum(examples) / CHARACTERS_PER_TOKEN, len(examples)),
+    }
+    answers: dict[str, list[int]] = {}
+    for prompts, model_index in run.answered():
+        rows = run.answers(prompts, model_index).columns("n_tokens")
+        answers.setdefault(f"answer_tokens.{prompts}", []).extend(row["n_tokens"] for row in rows)
+    found |= {name: _mean(sum(tokens), len(tokens)) for name, tokens in answers.items()}
+    return {name: span for name, span in found.items() if span is not None}
+
+
+def _share(part: int, whole: int) -> Range | None:
+    if whole <= 0:
+        return None
+    seen = wilson(part, whole)
+    likely = seen.value or 0.5 / (whole + 1)  # none of ten is little, but not never
+    low, high = min(seen.low, likely), max(seen.high, likely)
+    return Range(low / OTHER_SETTINGS, likely, min(1.0, high * OTHER_SETTINGS))
+
+
+def _tries(successes: int, tries: int) -> Range | None:
+    """How many tries a success takes."""
+    share = _share(successes, tries) if successes else None
+    return share and Range(1 / share.high, 1 / share.likely, 1 / share.low)
+
+
+def _mean(amount: float, over: float, units: float | None = None) -> Range | None:
+    """A mean, known the better the more units were seen."""
+    units = over if units is None else units
+    if not over or not units:
+        return None
+    return Range.within(amount / over, OTHER_SETTINGS + 1 / math.sqrt(units))
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One quantity, as planned and as it was.
-
-    Attributes:
-        stage: Its stage.
-        quantity: Which, in words.
-        planned: The range; None where it was not planned.
-        actual: What happened, NaN where the run did not say.
-    """
+    """One quantity of a stage: as planned (None where it was not), and as it was (or NaN)."""
 
     stage: str
     quantity: str
@@ -58,24 +150,24 @@ class Compared:
 
         1 is the range's end, as a factor: with 2 to 8 around 4, both 8 and 2. NaN as `ratio`.
         """
-        if math.isnan(self.ratio) or self.planned is None:
+        if self.planned is None or math.isnan(self.ratio):
             return NAN
         span = self.planned
         end = span.high / span.likely if self.ratio > 1 else span.likely / max(span.low, 1e-12)
         return abs(math.log(self.ratio)) / math.log(max(end, NEARLY))
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether it was planned and lies within its range."""
+        return self.planned is not None and self.planned.holds(self.actual)
+
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A plan against its run.
+    """A plan against its run: counts and seconds by stage, and what was assumed about the model.
 
-    Attributes:
-        was_kept: Whether the plan was made before the run; else it was made now, as it would have
-            been.
-        source: Where the plan's assumptions came from.
-        quantities: Counts and seconds, by stage.
-        assumptions: What was assumed about the model, and what it was like.
-        missing: What the run has still to do, in words.
+    A plan that was not kept before the run is made now, as it would have been. `missing` says what
+    the run has still to do.
     """
 
     was_kept: bool
@@ -92,19 +184,16 @@ class Review:
     def sentences(self) -> list[str]:
         """What to learn from it."""
         judged = [one for one in self.quantities if one.planned and not math.isnan(one.actual)]
-        inside = sum(one.planned.holds(one.actual) for one in judged if one.planned)
+        inside = sum(one.is_inside for one in judged)
         lines = [f"{inside} of {len(judged)} quantities lie within their range"]
         if self.missing:
-            lines.append(
-                f"the run is not finished ({self.missing[0]}), so its counts are not whole"
-            )
+            lines.append(f"the run is not finished ({self.missing[0]}), so its counts are partial")
         worst = self.furthest_off()
-        if worst is not None and worst.planned is not None:
-            span = worst.planned
-            where = "outside" if not span.holds(worst.actual) else "within"
+        if worst is not None and (span := worst.planned) is not None:
             lines.append(
                 f"furthest off: {worst.quantity}: {worst.actual:.3g}, where {span.likely:.3g} "
-                f"({span.low:.3g} to {span.high:.3g}) was assumed, {where} that range"
+                f"({span.low:.3g} to {span.high:.3g}) was assumed, "
+                f"{'within' if worst.is_inside else 'outside'} that range"
             )
         return lines
 
@@ -117,10 +206,13 @@ class Review:
         return {**values, "sentences": self.sentences()}
 
 
+_PLANS: Final = TypeAdapter(Plan)
+
+
 def write_plan(run_path: Path, config: RunConfig, rates: Sequence[Rates] = ()) -> Plan:
     """Plan a run and keep the plan beside it, so that it can be judged afterwards."""
     plan = make_plan(config, rates)
-    (run_path / PLAN_FILE).write_bytes(_PLANS.dump_json(plan, indent=1))
+    write_atomically(run_path / PLAN_FILE, _PLANS.dump_json(plan, indent=1))
     return plan
 
 
@@ -128,21 +220,16 @@ def read_plan(run_path: Path) -> Plan | None:
     """The plan that was kept; None where none was.
 
     Raises:
-        ConfigError: It is damaged.
+        ConfigError: It is damaged, or of another version.
     """
     path = run_path / PLAN_FILE
-    if not path.exists():
-        return None
     try:
-        return _PLANS.validate_json(path.read_bytes())
+        return _PLANS.validate_json(path.read_bytes()) if path.exists() else None
     except (OSError, ValidationError) as error:
         raise ConfigError(
-            f"{path} is no plan of this version: {error}; delete it to compare with a plan that "
-            f"is made now"
+            f"{path} is not a plan of this version: {error}; delete it to compare with a plan "
+            f"that is made now"
         ) from None
-
-
-_PLANS: Final = TypeAdapter(Plan)
 
 
 def review(run: Run, plan: Plan | None = None) -> Review:
@@ -158,28 +245,24 @@ def review(run: Run, plan: Plan | None = None) -> Review:
     """
     kept = read_plan(run.path)
     plan = kept or plan or make_plan(run.config)
-    summary = summarise(run)
-    planned, seen = plan.assumed.in_words(), look_at(run).in_words()
-    assumptions = [
-        Compared("", name, planned.get(name), value.likely) for name, value in seen.items()
-    ]
-    quantities = [*_counts(plan, run, summary), *_seconds(plan, summary)]
+    summary, order = summarise(run), (*STAGES, "disk")
+    seen, rows = seen_in(run, summary), plan.assumed.rows
+    quantities = sorted(_quantities(plan, run, summary), key=lambda row: order.index(row.stage))
     return Review(
-        was_kept=kept is not None,
-        source=plan.assumed.source,
-        quantities=tuple(sorted(quantities, key=lambda row: _ORDER.index(row.stage))),
-        assumptions=(*assumptions, *_speeds(plan, summary)),
-        missing=summary.missing,
+        kept is not None,
+        plan.assumed.source,
+        tuple(quantities),
+        tuple(Compared("", words(name), rows.get(name), seen[name].likely) for name in seen),
+        summary.missing,
     )
 
 
-_ORDER: Final = (*STAGES, "disk")
-
-
-def _counts(plan: Plan, run: Run, summary: Summary) -> Iterator[Compared]:
+def _quantities(plan: Plan, run: Run, summary: Summary) -> Iterator[Compared]:
+    """Counts, then seconds that the journal knows against those of the first forecast."""
     space, passes = summary.problem_space, summary.iterations
-    checkpoints = [one.checkpoint for one in passes if one.checkpoint is not None]
-    answers = sum(len(run.answers(*key).rows()) for key in run.answered())
+    answers = [
+        shard.num_rows for k in run.answered() for shard in run.answers(*k).arrow("n_tokens")
+    ]
     units = {
         "problems": space.n_attempts,
         "ratings": space.left_after("problems"),
@@ -187,54 +270,25 @@ def _counts(plan: Plan, run: Run, summary: Summary) -> Iterator[Compared]:
         "test_inputs": summary.input_space.n_suites,
         "solutions": sum(one.n_candidates for one in passes),
         "consolidation": sum(one.n_examples for one in passes),
-        "evaluation": answers,
+        "evaluation": sum(answers),
     }
-    tokens = {cost.stage: cost.tokens for cost in summary.costs if cost.tokens is not None}
+    programs, calls = sum(one.n_executed for one in passes), sum(one.n_calls for one in passes)
+    steps = sum(one.checkpoint.n_steps for one in passes if one.checkpoint is not None)
+    costs = {cost.stage: cost for cost in summary.costs if cost.stage in STAGES}
     for work in plan.expected.stages:
+        tokens = costs[work.stage].tokens if work.stage in costs else 0
         yield Compared(work.stage, work.unit, work.units, units[work.stage])
-        if work.sampled_tokens.high:
-            sampled = tokens.get(work.stage, 0)
-            yield Compared(work.stage, "sampled tokens", work.sampled_tokens, sampled)
-        if work.programs.high:
-            n_executed = sum(one.n_executed for one in passes)
-            yield Compared(work.stage, "programs", work.programs, n_executed)
-            n_calls = sum(one.n_calls for one in passes)
-            yield Compared(work.stage, "calls", work.calls, n_calls)
-        if work.steps.high:
-            n_steps = sum(one.n_steps for one in checkpoints)
-            yield Compared(work.stage, "optimiser steps", work.steps, n_steps)
+        for quantity, planned, actual in (
+            ("sampled tokens", work.sampled_tokens, tokens or 0),
+            ("programs", work.programs, programs),
+            ("calls", work.calls, calls),
+            ("optimiser steps", work.steps, steps),
+        ):
+            if planned.high:
+                yield Compared(work.stage, quantity, planned, actual)
     stored = sum(file.stat().st_size for file in (run.path / "tables").rglob("*.parquet"))
     yield Compared("disk", "bytes of tables", total(plan.disk.tables.values()), stored)
-
-
-def _seconds(plan: Plan, summary: Summary) -> Iterator[Compared]:
-    """Times that the journal knows; the first forecast's, which is that of the run's machine."""
-    planned = plan.forecasts[0].seconds if plan.forecasts else {}
-    for cost in summary.costs:
-        if cost.stage in STAGES and not math.isnan(cost.seconds):
-            yield Compared(cost.stage, "seconds", planned.get(cost.stage), cost.seconds)
-
-
-def _speeds(plan: Plan, summary: Summary) -> Iterator[Compared]:
-    """How fast stage 5 was planned to be, and was: what is left of its time without its size."""
-    work = plan.expected.stage("solutions")
-    spent = next((cost for cost in summary.costs if cost.stage == "solutions"), None)
-    if work is None or spent is None or not spent.tokens or not spent.seconds > 0:
-        return
-    for one in plan.forecasts[:1]:
-        seconds = one.seconds.get("solutions")
-        if seconds is not None and seconds.low > 0:
-            # Both grow with the same tokens, so their ends belong together.
-            likely = work.sampled_tokens.likely / seconds.likely
-            ends = [
-                work.sampled_tokens.low / seconds.low, work.sampled_tokens.high / seconds.high
-            ]  # fmt: skip
-            rate = one.rates.sampled_tokens_per_s
-            if rate is not None:
-                ends += [likely * rate.low / rate.likely, likely * rate.high / rate.likely]
-            yield Compared(
-                "solutions",
-                "tokens a second in stage 5",
-                Range(min(likely, *ends), likely, max(likely, *ends)),
-                spent.tokens / spent.seconds,
-            )
+    seconds = plan.forecasts[0].seconds if plan.forecasts else {}
+    for stage, cost in costs.items():
+        if not math.isnan(cost.seconds):
+            yield Compared(stage, "seconds", seconds.get(stage), cost.seconds)
