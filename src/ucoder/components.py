@@ -13,7 +13,7 @@ from ucoder.config import EngineConfig, RunConfig
 from ucoder.engines.protocol import Engine
 from ucoder.evaluation.protocol import ExecutionRequirements
 from ucoder.evaluation.registry import find_benchmarks
-from ucoder.evaluation.running import Bench, Decoding, TaskSubset, ask
+from ucoder.evaluation.running import Evaluation, choose_tasks
 from ucoder.execution.protocol import Executor, Limits
 from ucoder.execution.providers import open_executor
 from ucoder.models import Model, Origin, openvino_export, resolve
@@ -97,27 +97,28 @@ class Components:
             config.provider, needs.limits, config.n_workers, preload=needs.preload, url=config.url
         )
 
-    def asked(self) -> list[TaskSubset]:
-        """The benchmarks that the configuration names, loaded, and their tasks that are asked.
+    def evaluations(self) -> list[Evaluation]:
+        """The benchmarks that the configuration names, loaded and ready to be put to a model.
 
         Raises:
-            BenchmarkError: Data are not to be had, or there are not so many tasks.
+            BenchmarkError: Data are not available, or a benchmark has fewer tasks than
+                `evaluation.n_tasks`.
         """
         config = self.config.evaluation
-        benchmarks = find_benchmarks(config.benchmarks, config.options())
-        return [ask(one, config.n_tasks, config.data.get(one.name)) for one in benchmarks]
-
-    def decoding(self) -> Decoding:
-        """How answers to benchmarks are drawn."""
-        config = self.config.evaluation
-        return Decoding(
-            config.n, config.temperature, config.top_p, config.max_tokens, self.config.seed
-        )
-
-    def bench(self) -> Bench:
-        """What grading benchmarks needs."""
-        cache = default_cache_dir() / "evaluation"
-        return Bench(self.executor, cache, self._progress, self.config.max_concurrency)
+        return [
+            Evaluation(
+                tasks=choose_tasks(benchmark, config.n_tasks, config.data.get(benchmark.name)),
+                n=config.n,
+                temperature=config.temperature,
+                top_p=config.top_p,
+                max_tokens=config.max_tokens,
+                seed=self.config.seed,
+                open_executor=self.executor,
+                cache=default_cache_dir() / "evaluation",
+                max_concurrency=self.config.max_concurrency,
+            )
+            for benchmark in find_benchmarks(config.benchmarks, config.options())
+        ]
 
     def trainer(self) -> Trainer:
         """The trainer, wherever it works."""

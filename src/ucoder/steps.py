@@ -17,7 +17,6 @@ from ucoder.errors import NothingToDo
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.evaluation.registry import find_benchmarks
-from ucoder.evaluation.running import evaluate
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
 from ucoder.progress import Progress
@@ -190,15 +189,13 @@ class Steps:
 
     async def evaluate(self, model_index: int, scheduler: Scheduler) -> None:
         """Benchmarks: the tasks that this model has not answered yet."""
-        decoding, tables = self.components.decoding(), _ModelTables(self.run, model_index)
-        for asked in self.components.asked():
-            label = f"{asked.benchmark.name} M{model_index}"
+        tables = _ModelTables(self.run, model_index)
+        for evaluation in self.components.evaluations():
+            label = evaluation.label(model_index)
             beating = _Beating(self.progress, partial(self.run.journal.beat, label, model_index))
-            bench = replace(
-                self.components.bench(), progress=beating, max_concurrency=scheduler.max_concurrency
-            )
+            bounded = replace(evaluation, max_concurrency=scheduler.max_concurrency)
             with self.run.journal.stage(label, model_index):
-                await evaluate(asked, model_index, scheduler, decoding, tables, bench)
+                await bounded.run(model_index, scheduler, tables, beating)
 
     def compare_with_benchmarks(self, problems: Sequence[Problem]) -> None:
         """Find problems that a benchmark asks as well; once, and kept."""
