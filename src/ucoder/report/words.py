@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ucoder.analysis.scores import ModelScore, Paired
+from ucoder.analysis.scores import ModelScore
 from ucoder.analysis.summary import Summary
+from ucoder.evaluation.comparison import PairedTest
 from ucoder.evaluation.registry import title_of
 
 UNDEFINED = "\N{EN DASH}"
@@ -71,14 +72,14 @@ def interval(score: ModelScore) -> str:
     return f"{percent(score.value, 1)} (95% interval {percent(score.low)} to {percent(score.high)})"
 
 
-def change(pair: Paired) -> str:
+def change(pair: PairedTest) -> str:
     """A difference in percentage points, with its interval."""
     if not pair.n:
         return UNDEFINED
     return f"{points(pair.difference)} [{points(pair.low)}, {points(pair.high)}]"
 
 
-def verdict(pair: Paired) -> str:
+def verdict(pair: PairedTest) -> str:
     """What the tasks show of a difference, and no more."""
     if not pair.n:
         return "no task was run for both"
@@ -87,7 +88,7 @@ def verdict(pair: Paired) -> str:
     return "better" if pair.difference > 0 else "worse"
 
 
-def evidence(pair: Paired) -> str:
+def evidence(pair: PairedTest) -> str:
     """What a verdict rests on: tasks that changed, and p."""
     if not pair.n:
         return ""
