@@ -19,6 +19,7 @@ from ucoder.analysis.quality import Quality, bins, qualities, rank_correlation
 from ucoder.analysis.summary import Summary, summarise
 from ucoder.errors import MissingDependency
 from ucoder.evaluation.registry import title_of
+from ucoder.files import write_atomically
 from ucoder.report import plots, words
 from ucoder.report.escape import clip, visible
 from ucoder.report.examples import examples, shown_iteration
@@ -26,7 +27,6 @@ from ucoder.report.funnel import candidate_funnel, problem_funnel
 from ucoder.report.limits import limits
 from ucoder.report.overlaps import overlaps
 from ucoder.report.scores import benchmark_views
-from ucoder.runs.directory import write_atomically
 
 if TYPE_CHECKING:
     from jinja2 import Environment
