@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ucoder.evaluation.contamination import Guard, Match, Rule, prose
+from ucoder.evaluation.contamination import ContaminationRule, Guard, Match, prose
 from ucoder.evaluation.data import read_rows
 from ucoder.evaluation.protocol import Task
 
@@ -111,13 +111,13 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", type=Path, required=True)
     parser.add_argument("--run", nargs="*", type=Path, default=[])
     parser.add_argument("--overlap", nargs="+", type=float, default=[0.4, 0.45, 0.5, 0.55, 0.6])
-    parser.add_argument("--shared", type=float, default=Rule().min_shared)
-    parser.add_argument("--window", type=float, default=Rule().window)
+    parser.add_argument("--shared", type=float, default=ContaminationRule().min_shared)
+    parser.add_argument("--window", type=float, default=ContaminationRule().window)
     parser.add_argument("--nearest", type=int, default=20)
     arguments = parser.parse_args()
     benchmarks = [(path.name, tasks_of(path)) for path in arguments.data]
     runs = {p["description"]: p for run in arguments.run for p in problems_of(run)}
-    rule = Rule(min(arguments.overlap), arguments.shared, arguments.window)
+    rule = ContaminationRule(min(arguments.overlap), arguments.shared, arguments.window)
     start = time.perf_counter()
     guard = Guard(benchmarks, rule)
     print(f"{sum(len(t) for _, t in benchmarks)} prompts, {len(runs)} different problems of runs")

@@ -13,7 +13,7 @@ from ucoder.config import EngineConfig, RunConfig
 from ucoder.engines.protocol import Engine
 from ucoder.evaluation.protocol import ExecutionRequirements
 from ucoder.evaluation.registry import find_benchmarks
-from ucoder.evaluation.running import Bench, Decoding, TaskSubset, ask
+from ucoder.evaluation.running import Evaluation, choose_tasks
 from ucoder.execution.protocol import Executor, Limits
 from ucoder.execution.providers import open_executor
 from ucoder.models import Model, Origin, openvino_export, resolve
@@ -95,30 +95,28 @@ class Components:
             needs = ExecutionRequirements(limits, config.preload)
         return open_executor(config.provider, needs.limits, config.n_workers, preload=needs.preload)
 
-    def asked(self) -> list[TaskSubset]:
-        """The benchmarks that the configuration names, loaded, and their tasks that are asked.
+    def evaluations(self) -> list[Evaluation]:
+        """The benchmarks that the configuration names, loaded and ready to be put to a model.
 
         Raises:
-            BenchmarkError: Data are not to be had, or there are not so many tasks.
+            BenchmarkError: Data are not available, or a benchmark has fewer tasks than
+                `evaluation.n_tasks`.
         """
         config = self.config.evaluation
-        benchmarks = find_benchmarks(config.benchmarks, config.options())
-        return [ask(one, config.n_tasks, config.data.get(one.name)) for one in benchmarks]
-
-    def evaluations(self):
-        return [_Bridge(self, a) for a in self.asked()]
-
-    def decoding(self) -> Decoding:
-        """How answers to benchmarks are drawn."""
-        config = self.config.evaluation
-        return Decoding(
-            config.n, config.temperature, config.top_p, config.max_tokens, self.config.seed
-        )
-
-    def bench(self) -> Bench:
-        """What grading benchmarks needs."""
-        cache = default_cache_dir() / "evaluation"
-        return Bench(self.executor, cache, self._progress, self.config.max_concurrency)
+        return [
+            Evaluation(
+                tasks=choose_tasks(benchmark, config.n_tasks, config.data.get(benchmark.name)),
+                n=config.n,
+                temperature=config.temperature,
+                top_p=config.top_p,
+                max_tokens=config.max_tokens,
+                seed=self.config.seed,
+                open_executor=self.executor,
+                cache=default_cache_dir() / "evaluation",
+                max_concurrency=self.config.max_concurrency,
+            )
+            for benchmark in find_benchmarks(config.benchmarks, config.options())
+        ]
 
     def trainer(self) -> Trainer:
         """The trainer, wherever it works."""
@@ -229,23 +227,3 @@ _ENGINES: Mapping[str, Callable[[EngineConfig, Model, Path | None, Notify], Engi
     "openai": _openai,
     "scripted": _scripted,
 }
-
-
-class _Bridge:
-    def __init__(self, c, asked):
-        self.c, self.asked = c, asked
-
-    def missing(self, tables):
-        from ucoder.evaluation.running import task_key
-
-        kept = [tables.scores(n) for n in self.asked.benchmark.scores]
-        done = set.intersection(*(t.keys() for t in kept))
-        return [t for t in self.asked.tasks if task_key(t.id) not in done]
-
-    async def run(self, t, engine, tables, progress):
-        from dataclasses import replace
-
-        from ucoder.evaluation.running import evaluate
-
-        bench = replace(self.c.bench(), progress=progress, max_concurrency=engine.max_concurrency)
-        await evaluate(self.asked, t, engine, self.c.decoding(), tables, bench)

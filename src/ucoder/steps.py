@@ -242,7 +242,9 @@ class Steps:
         tables = _ModelTables(self.run, t)
         for evaluation in self.components.evaluations():
             if evaluation.missing(tables):
-                await evaluation.run(t, await engine.open(), tables, self.progress)
+                scheduler = await engine.open()
+                evaluation = replace(evaluation, max_concurrency=scheduler.max_concurrency)
+                await evaluation.run(t, scheduler, tables, self.progress)
 
     def compare_with_benchmarks(self, problems: Sequence[Problem]) -> None:
         """Find problems that a benchmark asks as well; once, and kept."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.analysis.diversity import Shape, lexical_entropy, shape, tokens
+from ucoder.analysis.figures import Shape, lexical_entropy, shape, tokens
 
 
 @pytest.mark.parametrize(

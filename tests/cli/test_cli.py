@@ -144,10 +144,10 @@ def test_export_writes_chat_examples_with_provenance(
             "n=5 samples are less than k=10: pass@10 is undefined",
         ),
         (["eval", "scripted", "-n", "5"], "n=5 samples at temperature=0 are all the same"),
-        (["eval", "--samples", "{tmp}/nowhere", "-b", "humaneval"], "is no file"),
+        (["eval", "--samples", "{tmp}/nowhere", "-b", "humaneval"], "is not a file"),
         (
             ["eval", "scripted", "--engine", "scripted", "-b", "mbpp", "--data", "{tmp}/nowhere"],
-            "is no file",
+            "is not a file",
         ),
         (["compare", "{tmp}", "{tmp}"], "holds no scores.jsonl"),
     ],

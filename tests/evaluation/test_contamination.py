@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.evaluation.contamination import Guard, Match, MatchKind, Rule, normalise, prose
+from ucoder.evaluation.contamination import (
+    ContaminationRule,
+    Guard,
+    Match,
+    MatchKind,
+    normalise,
+    prose,
+)
 from ucoder.evaluation.protocol import Task
 from ucoder.records import Interface, Problem
 from ucoder.runs.schema import from_table, to_table
@@ -44,7 +51,7 @@ def tasks(texts: list[tuple[str, str]]) -> list[Task]:
     return [Task(name, text, "", {}) for name, text in texts]
 
 
-def guard(rule: Rule | None = None) -> Guard:
+def guard(rule: ContaminationRule | None = None) -> Guard:
     return Guard([("invented", tasks(HARBOUR))], rule)
 
 
@@ -224,7 +231,9 @@ WORDS = " ".join(text for _, text in HARBOUR).split()
 
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=5)).map(" ".join))
 def test_any_text_is_taken_and_matches_are_ordered_and_in_range(text: str) -> None:
-    matches = guard(Rule(min_overlap=0.0, min_shared=0.0)).matches(problem(text, docstring=text))
+    matches = guard(ContaminationRule(min_overlap=0.0, min_shared=0.0)).matches(
+        problem(text, docstring=text)
+    )
     assert [m.overlap for m in matches] == sorted((m.overlap for m in matches), reverse=True)
     assert all(0.0 <= match.overlap <= 1.0 for match in matches)
     assert len({(m.benchmark, m.task_id) for m in matches}) == len(matches)
@@ -237,7 +246,7 @@ def test_lone_surrogates_are_taken() -> None:
 def test_a_stricter_rule_finds_less() -> None:
     edited = BEADS.replace("coloured", "painted")
     assert guard().matching("p", [edited])
-    assert guard(Rule(min_overlap=0.95)).matching("p", [edited]) == []
+    assert guard(ContaminationRule(min_overlap=0.95)).matching("p", [edited]) == []
 
 
 def test_matches_are_a_table_of_the_run() -> None:

@@ -129,7 +129,7 @@ def test_a_file_is_chosen_by_argument_before_the_environment(
 def test_a_named_file_that_is_not_there_is_refused_and_says_who_named_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(BenchmarkError, match="nowhere is no file"):
+    with pytest.raises(BenchmarkError, match="nowhere is not a file"):
         chosen(tmp_path / "nowhere", VARIABLE)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "nowhere"))
     with pytest.raises(BenchmarkError, match=f"{VARIABLE} names"):

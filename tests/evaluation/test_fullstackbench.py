@@ -82,7 +82,7 @@ class Bench:
     def kept(self) -> list[dict[str, Any]]:
         files = (self.tmp_path / "cache").glob("references-*.jsonl")
         lines = [line for file in files for line in file.read_text().splitlines()]
-        return [json.loads(line) for line in lines if line]
+        return [row for line in lines if line for row in json.loads(line)["rows"]]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Putting a benchmark to a model: what is kept, in which order, and what is not done twice."""
+"""Putting a benchmark to a model: what is kept, in which order, and what is not repeated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ucoder.evaluation.protocol import (
     Task,
 )
 from ucoder.evaluation.records import Answer, GradeReason, Score
-from ucoder.evaluation.running import Bench, Decoding, ask, evaluate, task_key
+from ucoder.evaluation.running import Evaluation, choose_tasks, task_key
 from ucoder.execution import Executor, open_executor
 from ucoder.progress import Silent
 
@@ -88,22 +88,29 @@ class Kept:
         return self._scores[benchmark]
 
 
-def bench(folder: Path) -> Bench:
+def evaluation_of(
+    benchmark: Benchmark = TIDES, n_tasks: int | None = 2, cache: Path = Path(), **settings: Any
+) -> Evaluation:
+    """An evaluation: one greedy answer a task, where the settings do not say otherwise."""
+
     def executor(needs: ExecutionRequirements) -> Executor:
         return open_executor(limits=needs.limits, n_workers=1, preload=needs.preload)
 
-    return Bench(executor, folder, Silent(), max_concurrency=3)
+    greedy = {"n": 1, "temperature": 0.0, "top_p": 0.95, "max_tokens": None, "seed": 0}
+    return Evaluation(
+        tasks=choose_tasks(benchmark, n_tasks), open_executor=executor, cache=cache,
+        max_concurrency=3, **{**greedy, **settings},
+    )  # fmt: skip
 
 
 async def put(
     folder: Path, engine: ScriptedEngine, benchmark: Benchmark = TIDES,
-    decoding: Decoding | None = None, n_tasks: int | None = 2,
+    n_tasks: int | None = 2, **settings: Any,
 ) -> list[Score]:  # fmt: skip
-    asked, tables = ask(benchmark, n_tasks), Kept(folder)
+    evaluation = evaluation_of(benchmark, n_tasks, folder, **settings)
     async with engine:
-        await evaluate(asked, 4, engine, decoding or Decoding(), tables, bench(folder))
-    kept = Kept(folder).scores(benchmark.name)
-    return [row for task in asked.tasks for row in kept.get(task_key(task.id))]
+        await evaluation.run(4, engine, Kept(folder), Silent())
+    return evaluation.scores(Kept(folder), benchmark.name)
 
 
 def graded_by(note: list[str], reasons: Mapping[str, GradeReason] | None = None) -> Any:
@@ -129,7 +136,7 @@ async def test_right_answers_pass_and_wrong_ones_do_not(tmp_path: Path) -> None:
     assert {row.passed for row in wrong} == {False}
 
 
-async def test_what_was_answered_and_graded_is_not_done_again(tmp_path: Path) -> None:
+async def test_answered_and_graded_tasks_are_not_repeated(tmp_path: Path) -> None:
     first = await put(tmp_path, Listening(RIGHT))
     note: list[str] = []
     engine = Listening(WRONG)
@@ -146,7 +153,9 @@ async def test_more_tasks_of_the_same_benchmark_sample_only_what_is_new(tmp_path
     assert len(engine.requests) == N_TASKS - 1
 
 
-async def test_killed_between_answer_and_score_only_grading_is_done(tmp_path: Path) -> None:
+async def test_after_a_kill_between_answer_and_score_only_grading_is_repeated(
+    tmp_path: Path,
+) -> None:
     async def broken(context: GradingContext) -> Grader:
         async def grade(task: Task, program: str) -> Mapping[str, Grade]:
             raise EngineError("the lights went out")
@@ -181,23 +190,24 @@ async def test_equal_programs_of_a_task_are_graded_once_and_each_has_a_score(
     tmp_path: Path,
 ) -> None:
     note: list[str] = []
-    several = Decoding(n=12, temperature=0.8)
     benchmark = replace(TIDES, grader=graded_by(note, {WRONG: GradeReason.WRONG_OUTPUT}))
-    scores = await put(tmp_path, Listening(RIGHT, WRONG), benchmark, several, n_tasks=1)
+    scores = await put(
+        tmp_path, Listening(RIGHT, WRONG), benchmark, n_tasks=1, n=12, temperature=0.8
+    )
     assert sorted(note) == sorted({RIGHT, WRONG})
     assert [row.index for row in scores] == list(range(12))
     answers = Kept(tmp_path).answers("tides").get("Tide-0")
     assert [row.passed for row in scores] == [row.program == RIGHT for row in answers]
 
 
-async def test_each_task_is_drawn_with_a_seed_of_its_own_that_repeats(tmp_path: Path) -> None:
+async def test_each_task_has_its_own_reproducible_seed(tmp_path: Path) -> None:
     def seeds(engine: Listening) -> dict[str, int]:
         return {request.prompt.user: request.seed for request in engine.requests}
 
     one, same, other = Listening(RIGHT), Listening(RIGHT), Listening(RIGHT)
     await put(tmp_path / "one", one, n_tasks=3)
     await put(tmp_path / "same", same, n_tasks=N_TASKS)
-    await put(tmp_path / "other", other, decoding=Decoding(seed=1), n_tasks=3)
+    await put(tmp_path / "other", other, seed=1, n_tasks=3)
     assert len(set(seeds(one).values())) == 3
     assert seeds(one).items() <= seeds(same).items()
     assert not seeds(one).items() & seeds(other).items()
@@ -205,22 +215,23 @@ async def test_each_task_is_drawn_with_a_seed_of_its_own_that_repeats(tmp_path: 
 
 def test_greedy_decoding_has_no_nucleus_and_stops_where_the_benchmark_says() -> None:
     benchmark = replace(TIDES, chat_stop=("\n```\n",), base_stop=("\ndef ",), max_tokens=99)
-    greedy = Decoding().sampling(benchmark, is_chat=True)
+    greedy = evaluation_of(benchmark).sampling(is_chat=True)
     assert (greedy.temperature, greedy.top_p, greedy.max_tokens) == (0.0, 1.0, 99)
     assert greedy.stop == ("\n```\n",)
-    drawn = Decoding(n=2, temperature=0.8, max_tokens=5).sampling(benchmark, is_chat=False)
+    several = evaluation_of(benchmark, n=2, temperature=0.8, max_tokens=5)
+    drawn = several.sampling(is_chat=False)
     assert (drawn.top_p, drawn.max_tokens, drawn.stop) == (0.95, 5, ("\ndef ",))
 
 
 def test_subsets_are_fixed_and_spread() -> None:
     def ids(n: int | None) -> list[str]:
-        return [task.id for task in ask(TIDES, n).tasks]
+        return [task.id for task in choose_tasks(TIDES, n).tasks]
 
     assert ids(None) == ids(N_TASKS) == [f"Tide/{i}" for i in range(N_TASKS)]
     assert ids(3) == ids(3) == ["Tide/0", "Tide/2", "Tide/4"]
-    assert len(ask(TIDES, 3).dataset.tasks) == N_TASKS
+    assert len(choose_tasks(TIDES, 3).dataset.tasks) == N_TASKS
     with pytest.raises(BenchmarkError, match=f"n_tasks=8: Tides has {N_TASKS} tasks"):
-        ask(TIDES, N_TASKS + 1)
+        choose_tasks(TIDES, N_TASKS + 1)
 
 
 async def test_a_benchmark_in_words_is_refused_for_a_base_model(tmp_path: Path) -> None:
@@ -233,7 +244,9 @@ async def test_a_benchmark_in_words_is_refused_for_a_base_model(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("reason", [GradeReason.SANDBOX_FAILED, GradeReason.MISSING_LIBRARY])
-async def test_what_was_not_run_is_no_verdict(tmp_path: Path, reason: GradeReason) -> None:
+async def test_a_sample_that_was_not_run_has_no_verdict(
+    tmp_path: Path, reason: GradeReason
+) -> None:
     benchmark = replace(TIDES, grader=graded_by([], {RIGHT: reason}))
     scores = await put(tmp_path, Listening(RIGHT), benchmark)
     assert {(row.passed, row.reason) for row in scores} == {(None, reason)}

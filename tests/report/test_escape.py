@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.report.escape import clip, middle_clip, visible
+from ucoder.report.words import clip, middle_clip, visible
 
 
 @pytest.mark.parametrize(

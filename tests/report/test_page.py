@@ -12,8 +12,8 @@ from ucoder.evaluation.records import GradeReason, Score
 from ucoder.execution.outcomes import Outcome, OutcomeKind
 from ucoder.records import Checkpoint
 from ucoder.report import write_report
-from ucoder.report.overlaps import overlaps
 from ucoder.report.page import _gather, _page, render
+from ucoder.report.scores import overlaps
 from ucoder.runs import Run
 
 HOSTILE = (

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from ucoder.analysis.scores import ModelScore, Paired
+from ucoder.analysis.scores import ModelScore
+from ucoder.evaluation.comparison import PairedTest
 from ucoder.evaluation.registry import title_of
 from ucoder.report.words import (
     change,
@@ -43,7 +44,7 @@ def test_numbers():
 def pair_of(better, worse, p, n=20, corrected=None):
     difference = (better - worse) / n if n else math.nan
     reach = 0.2 if n else math.nan
-    return Paired(
+    return PairedTest(
         n, 0, better, worse, difference, difference - reach, difference + reach, p,
         p if corrected is None else corrected,
     )  # fmt: skip

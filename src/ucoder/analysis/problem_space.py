@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ucoder.analysis.diversity import lexical_entropy
+from ucoder.analysis.figures import lexical_entropy
 from ucoder.analysis.numbers import Distribution, describe, in_order
 from ucoder.records import Attempt, Reason, TestSuite
 

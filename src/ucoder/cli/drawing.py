@@ -1,4 +1,4 @@
-"""Progress as a terminal shows it: a bar a stage with rate and time left, lines elsewhere."""
+"""Progress as a terminal shows it: a bar for each stage; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from rich.progress import (
 from rich.text import Text
 
 LINE_EVERY_S = 15.0
-"""Where nobody draws bars (a log file), a stage says a line this often."""
+"""How often a stage prints a line where there is no terminal, such as in a log file."""
 
 
 class _Rate(ProgressColumn):
-    """Units a minute: problems are slow."""
+    """Units a minute; a problem takes longer than a second."""
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
@@ -37,7 +37,7 @@ class Bars:
     """Draws `ucoder.progress.Progress` with rich; use as a context manager.
 
     Args:
-        console: Where to draw; plain lines are printed where it is no terminal.
+        console: Where to draw; plain lines are printed if it is not a terminal.
     """
 
     def __init__(self, console: Console) -> None:
@@ -73,7 +73,7 @@ class Bars:
         self._bars.stop()
 
     def begin(self, stage: str, total: int, done: int = 0) -> None:
-        """See `Progress.begin`; a stage that began already changes its total."""
+        """See `Progress.begin`; for a stage that has begun, changes its total."""
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total, completed=done, facts="")
             self._begun[stage] = (time.monotonic(), done)

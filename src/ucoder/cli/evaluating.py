@@ -24,10 +24,10 @@ from ucoder.evaluation.ledger import Ledger
 from ucoder.evaluation.protocol import Benchmark, Task
 from ucoder.evaluation.records import Answer, Score
 from ucoder.evaluation.registry import NAMES, find_benchmark, title_of
-from ucoder.evaluation.running import Bench, Decoding, TaskSubset, evaluate, grade_all, task_key
+from ucoder.evaluation.running import Evaluation, TaskSubset, task_key
 from ucoder.evaluation.samples import Samples, read_samples, write_samples
+from ucoder.files import write_atomically
 from ucoder.models import Model
-from ucoder.models.cache import default_cache_dir
 from ucoder.progress import Progress
 from ucoder.records import digest
 
@@ -35,148 +35,138 @@ SCORES_FILE = "scores.jsonl"
 RESULTS_FILE = "results.json"
 _REVISION = 1
 """Part of every kept score's identity; raise it when the same program is graded otherwise."""
+_MAX_CONCURRENT_GRADES = 8
+"""Tasks whose programs are on their way to the sandbox; enough to keep every worker busy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BenchmarkResult:
     """One score of one evaluation.
 
     Attributes:
         score: The numbers.
-        asked: What was asked.
+        tasks: What was asked.
         rows: Every sample's verdict.
     """
 
     score: ModelScore
-    asked: TaskSubset
+    tasks: TaskSubset
     rows: tuple[Score, ...]
 
     @property
     def title(self) -> str:
         """Of the benchmark, as people write it."""
-        own = self.asked.benchmark
+        own = self.tasks.benchmark
         return own.title if own.name == self.score.benchmark else title_of(self.score.benchmark)
 
 
 class _Files:
-    """Where one evaluation's answers and scores are kept: files named by all that they rest on."""
+    """An evaluation's answers and scores, in files that are named by all that they depend on."""
 
-    def __init__(self, identity: str, asked: TaskSubset, config: RunConfig) -> None:
-        executor, needs = config.executor.provider, repr(asked.benchmark.needs)
-        graded = digest(identity, asked.benchmark.name, executor, needs, __version__, _REVISION)
-        self._answers = _folder() / "answers" / f"{identity}.jsonl"
-        self._graded = _folder() / "scores" / graded
-        self._open: dict[str, Ledger[Any]] = {}
+    def __init__(self, identity: str, evaluation: Evaluation, config: RunConfig) -> None:
+        benchmark, executor = evaluation.benchmark, config.executor.provider
+        graded = digest(
+            identity, benchmark.name, executor, repr(benchmark.needs), __version__, _REVISION
+        )
+        self._answers = evaluation.cache / "answers" / f"{identity}.jsonl"
+        self._scores = evaluation.cache / "scores"
+        self._graded = graded
+        self._open: dict[Path, Ledger[Any]] = {}
 
     def answers(self, prompts: str) -> Ledger[Answer]:
-        """See `Tables`."""
-        return self._ledger("answers", self._answers, Answer)
+        """See `Tables.answers`."""
+        return self._ledger(self._answers, Answer)
 
     def scores(self, benchmark: str) -> Ledger[Score]:
-        """See `Tables`."""
-        path = self._graded.with_name(f"{self._graded.name}-{benchmark}.jsonl")
-        return self._ledger(benchmark, path, Score)
+        """See `Tables.scores`."""
+        return self._ledger(self._scores / f"{self._graded}-{benchmark}.jsonl", Score)
 
     def forget_scores(self, benchmark: Benchmark) -> None:
-        """Grade everything again."""
+        """Delete the kept scores, so that everything is graded again."""
         for name in benchmark.scores:
             self.scores(name).path.unlink(missing_ok=True)
         self._open.clear()
 
-    def _ledger(self, name: str, path: Path, record: type[Any]) -> Ledger[Any]:
-        if name not in self._open:
-            self._open[name] = Ledger(path, record)
-        return self._open[name]
-
-
-def _folder() -> Path:
-    return default_cache_dir() / "evaluation"
+    def _ledger(self, path: Path, record: type[Any]) -> Ledger[Any]:
+        if path not in self._open:
+            self._open[path] = Ledger(path, record)
+        return self._open[path]
 
 
 async def evaluate_model(
     config: RunConfig, again: bool, output: Path | None, as_json: bool, out: Console
 ) -> None:
     """Put the configuration's benchmarks to its model."""
-    settings = config.evaluation
-    results: list[Result] = []
+    results: list[BenchmarkResult] = []
     with Bars(Console(stderr=True) if as_json else out) as bars:
         components = Components(config, bars)
-        every, decoding = components.asked(), components.decoding()
+        concurrency = max(1, config.engine.max_sequences // config.evaluation.n)
+        every = [replace(one, max_concurrency=concurrency) for one in components.evaluations()]
         model = components.model(config.model)
-        files = [_Files(_identity(model, one, config, decoding), one, config) for one in every]
-        if again:
-            for one, kept in zip(every, files, strict=True):
-                kept.forget_scores(one.benchmark)
+        files = [_Files(_identity(model, one, config), one, config) for one in every]
         async with components.engine(model) as engine:
             for one, kept in zip(every, files, strict=True):
-                await evaluate(one, 0, engine, decoding, kept, _bench(components, bars, config))
+                if again:
+                    kept.forget_scores(one.benchmark)
+                await one.run(0, engine, kept, bars)
         for one, kept in zip(every, files, strict=True):
-            results += _results(one, kept, settings.k)
+            results += _results(one, kept, config)
             if output is not None:
                 answers = kept.answers(one.benchmark.prompts)
-                rows = [row for task in one.tasks for row in answers.get(task_key(task.id))]
+                rows = [row for task in one.tasks.tasks for row in answers.get(task_key(task.id))]
                 write_samples(output / f"samples-{one.benchmark.prompts}.jsonl", rows)
     about = {
         "model": config.model,
         "sha256": model.sha256,
         "engine": asdict(engine.info),
-        "decoding": asdict(decoding),
+        "decoding": every[0].decoding if every else {},
     }
-    _tell(results, about, output, as_json, out)
+    _report(results, about, output, as_json, out)
 
 
 async def score_samples(
     path: Path, config: RunConfig, again: bool, output: Path | None, as_json: bool, out: Console
 ) -> None:
     """Score samples that were made elsewhere."""
-    results: list[Result] = []
+    results: list[BenchmarkResult] = []
     with Bars(Console(stderr=True) if as_json else out) as bars:
-        components = Components(config, bars)
-        for one in components.asked():
-            samples = read_samples(path, one.tasks)
-            tasks = tuple(task for task in one.tasks if task.id in samples.programs)
-            _say_what_is_missing(samples, one, len(tasks), bars)
-            some = replace(one, tasks=tasks)
-            kept = _Files(digest(samples.sha256, one.dataset.sha256), some, config)
+        for every in Components(config, bars).evaluations():
+            samples = read_samples(path, every.tasks.tasks)
+            tasks = tuple(task for task in every.tasks.tasks if task.id in samples.programs)
+            _say_what_is_missing(samples, every.tasks, len(tasks), bars)
+            one = replace(
+                every,
+                tasks=replace(every.tasks, tasks=tasks),
+                max_concurrency=_MAX_CONCURRENT_GRADES,
+            )
+            kept = _Files(digest(samples.sha256, one.tasks.dataset.sha256), one, config)
             if again:
                 kept.forget_scores(one.benchmark)
 
             async def programs_of(task: Task, samples: Samples = samples) -> list[str]:
                 return samples.programs[task.id]
 
-            bench = replace(
-                _bench(components, bars, config), max_concurrency=_MAX_CONCURRENT_GRADES
-            )
-            await grade_all(some, 0, programs_of, kept, bench)
-            results += _results(some, kept, config.evaluation.k)
-    _tell(results, {"samples": path.name}, output, as_json, out)
+            await one.grade(0, programs_of, kept, bars)
+            results += _results(one, kept, config)
+    _report(results, {"samples": path.name}, output, as_json, out)
 
 
-_MAX_CONCURRENT_GRADES = 8
-"""Tasks whose programs are on their way to the sandbox; enough to keep every worker busy."""
-
-
-def _bench(components: Components, progress: Progress, config: RunConfig) -> Bench:
-    max_concurrency = max(1, config.engine.max_sequences // config.evaluation.n)
-    return replace(components.bench(), progress=progress, max_concurrency=max_concurrency)
-
-
-def _identity(model: Model, asked: TaskSubset, config: RunConfig, decoding: Decoding) -> str:
+def _identity(model: Model, evaluation: Evaluation, config: RunConfig) -> str:
     """All that an answer depends on, in a short name."""
-    benchmark = asked.benchmark
+    benchmark = evaluation.benchmark
     return digest(
-        model.sha256, config.engine.model_dump_json(), benchmark.prompts, asked.dataset.sha256,
-        decoding, benchmark.max_tokens, benchmark.chat_stop, benchmark.base_stop, _REVISION,
+        model.sha256, config.engine.model_dump_json(), benchmark.prompts,
+        evaluation.tasks.dataset.sha256, evaluation.decoding, benchmark.max_tokens,
+        benchmark.chat_stop, benchmark.base_stop, _REVISION,
     )  # fmt: skip
 
 
-def _results(asked: TaskSubset, kept: _Files, ks: Sequence[int]) -> list[Result]:
-    found = []
-    for name in asked.benchmark.scores:
-        ledger = kept.scores(name)
-        rows = [row for task in asked.tasks for row in ledger.get(task_key(task.id))]
-        found.append(Result(score_of(rows, ks), asked, tuple(rows)))
-    return found
+def _results(evaluation: Evaluation, kept: _Files, config: RunConfig) -> list[BenchmarkResult]:
+    rows_of = {name: evaluation.scores(kept, name) for name in evaluation.benchmark.scores}
+    return [
+        BenchmarkResult(score_of(rows, config.evaluation.k), evaluation.tasks, tuple(rows))
+        for rows in rows_of.values()
+    ]
 
 
 def _say_what_is_missing(
@@ -195,26 +185,25 @@ def _say_what_is_missing(
         )
 
 
-def _tell(
-    results: Sequence[Result],
+def _report(
+    results: Sequence[BenchmarkResult],
     about: dict[str, Any],
     output: Path | None,
     as_json: bool,
     out: Console,
 ) -> None:
+    """Write the results into the output folder, and print them."""
     values = {**about, "scores": [_plain(result) for result in results]}
+    text = json.dumps(values, indent=2)
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        with (output / SCORES_FILE).open("w", encoding="ascii") as file:
-            for result in results:
-                for row in result.rows:
-                    file.write(json.dumps(asdict(row)) + "\n")
-        (output / RESULTS_FILE).write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+        rows = [json.dumps(asdict(row)) for result in results for row in result.rows]
+        write_atomically(output / SCORES_FILE, "".join(f"{row}\n" for row in rows))
+        write_atomically(output / RESULTS_FILE, f"{text}\n")
     if as_json:
-        print(json.dumps(values, indent=2))
+        print(text)
         return
     out.print(_table(results))
-    sources = dict.fromkeys(result.asked.dataset.source for result in results)
+    sources = dict.fromkeys(result.tasks.dataset.source for result in results)
     out.print(f"data: {', '.join(sources)}", style="dim", highlight=False, markup=False)
     for result in results:
         for line in _not_run(result):
@@ -223,18 +212,18 @@ def _tell(
         out.print(f"samples, verdicts and results: {output}", highlight=False, soft_wrap=True)
 
 
-def _plain(result: Result) -> dict[str, Any]:
+def _plain(result: BenchmarkResult) -> dict[str, Any]:
     values: dict[str, Any] = plain(result.score)
     for name in ("model_index", "paired", "previous"):
         del values[name]
-    dataset = result.asked.dataset
+    dataset = result.tasks.dataset
     tasks: dict[str, list[bool | None]] = {}
     for row in result.rows:
         tasks.setdefault(row.task_id, []).append(row.passed)
     return {**values, "data": dataset.source, "data_sha256": dataset.sha256, "tasks": tasks}
 
 
-def _table(results: Sequence[Result]) -> Table:
+def _table(results: Sequence[BenchmarkResult]) -> Table:
     table = Table(title_justify="left")
     table.add_column("benchmark")
     for k in dict.fromkeys(at.k for result in results for at in result.score.pass_at):
@@ -257,8 +246,8 @@ def _table(results: Sequence[Result]) -> Table:
     return table
 
 
-def _not_run(result: Result) -> list[str]:
-    """What was not run, by reason, each with its tasks."""
+def _not_run(result: BenchmarkResult) -> list[str]:
+    """Lines about samples that were not run: by reason, each with its tasks."""
     lines = []
     for reason, n in result.score.not_run.items():
         rows = [row for row in result.rows if row.reason == reason]
@@ -269,7 +258,7 @@ def _not_run(result: Result) -> list[str]:
 
 
 def print_benchmarks(config: RunConfig, out: Console) -> None:
-    """Every benchmark, and whether its data are to be had here."""
+    """List every benchmark, and whether its data are on this machine."""
     table = Table(title_justify="left")
     for column in ("name", "benchmark", "tasks", "data"):
         table.add_column(column, overflow="fold")
@@ -329,6 +318,6 @@ def _read_scores(folder: Path) -> dict[str, list[Score]]:
             values = json.loads(line)
             score = Score(**values)
         except (ValueError, TypeError) as error:
-            raise BenchmarkError(f"{path}, line {number}: no score: {error}") from None
+            raise BenchmarkError(f"{path}, line {number}: not a score: {error}") from None
         found.setdefault(score.benchmark, []).append(score)
     return found

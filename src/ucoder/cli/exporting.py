@@ -10,20 +10,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ucoder.errors import ConfigError, NothingToDo
-from ucoder.files import write_atomically
+from ucoder.files import replacing, write_atomically
 from ucoder.runs import Run
 from ucoder.stages.consolidation import make_examples
 
 
 def export_examples(path: Path, output: Path, iteration: int | None) -> int:
-    """Write the examples of one iteration, or of all, and say how many.
+    """Write the training examples of one iteration, or of all where None; return how many.
 
-    Each row holds `messages` in the chat format that TRL, LLaMA-Factory and Axolotl read, and
-    where it comes from: run, model, iteration, problem, candidate, e(r*), f(r*), cluster sizes.
+    Each row holds `messages` in the chat format that TRL, LLaMA-Factory and Axolotl read, and its
+    provenance: run, model, iteration, problem, candidate, e(r*), f(r*), cluster sizes.
 
     Raises:
         ConfigError: The file's ending is neither .jsonl nor .parquet.
         NothingToDo: Nothing has been selected.
+        DiskFull: No space is left.
     """
     if output.suffix not in (".jsonl", ".parquet"):
         raise ConfigError(f"{output}: the ending says the format; give .jsonl or .parquet")
@@ -33,13 +34,11 @@ def export_examples(path: Path, output: Path, iteration: int | None) -> int:
         rows += _rows(run, t)
     if not rows:
         raise NothingToDo(f"{path} holds no selected solution yet; `ucoder status {path}`")
-    output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".jsonl":
         write_atomically(output, "".join(json.dumps(row) + "\n" for row in rows))
     else:
-        temporary = output.with_name(f".{output.name}.tmp")
-        pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
-        temporary.rename(output)
+        with replacing(output) as temporary:
+            pq.write_table(pa.Table.from_pylist(rows), temporary, compression="zstd")
     return len(rows)
 
 

@@ -1,4 +1,4 @@
-"""Commands that look: `status`, `show`, and what a finished run prints last."""
+"""Commands that only read a run: `status`, `show`, and the last lines of a finished `run`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_INPUTS = 8
 
 
 def print_status(path: Path, as_json: bool, out: Console) -> None:
-    """How far a run is."""
+    """Show a run's progress."""
     summary = summarise(Run.open(path))
     if as_json:
         print(json.dumps(summary.to_dict(), indent=2))
@@ -42,7 +42,7 @@ def print_status(path: Path, as_json: bool, out: Console) -> None:
 
 
 def print_findings(run: Run, report: Path | None, out: Console) -> None:
-    """The last lines of a run: what was found, and where the report is."""
+    """Print what a run found, and where its report is."""
     summary = summarise(run)
     out.print(_stages_table(summary))
     for line in findings(summary):
@@ -53,7 +53,7 @@ def print_findings(run: Run, report: Path | None, out: Console) -> None:
 
 
 def findings(summary: Summary) -> list[str]:
-    """What a run found, in sentences."""
+    """Say in sentences what a run found."""
     space = summary.problem_space
     lines = [f"{space.n_accepted} problems accepted in {space.n_attempts} attempts"]
     for iteration in summary.iterations:
@@ -77,7 +77,7 @@ def findings(summary: Summary) -> list[str]:
 
 
 def print_problems(path: Path, iteration: int, out: Console) -> None:
-    """Every problem of a run in a line."""
+    """List the problems of a run, one a line."""
     run = Run.open(path)
     chosen = {s.problem_id: s for s in run.selections(iteration).rows()}
     table = Table(title=f"{path}: problems, iteration {iteration}", title_justify="left")
@@ -94,14 +94,14 @@ def print_problems(path: Path, iteration: int, out: Console) -> None:
         name = f"{problem.interface.name}"
         table.add_row(problem.id[:8], Text(problem.title[:50]), name, *cells)
     out.print(table)
-    out.print(f"one of them from near: ucoder show {path} ID", highlight=False, soft_wrap=True)
+    out.print(f"to inspect one: ucoder show {path} ID", highlight=False, soft_wrap=True)
 
 
 def print_problem(path: Path, prefix: str, iteration: int, out: Console) -> None:
-    """One problem: statement, inputs, clusters, and why the winner won.
+    """Show one problem: statement, inputs, clusters, and why the winner was selected.
 
     Raises:
-        RunError: No problem, or several, start with `prefix`.
+        RunError: The ids of no problem, or of several, start with `prefix`.
     """
     run = Run.open(path)
     found = [problem for problem in _problems(run) if problem.id.startswith(prefix)]

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from ucoder.config.section import Positive, Probability, Section
-from ucoder.evaluation.registry import Options, check_name
+
+BENCHMARK_NAMES = (
+    *("humaneval", "humaneval+", "mbpp", "mbpp+"),
+    *("bigcodebench-complete", "bigcodebench-instruct"),
+    *("bigcodebench-complete-hard", "bigcodebench-instruct-hard"),
+    *("livecodebench", "fullstackbench"),
+)
+"""Every benchmark that comes with ucoder, in the order of the paper's tables. `evaluation.registry`
+holds what each name stands for; a test keeps the two equal."""
 
 
-def _known_benchmark(name: str) -> str:
-    if fault := check_name(name):
-        raise ValueError(fault)
-    return name
+def check_benchmark_name(name: str) -> str:
+    """The name of a known benchmark or of a Python file, as it is.
+
+    Raises:
+        ValueError: It is neither; the message lists the names and suggests the closest.
+    """
+    if name in BENCHMARK_NAMES or name.endswith(".py"):
+        return name
+    close = difflib.get_close_matches(name, BENCHMARK_NAMES, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "."
+    raise ValueError(
+        f"{name!r} is not a benchmark{hint} Known: {', '.join(BENCHMARK_NAMES)}; or the path of a "
+        f".py file that defines BENCHMARK"
+    )
 
 
-BenchmarkName = Annotated[str, AfterValidator(_known_benchmark)]
+BenchmarkName = Annotated[str, AfterValidator(check_benchmark_name)]
 
 
 class LiveCodeBenchConfig(Section):
-    """Which of LiveCodeBench's tasks."""
+    """Which of LiveCodeBench's tasks are asked."""
 
     release: str = "release_v6"
     """LiveCodeBench's name for it: `release_v1` to `release_v6` hold everything up to then, `v1` to
@@ -34,7 +53,7 @@ class LiveCodeBenchConfig(Section):
 
 
 class ContaminationConfig(Section):
-    """Whether the run's own problems are those of a benchmark."""
+    """Which benchmarks the run's own problems are compared with, and what a match leads to."""
 
     benchmarks: tuple[BenchmarkName, ...] | None = None
     """Benchmarks whose prompts are compared with; those of `evaluation.benchmarks` where null."""
@@ -52,7 +71,7 @@ class EvaluationConfig(Section):
     """Local copies of benchmark data, by the benchmark's name. Where none is named, EvalPlus's and
     BigCodeBench's own environment variables count, then the hub or the publisher's release."""
     n_tasks: Positive | None = None
-    """A fixed, evenly spread subset of so many tasks; all of them where null."""
+    """A fixed, evenly spread subset of this many tasks; all of them where null."""
     n: Positive = 1
     """Samples a task. pass@k needs at least k."""
     k: tuple[Positive, ...] = (1,)
@@ -60,7 +79,7 @@ class EvaluationConfig(Section):
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     """0 is greedy decoding, as pass@1 is usually reported; more samples than one need more."""
     top_p: Probability = 0.95
-    """Nucleus, where the temperature is above 0."""
+    """Nucleus sampling: share of the probability mass; used where the temperature is above 0."""
     max_tokens: Annotated[int, Field(ge=16, le=32_768)] | None = None
     """Longest answer; the benchmark's own where null."""
     livecodebench: LiveCodeBenchConfig = LiveCodeBenchConfig()
@@ -82,7 +101,6 @@ class EvaluationConfig(Section):
             )
         return self
 
-    def options(self) -> Options:
-        """What some benchmarks let one choose."""
-        lcb = self.livecodebench
-        return Options(lcb.release, lcb.start, lcb.end, server_url=self.server_url)
+    def options(self) -> dict[str, Any]:
+        """What some benchmarks let users choose: the fields of `evaluation.registry.Options`."""
+        return {**dict(self.livecodebench), "server_url": self.server_url}

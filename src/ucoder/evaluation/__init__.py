@@ -4,7 +4,7 @@
     registry         from a name to a benchmark; benchmarks/ holds the paper's six
     running          sample what is missing, grade it, keep both
     samples, ledger  answers and verdicts as files
-    cutting, grading, cases, references, reference_checks, standard_input
+    cutting, grading, references, reference_checks, standard_input
                      ways of cutting and grading that benchmarks share
     statistics, comparison
                      pass@k, intervals, paired tests

@@ -1,9 +1,8 @@
 """Whether two models differ, from their verdicts on the same tasks.
 
-Tasks differ far more from each other than models do, so two models are compared task by task:
-what they share says nothing, and only the tasks on which they differ tell them apart. Two
-intervals that overlap do not show that two models are equal; the interval of their difference
-is the one to look at.
+Tasks differ more from each other than models do, so two models are compared task by task: only the
+tasks on which their verdicts differ are evidence. Two intervals that overlap do not show that two
+models are equal; the interval of their difference is the one to look at.
 """
 
 from __future__ import annotations
@@ -20,10 +19,13 @@ from ucoder.evaluation.statistics import bootstrap_interval, sign_test, wilson
 from ucoder.records import NAN
 
 _MAX_CELLS: Final = 100_000_000
-"""Additions of the exact permutation test: above a second's worth it is drawn by lot instead."""
+"""Additions of the exact permutation test, about a second's worth; above it, signs are sampled."""
 _PERMUTATIONS: Final = 20_000
 _CHUNK_CELLS: Final = 2_000_000
 _SEED: Final = 0
+
+ALPHA: Final = 0.05
+"""A difference is called one where the corrected p-value is below this."""
 
 
 class Trials(NamedTuple):
@@ -40,45 +42,58 @@ class Trials(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """A second model against a first on the same tasks.
+    """A second model against a first, on the tasks that were run for both.
 
     Attributes:
-        n: Tasks.
-        better: Those that the second passes more often.
-        worse: Those that it passes less often.
-        difference: Mean over tasks of its pass rate less the first's, in [-1, 1]; NaN without
-            tasks.
-        low: Lower end of the 95% interval of the difference, NaN likewise.
-        high: Its upper end.
-        p: Two-sided p-value of no difference; NaN without tasks.
+        n: Such tasks.
+        n_left_out: Tasks without a verdict for one of the two.
+        better: Tasks that the second passes more often.
+        worse: Tasks that it passes less often.
+        difference: Mean over tasks of its pass rate less the first's, in [-1, 1]; NaN for n = 0.
+        low: Lower end of the 95% interval of the difference; NaN for n = 0.
+        high: Upper end; NaN for n = 0.
+        p: Two-sided p-value of no difference; NaN for n = 0.
+        p_corrected: The same after Holm's correction for the number of comparisons; equal to `p`
+            where this is the only one.
     """
 
     n: int
+    n_left_out: int
     better: int
     worse: int
     difference: float
     low: float
     high: float
     p: float
+    p_corrected: float
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether these tasks tell the two models apart, at the 5% level after correction."""
+        return self.p_corrected < ALPHA  # False for NaN
 
 
-def paired_test(first: Sequence[Trials], second: Sequence[Trials]) -> PairedTest:
+def paired_test(
+    first: Sequence[Trials], second: Sequence[Trials], n_left_out: int = 0
+) -> PairedTest:
     """Compare two models' trials of the same tasks, in the same order.
 
-    With one sample a task the p-value is McNemar's exact test and the interval Newcombe's, which
-    keeps its width where no task changed. With more, p is that of a permutation test that swaps
-    the two models' results task by task, and the interval is bootstrapped over tasks.
+    With one sample a task, the p-value is that of McNemar's exact test and the interval is
+    Newcombe's, which has a width even where no task changed. With more, p is that of a permutation
+    test that swaps the two models' results task by task, and the interval is bootstrapped over
+    tasks.
 
     Args:
         first: The first model's trials, n > 0 each.
         second: The second's.
+        n_left_out: Tasks without a verdict for one of the two, for the record.
 
     Raises:
         ValueError: The two are not of equal length.
     """
     pairs = list(zip(first, second, strict=True))
     if not pairs:
-        return PairedTest(0, 0, 0, NAN, NAN, NAN, NAN)
+        return PairedTest(0, n_left_out, 0, 0, NAN, NAN, NAN, NAN, NAN)
     differences = [now.rate - then.rate for then, now in pairs]
     better = sum(d > 0 for d in differences)
     worse = sum(d < 0 for d in differences)
@@ -90,22 +105,22 @@ def paired_test(first: Sequence[Trials], second: Sequence[Trials]) -> PairedTest
     else:
         drawn = bootstrap_interval([float(d) for d in differences], _SEED)
         low, high, p = drawn.low, drawn.high, sign_flip_test(differences)
-    return PairedTest(len(pairs), better, worse, value, low, high, p)
+    return PairedTest(len(pairs), n_left_out, better, worse, value, low, high, p, p)
 
 
 def sign_flip_test(differences: Sequence[Fraction], seed: int = _SEED) -> float:
     """Two-sided p-value of a permutation test on per-task differences of pass rates.
 
-    Under no difference a task's two results could as well be swapped, so every choice of signs is
-    equally likely; p is the share of choices whose sum is as far from 0. Pass rates of n samples
-    are whole multiples of 1/n, so that the sums of all 2^tasks choices can be counted exactly,
-    by adding one task after the other. With one sample a task this is `sign_test`. Where the
-    samples a task are so unequal that the steps are too fine to count, 20,000 choices are drawn,
-    and the one observed counts as one of them, so that p is never 0 (Phipson and Smyth 2010).
+    If the models were equal, a task's two results could be swapped, so every choice of signs would
+    be equally likely; p is the share of choices whose sum is at least as far from 0. Pass rates of
+    n samples are multiples of 1/n, so the sums of all 2^tasks choices are counted exactly, by
+    convolving one task after the other. With one sample a task this is `sign_test`. Where the
+    numbers of samples are so unequal that the steps become too fine to count, 20,000 choices are
+    drawn, and the observed one counts as one of them, so p is never 0 (Phipson and Smyth 2010).
 
     Args:
         differences: One a task, exact.
-        seed: Of the drawing, where there is any.
+        seed: Of the drawing, where choices are drawn.
     """
     changed = [d for d in differences if d]
     if not changed:
@@ -123,7 +138,7 @@ def _counted(sizes: Sequence[int], observed: int) -> float:
     chances = np.zeros(2 * total + 1)  # of the sum, from -total to total
     chances[total] = 1.0
     for size in sizes:
-        up, down = np.roll(chances, size), np.roll(chances, -size)  # nothing reaches the ends
+        up, down = np.roll(chances, size), np.roll(chances, -size)  # never wraps around
         chances = 0.5 * (up + down)
     sums = np.abs(np.arange(-total, total + 1))
     return min(1.0, float(chances[sums >= observed].sum()))
@@ -132,7 +147,7 @@ def _counted(sizes: Sequence[int], observed: int) -> float:
 def _drawn(changed: Sequence[float], seed: int) -> float:
     random = np.random.default_rng(seed)
     values = np.asarray(changed)
-    least = abs(values.sum()) - 1e-9  # sums of floats in another order are equal to so much
+    least = abs(values.sum()) - 1e-9  # float sums depend on the order
     as_far = 0
     chunk = max(1, _CHUNK_CELLS // values.size)
     for at in range(0, _PERMUTATIONS, chunk):
@@ -145,19 +160,18 @@ def _drawn(changed: Sequence[float], seed: int) -> float:
 def difference_interval(both: int, better: int, worse: int, neither: int) -> tuple[float, float]:
     """The 95% interval of a difference of two shares of the same tasks.
 
-    Newcombe's (1998, "Improved confidence intervals for the difference between binomial
-    proportions based on paired data", method 10): the Wilson intervals of the two shares, put
-    together with the correlation of the two. Unlike a bootstrap it has a width where no task
-    changed.
+    Newcombe's method 10 (1998, "Improved confidence intervals for the difference between binomial
+    proportions based on paired data"): combines the Wilson intervals of the two shares with their
+    correlation. Unlike a bootstrap, it has a width even where no task changed.
 
     Args:
         both: Tasks that both models pass.
         better: That only the second passes.
         worse: That only the first passes.
-        neither: That none passes.
+        neither: That neither passes.
 
     Returns:
-        Its ends, in [-1, 1]; NaN without tasks.
+        Its ends, in [-1, 1]; NaN if all four counts are 0.
     """
     n = both + better + worse + neither
     if n == 0:
@@ -189,12 +203,12 @@ def _correlation(both: int, better: int, worse: int, neither: int) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for their number (Holm 1979), in the same order.
 
-    Of m comparisons between equal models one in twenty has p < 0.05 by chance alone. Corrected,
-    the chance that even one of the m is wrongly called a difference stays below 5%, however the
-    comparisons depend on each other.
+    Of many comparisons between equal models, one in twenty has p < 0.05 by chance alone. After the
+    correction, the chance that any of them is wrongly called a difference stays below 5%, however
+    the comparisons depend on each other.
 
     Args:
-        p_values: In [0, 1]; a NaN stays NaN and does not count.
+        p_values: In [0, 1]; NaN stays NaN and is not counted.
     """
     order = sorted((p, at) for at, p in enumerate(p_values) if not math.isnan(p))
     corrected = [NAN] * len(p_values)

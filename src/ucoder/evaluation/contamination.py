@@ -55,7 +55,7 @@ _ANSWERS = ("==", "=>", "->", "➞", "→", " = ")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ContaminationRule:
     """When two texts match; the defaults are measured, see the module's docstring.
 
     Attributes:
@@ -87,7 +87,8 @@ class Match:
         benchmark: Name of the benchmark.
         task_id: The benchmark's own.
         kind: What matched.
-        overlap: Share of the lighter text's weight that is shared; from `Rule.min_overlap` to 1.
+        overlap: Share of the lighter text's weight that is shared, from
+            `ContaminationRule.min_overlap` to 1.
         shared: The longest passage that both have, as normalised words, for people.
     """
 
@@ -170,7 +171,9 @@ class Guard:
     """Compares problems with the prompts of benchmarks, by an index from terms to prompts."""
 
     def __init__(
-        self, benchmarks: Iterable[tuple[str, Iterable[Task]]], rule: Rule | None = None
+        self,
+        benchmarks: Iterable[tuple[str, Iterable[Task]]],
+        rule: ContaminationRule | None = None,
     ) -> None:
         """Index the prompts.
 
@@ -181,7 +184,7 @@ class Guard:
             benchmarks: Names and tasks.
             rule: When texts match; None for the measured defaults.
         """
-        self.rule = rule or Rule()
+        self.rule = rule or ContaminationRule()
         self._tasks: dict[tuple[str, ...], list[tuple[str, str]]] = {}
         for name, tasks in benchmarks:
             for task in tasks:

@@ -1,7 +1,7 @@
-"""Where benchmark data are, and reading them: files, the hub, the publishers' releases.
+"""Finding and reading benchmark data: local files, the hub, the publishers' releases.
 
-What is read comes from somebody else: it is taken apart as plain data, and what is not in the
-published format is refused with the file's name and the place.
+Data are read as plain values, never unpickled or run. A row that is not in the published format is
+refused with the name of its file and its number.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing import Any
 
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.protocol import Dataset, Task
+from ucoder.files import write_atomically
 from ucoder.models.cache import default_cache_dir
 
 Row = dict[str, Any]
-
 
 _HERE_ONLY: ContextVar[bool] = ContextVar("here_only", default=False)
 
 
 @contextmanager
 def without_downloads() -> Iterator[None]:
-    """Find data that are here already, and refuse all others, within the block."""
+    """Within the block, use only data that are on this machine already."""
     token = _HERE_ONLY.set(True)
     try:
         yield
@@ -39,7 +39,7 @@ def without_downloads() -> Iterator[None]:
 
 
 def chosen(given: Path | None, variable: str) -> Path | None:
-    """The file that the user named: by argument, or else by an environment variable.
+    """The file that the user named, by argument or by an environment variable; None for neither.
 
     Raises:
         BenchmarkError: There is no such file.
@@ -47,7 +47,7 @@ def chosen(given: Path | None, variable: str) -> Path | None:
     path = given or (Path(os.environ[variable]) if os.environ.get(variable) else None)
     if path is not None and not path.expanduser().is_file():
         by = "" if given else f", which {variable} names,"
-        raise BenchmarkError(f"{path}{by} is no file")
+        raise BenchmarkError(f"{path}{by} is not a file")
     return path.expanduser() if path else None
 
 
@@ -58,7 +58,7 @@ def read_rows(path: Path) -> tuple[list[Row], str]:
         Its rows, and the sha256 of the file's bytes, unzipped.
 
     Raises:
-        BenchmarkError: It cannot be read, or is none of these.
+        BenchmarkError: It cannot be read, or has another format.
     """
     try:
         raw = path.read_bytes()
@@ -77,7 +77,7 @@ def read_rows(path: Path) -> tuple[list[Row], str]:
     except (OSError, EOFError, ValueError, zlib.error, RecursionError) as error:
         raise BenchmarkError(f"{path} cannot be read as benchmark data: {error}") from error
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise BenchmarkError(f"{path} holds no JSON objects, one a task")
+        raise BenchmarkError(f"{path} does not hold one JSON object a task")
     return rows, sha256
 
 
@@ -91,11 +91,11 @@ def make_dataset(
         rows: As read.
         sha256: Of the file.
         source: Which publication, in words.
-        make: Makes one task; a KeyError, TypeError or ValueError means that the row is not in the
-            published format.
+        make: Makes one task; a KeyError, TypeError, ValueError or AttributeError means that the
+            row is not in the published format.
 
     Raises:
-        BenchmarkError: A row is not, or two tasks have one id.
+        BenchmarkError: A row is not in the published format, or two tasks have the same id.
     """
     tasks: dict[str, Task] = {}
     for number, row in enumerate(rows, 1):
@@ -112,7 +112,7 @@ def make_dataset(
 
 
 def source_of(sha256: str, known: Mapping[str, str], title: str) -> str:
-    """Name a file by its content: the publication, where it is known, or its checksum."""
+    """Name a file by its content: the publication if the checksum is known, else the checksum."""
     return known.get(sha256, f"{title} in a file of unknown version (sha256 {sha256[:12]})")
 
 
@@ -120,14 +120,14 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
     """A file of a data set on the Hugging Face hub, downloaded once into the hub's own cache.
 
     Raises:
-        BenchmarkError: It cannot be had; the message says how to name a local file instead.
+        BenchmarkError: It cannot be downloaded, or may not (`without_downloads`).
     """
     import httpx
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     here_only = _HERE_ONLY.get()
-    # The hub's client raises a RuntimeError once a request has failed: it closed itself.
+    # After a failed request the hub's client is closed, and raises RuntimeError.
     unreachable = (HfHubHTTPError, LocalEntryNotFoundError, OSError, httpx.HTTPError, RuntimeError)
     try:
         return Path(hf_hub_download(repository, filename, repo_type="dataset", revision=revision,
@@ -146,10 +146,10 @@ class Release:
 
     Attributes:
         title: Of the benchmark.
-        variable: The environment variable by which users name a copy of their own.
-        url: Where it is; gzipped.
+        variable: Environment variable by which users name a copy of their own.
+        url: Of the gzipped file.
         sha256: Of its content, unzipped.
-        kept_by_others: Where the publisher's own tool keeps it, if it does.
+        kept_by_others: Where the publisher's own tool keeps its download; None if it keeps none.
     """
 
     title: str
@@ -160,7 +160,7 @@ class Release:
 
 
 def at_hand(release: Release, given: Path | None) -> Path | None:
-    """A release's file without a download: the user's copy, or one that was downloaded before.
+    """A release's file if it is on this machine: the user's copy, or an earlier download.
 
     Raises:
         BenchmarkError: The user named a file that is not there.
@@ -171,10 +171,10 @@ def at_hand(release: Release, given: Path | None) -> Path | None:
 
 
 def find_release(release: Release, given: Path | None) -> Path:
-    """A release's file, downloaded once where it has to be.
+    """A release's file, downloaded if it is not on this machine.
 
     Raises:
-        BenchmarkError: It cannot be had, or is not the published one.
+        BenchmarkError: It cannot be downloaded, or has another checksum than the published one.
     """
     found = at_hand(release, given)
     if found is not None:
@@ -197,10 +197,7 @@ def find_release(release: Release, given: Path | None) -> Path:
             f"{release.url} has the sha256 {sha256} where the published file has {release.sha256}"
         )
     target = _kept(release)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.rename(target)
+    write_atomically(target, content)
     return target
 
 

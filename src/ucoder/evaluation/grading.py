@@ -1,11 +1,20 @@
-"""From what the executor reports to a grade: the ways of grading that benchmarks share."""
+"""From what the executor reports to a grade: the two ways of grading that benchmarks share.
+
+`by_tests` runs a test script that calls the program. `grade_cases` calls the program on inputs and
+compares its results in this process: expected results never enter the program's process.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
+from ucoder.errors import BenchmarkError
 from ucoder.evaluation.protocol import MAX_DETAIL, Grade, Grader, GradingContext, Task
 from ucoder.evaluation.records import GradeReason
+from ucoder.execution.canonical import CanonicalError, parse
+from ucoder.execution.inputs import InputBatch, batch_of_values
 from ucoder.execution.outcomes import (
     CallReport,
     CheckReport,
@@ -14,6 +23,14 @@ from ucoder.execution.outcomes import (
     ProgramStatus,
     Verdict,
 )
+from ucoder.execution.protocol import Budget, Executor
+
+FIRST: Final = 4
+"""Cases that run before all others, because most wrong programs fail on one of them."""
+
+_MARGIN_BYTES: Final = 65_536
+_MAX_TEXT_PER_CHAR: Final = 4
+_NOT_COMPILED: Final = ("SyntaxError", "IndentationError", "TabError")
 
 _OF_STATUS = {
     ProgramStatus.DOES_NOT_COMPILE: GradeReason.DOES_NOT_COMPILE,
@@ -47,18 +64,18 @@ def grade_of_check(report: CheckReport) -> Grade:
 
 
 def refusal(report: CallReport) -> Grade | None:
-    """The grade of a program that could not be called at all; None for one that was."""
+    """The grade of a program that could not be called; None for one that was."""
     reason = _OF_STATUS.get(report.status)
-    if reason is GradeReason.RAISED and report.outcomes:  # while loading: it may be time or memory
+    if reason is GradeReason.RAISED and report.outcomes:  # its loading may have timed out, say
         reason = _OF_OUTCOME.get(report.outcomes[0].kind, reason)
     return None if reason is None else Grade(reason, report.detail[:MAX_DETAIL])
 
 
 def failure(outcome: Outcome, where: str) -> Grade:
-    """The grade of a program one of whose calls did not return.
+    """The grade of a program for a call that did not return.
 
     Args:
-        outcome: That call's; of any kind but RETURNED.
+        outcome: Of the call; any kind but RETURNED.
         where: Which call, such as "input 3".
     """
     detail = f"{where}: {outcome.kind} {outcome.text}".rstrip()
@@ -66,7 +83,7 @@ def failure(outcome: Outcome, where: str) -> Grade:
 
 
 def wrong(got: str, wanted: str, where: str) -> Grade:
-    """The grade of a program that returned something else than it should have."""
+    """The grade of a program that returned something other than the expected value."""
     half = MAX_DETAIL // 2 - 40
     return Grade(
         GradeReason.WRONG_OUTPUT, f"{where}: {_short(got, half)} for {_short(wanted, half)}"
@@ -76,13 +93,13 @@ def wrong(got: str, wanted: str, where: str) -> Grade:
 def by_tests(context: GradingContext, name: str, tests: Callable[[Task], str]) -> Grader:
     """Grade with a test script in a process of its own, which calls the program's functions.
 
-    The program can neither read the script nor say that it passed; what the functions return has
-    to be plain data (see `Executor.check`).
+    The program can neither read the script nor claim that it passed. What its functions return must
+    be plain data (see `Executor.check`).
 
     Args:
         context: What the benchmark was given.
         name: The score's name.
-        tests: A task's script; it passes where it comes to its end.
+        tests: Gives a task's script; a program passes if the script runs to its end.
     """
 
     async def grade(task: Task, program: str) -> Mapping[str, Grade]:
@@ -92,6 +109,113 @@ def by_tests(context: GradingContext, name: str, tests: Callable[[Task], str]) -
         return {name: grade_of_check(report)}
 
     return grade
+
+
+Right = Callable[[Any, Any], bool]
+"""Whether a program's result, the first argument, counts as the expected one, the second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Inputs of one task, ready for the sandbox, and the expected result of each.
+
+    Attributes:
+        batches: The inputs in the order in which they run.
+        expected: One result an input.
+        output_limit_bytes: Longest canonical text of one result; every right one is shorter.
+    """
+
+    batches: tuple[InputBatch, ...]
+    expected: tuple[Any, ...]
+    output_limit_bytes: int
+
+
+def make_cases(
+    arguments: Sequence[tuple[Any, ...]], expected: Sequence[Any], longest_chars: int
+) -> Cases:
+    """Prepare the cases of a task, once for all of its programs.
+
+    Args:
+        arguments: One argument tuple a case, of plain data.
+        expected: One result a case, in any form that the comparison takes.
+        longest_chars: Length of the longest expected result as it was published.
+
+    Raises:
+        BenchmarkError: There are no cases, or not as many results as cases.
+    """
+    if not arguments or len(arguments) != len(expected):
+        raise BenchmarkError(
+            f"{len(arguments)} inputs with {len(expected)} expected results: a task needs at "
+            "least one input, and one expected result for each"
+        )
+    parts = (arguments[:FIRST], arguments[FIRST:])
+    batches = tuple(batch_of_values(part) for part in parts if part)
+    limit = _MARGIN_BYTES + _MAX_TEXT_PER_CHAR * longest_chars
+    return Cases(batches, tuple(expected), limit)
+
+
+async def grade_cases(
+    executor: Executor,
+    source: str,
+    entry_point: str,
+    cases: Cases,
+    right: Right,
+    timeout_s: float,
+) -> Grade:
+    """Call a program on the cases; stop after the first batch with a failure.
+
+    Args:
+        executor: Where it runs.
+        source: The program's text.
+        entry_point: Its function.
+        cases: What it is called on.
+        right: Compares a result with the expected one.
+        timeout_s: For each case.
+
+    Returns:
+        PASSED, or the grade of the first case that was not right.
+    """
+    at = 0
+    for batch in cases.batches:
+        n = len(batch.arguments)
+        budget = Budget(
+            call_timeout_s=timeout_s,
+            program_timeout_s=(timeout_s + 1) * n + 5,
+            output_limit_bytes=cases.output_limit_bytes,
+            max_timeouts=1,
+        )
+        report = await executor.call(source, entry_point, batch, budget)
+        grade = _first_failure(report, cases, at, right)
+        if grade is not None:
+            return grade
+        at += n
+    return Grade(GradeReason.PASSED)
+
+
+def _first_failure(report: CallReport, cases: Cases, at: int, right: Right) -> Grade | None:
+    if report.status is ProgramStatus.FAILED_TO_LOAD:
+        return _not_loaded(report)
+    refused = refusal(report)
+    if refused is not None:
+        return refused
+    for number, outcome in enumerate(report.outcomes, at):
+        where, wanted = f"case {number + 1}", cases.expected[number]
+        if not outcome.executed:
+            return failure(outcome, where)
+        try:
+            value = parse(outcome.text, max_chars=cases.output_limit_bytes)
+        except CanonicalError as error:  # a program can forge its own records
+            return wrong(f"no readable value ({error})", ascii(wanted), where)
+        if not right(value, wanted):
+            return wrong(outcome.text, ascii(wanted), where)
+    return None
+
+
+def _not_loaded(report: CallReport) -> Grade:
+    """The grade of a program that failed while loading; its first outcome says how."""
+    if report.detail.startswith(_NOT_COMPILED):  # the program is compiled by a wrapper
+        return Grade(GradeReason.DOES_NOT_COMPILE, report.detail[:MAX_DETAIL])
+    return failure(report.outcomes[0], "loading")
 
 
 def _short(text: str, length: int) -> str:

@@ -79,7 +79,7 @@ class Ledger(Generic[T]):
                 try:
                     entry = json.loads(line)
                     found[entry["key"]] = [self._row(values) for values in entry["rows"]]
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue  # cut short: the task is done again
         return found
 

@@ -1,13 +1,12 @@
-"""What canonical solutions return: made once in the sandbox, kept, and read a task at a time.
+"""Outputs of canonical solutions: made once in the sandbox, kept, and read one task at a time.
 
-The outputs are canonical texts, so that most comparisons are of two strings. They may be long
-(one task of MBPP+ returns a hundred megabytes): the file has a row group a task, and only the
-tasks that are asked for are read.
+The outputs are canonical texts, so most comparisons are of two strings. They can be long (one task
+of MBPP+ returns a hundred megabytes), so the file has one row group a task, and only the tasks that
+are graded are read.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ucoder.evaluation.protocol import GradingContext, Task
 from ucoder.execution.inputs import batch_of_values
 from ucoder.execution.outcomes import Outcome, OutcomeKind
 from ucoder.execution.protocol import Budget
+from ucoder.files import replacing
 from ucoder.runtime import gather_bounded
 
 MAX_OUTPUT_BYTES = 32 << 20
@@ -28,10 +28,10 @@ MAX_OUTPUT_BYTES = 32 << 20
 five of Mbpp/255's 109, with outputs of 50 MB to a gigabyte."""
 
 PATIENT = Budget(call_timeout_s=60.0, program_timeout_s=300.0, output_limit_bytes=MAX_OUTPUT_BYTES)
-"""For canonical solutions, which are trusted to end."""
+"""For canonical solutions, which are known to terminate."""
 
 _FORMAT = 3
-"""Part of the file's name; raise it when the same data give something else."""
+"""Part of the file's name; raise it when the same data give other outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class Reference:
     """One task's canonical solution on one list of inputs.
 
     Attributes:
-        kept: Indices of the inputs that are compared, all but those with a very long output.
-        texts: Canonical text of the output on each of them.
-        seconds: CPU time of each call, writing the text included; wall-clock time for calls so
-            short that nobody looked.
-        tolerant_from: Place, among those kept, of the first input from which on floats are
-            compared with a tolerance; their number where there is none.
+        kept: Indices of the inputs that are compared: all but those with a very long output.
+        texts: Canonical text of the output on each kept input.
+        seconds: CPU time of each call, writing the text included; wall-clock time for calls that
+            were too short to be measured.
+        tolerant_from: Index into `kept` of the input from which on floats are compared with a
+            tolerance; len(kept) if there is none.
     """
 
     kept: tuple[int, ...]
@@ -86,15 +86,16 @@ async def references_of(
     text: Callable[[Task, Outcome], str | None],
     is_tolerant: Callable[[Task, str], bool],
 ) -> References:
-    """Run every canonical solution on its inputs, unless that was done before.
+    """Run every canonical solution on its inputs, unless the cache holds their outputs.
 
     Args:
         context: What the benchmark was given.
-        name: Of the family, for the file's name and for messages.
-        source: A task's canonical solution.
-        inputs: Its inputs, by the name of the list.
-        text: The text that stands for an outcome; None where it is no output of a right program.
-        is_tolerant: Whether an expected output makes comparisons tolerant from there on.
+        name: Of the benchmark's family; part of the file's name and of messages.
+        source: Gives a task's canonical solution.
+        inputs: Gives its lists of inputs, by name.
+        text: Gives the text that stands for an outcome; None if a canonical solution must not end
+            that way.
+        is_tolerant: Whether an expected output makes later comparisons of floats tolerant.
 
     Raises:
         BenchmarkError: A canonical solution fails.
@@ -110,7 +111,7 @@ async def references_of(
             made[task.id] = await _run(context, task, source(task), inputs(task), text, is_tolerant)
             context.progress.advance(label, len(made))
 
-        # A few at a time: some outputs are large, and all that is under way is in memory.
+        # A few at a time: some outputs are large, and those in progress are all in memory.
         await gather_bounded(make, context.dataset.tasks, max_concurrency=4)
         _write(path, {task.id: made[task.id] for task in context.dataset.tasks})
         context.progress.end(label)
@@ -139,7 +140,7 @@ async def _run(
                     f"the canonical solution of {task.id} does not return on {part} input {at}: "
                     f"{outcome.kind} {outcome.text[:200]} {report.detail}"
                 )
-            # CPU time, where it was looked at: a busy machine makes programs wait, not work.
+            # CPU time where it was measured: on a busy machine, wall-clock time includes waiting.
             seconds = np.fmin(report.call_wall_s[at], report.call_cpu_s[at])
             found.append((at, written, float(seconds)))
         tolerant = (place for place, (_, one, _) in enumerate(found) if is_tolerant(task, one))
@@ -169,14 +170,14 @@ def _write(path: Path, made: Mapping[str, list[dict[str, Any]]]) -> None:
         },
         metadata={"tasks": "\n".join(made)},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
         for rows in made.values():
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-    partial.rename(path)
 
 
 def returned(outcome: Outcome) -> str | None:
-    """The text of what was returned; None where nothing was."""
+    """The text of a returned value; None if the call did not return."""
     return outcome.text if outcome.kind is OutcomeKind.RETURNED else None

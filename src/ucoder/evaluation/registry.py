@@ -1,15 +1,17 @@
-"""From a name to a benchmark: the paper's six, and a user's own from a file."""
+"""From a name to a benchmark: the paper's six, and a user's own from a Python file.
+
+A benchmark's module is imported when it is asked for: names and titles cost nothing.
+"""
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.protocol import Benchmark
@@ -34,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,59}")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What some benchmarks let one choose.
+    """What some benchmarks let users choose.
 
     Attributes:
         release: LiveCodeBench's name for one, such as `release_v6`.
@@ -52,41 +54,31 @@ class Options:
     server_url: str | None = None
 
 
-def check_name(name: str) -> str | None:
-    """What is wrong with a benchmark's name, in words; None where nothing is."""
-    if name in NAMES or name.endswith(".py"):
-        return None
-    close = difflib.get_close_matches(name, NAMES, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return (
-        f"{name!r} is no benchmark{hint} Known: {', '.join(NAMES)}; or the path of a .py file "
-        f"that defines BENCHMARK"
-    )
-
-
-def find_benchmark(name: str, options: Options | None = None) -> Benchmark:
+def find_benchmark(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     """The benchmark of a name, or of a Python file that defines `BENCHMARK`.
 
     A file is the user's own code: it is imported and trusted.
+
+    Args:
+        name: Out of `NAMES`, or the path of a .py file.
+        options: The fields of `Options`, by name; defaults for the others.
 
     Raises:
         BenchmarkError: There is no such benchmark, an option is out of range, or the file defines
             none.
     """
-    options = options or Options()
-    if fault := check_name(name):
-        raise BenchmarkError(fault)
+    chosen = Options(**(options or {}))
     if name.endswith(".py"):
         return _from_file(Path(name))
-    if name.startswith("humaneval"):
+    if name in ("humaneval", "humaneval+"):
         from ucoder.evaluation.benchmarks import humaneval
 
         return humaneval.HUMANEVAL if name == "humaneval" else humaneval.HUMANEVAL_PLUS
-    if name.startswith("mbpp"):
+    if name in ("mbpp", "mbpp+"):
         from ucoder.evaluation.benchmarks import mbpp
 
         return mbpp.MBPP if name == "mbpp" else mbpp.MBPP_PLUS
-    if name.startswith("bigcodebench"):
+    if name in NAMES and name.startswith("bigcodebench"):
         from ucoder.evaluation.benchmarks.bigcodebench import bigcodebench
 
         return bigcodebench(
@@ -96,14 +88,20 @@ def find_benchmark(name: str, options: Options | None = None) -> Benchmark:
     if name == "livecodebench":
         from ucoder.evaluation.benchmarks.livecodebench import livecodebench
 
-        return livecodebench(options.release, options.start, options.end)
-    from ucoder.evaluation.benchmarks.fullstackbench import fullstackbench
+        return livecodebench(chosen.release, chosen.start, chosen.end)
+    if name == "fullstackbench":
+        from ucoder.evaluation.benchmarks.fullstackbench import fullstackbench
 
-    return fullstackbench(options.language, options.server_url)
+        return fullstackbench(chosen.language, chosen.server_url)
+    raise BenchmarkError(f"{name!r} is not a benchmark. Known: {', '.join(NAMES)}")
 
 
-def find_benchmarks(names: Iterable[str], options: Options | None = None) -> list[Benchmark]:
+def find_benchmarks(
+    names: Iterable[str], options: Mapping[str, Any] | None = None
+) -> list[Benchmark]:
     """The benchmarks of several names, without those whose scores another of them gives too.
+
+    With `humaneval` and `humaneval+`, the first is left out: the second reports both scores.
 
     Raises:
         BenchmarkError: See `find_benchmark`.
@@ -124,7 +122,7 @@ def title_of(score: str) -> str:
 
 def _from_file(path: Path) -> Benchmark:
     if not path.is_file():
-        raise BenchmarkError(f"{path} is no file")
+        raise BenchmarkError(f"{path} is not a file")
     spec = importlib.util.spec_from_file_location(f"benchmark_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

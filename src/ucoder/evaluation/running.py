@@ -1,8 +1,8 @@
-"""Putting benchmarks to a model: sample what is missing, grade it, keep both.
+"""Putting a benchmark to a model: sample the answers that are missing, grade them, keep both.
 
-A task's answers are written before its scores and each under the task's key, so whoever is killed
-goes on where it stopped: answered tasks are not sampled again, graded ones not graded again.
-Sampling and running overlap, because each task's journey is one coroutine.
+A task's answers are written before its scores, each under the task's key. A process that was killed
+therefore continues where it stopped: answered tasks are not sampled again, and graded ones are not
+graded again. Sampling and grading overlap, because each task is one coroutine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ucoder.engines.protocol import Engine, Request, SamplingParams
 from ucoder.errors import BenchmarkError
@@ -33,50 +33,25 @@ from ucoder.records import digest
 from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
 
-
-@dataclass(frozen=True, slots=True)
-class Decoding:
-    """How answers are drawn.
-
-    Attributes:
-        n: Samples a task.
-        temperature: 0 is greedy, and n is 1 then.
-        top_p: Nucleus.
-        max_tokens: Longest answer; each benchmark's own where None.
-        seed: Of the whole evaluation; each task's follows from it.
-    """
-
-    n: int = 1
-    temperature: float = 0.0
-    top_p: float = 0.95
-    max_tokens: int | None = None
-    seed: int = 0
-
-    def sampling(self, benchmark: Benchmark, is_chat: bool) -> SamplingParams:
-        """The engine's side of it."""
-        return SamplingParams(
-            self.temperature,
-            self.top_p if self.temperature else 1.0,
-            self.max_tokens or benchmark.max_tokens,
-            benchmark.stop(is_chat),
-        )
+Programs = Callable[[Task], Awaitable[Sequence[str]]]
+"""A task's programs, one for each sample."""
 
 
 class Tables(Protocol):
-    """Where answers and scores are kept."""
+    """Where one model's answers and scores are kept."""
 
     def answers(self, prompts: str) -> Keyed[Answer]:
-        """Answers to these prompts; key: the task."""
+        """Answers to these prompts; the key is the task's."""
         ...
 
     def scores(self, benchmark: str) -> Keyed[Score]:
-        """A benchmark's verdicts; key: the task."""
+        """A benchmark's verdicts; the key is the task's."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSubset:
-    """A benchmark and the tasks of it that are asked.
+    """A benchmark, and those of its tasks that are asked.
 
     Attributes:
         benchmark: Which.
@@ -89,33 +64,18 @@ class TaskSubset:
     tasks: tuple[Task, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What grading needs, whoever asks.
-
-    Attributes:
-        open_executor: Makes the executor for a benchmark's needs, not yet entered.
-        cache: Where benchmarks keep what they made from their data.
-        progress: Told how far it is.
-        max_concurrency: Tasks on their way.
-    """
-
-    open_executor: Callable[[ExecutionRequirements], AbstractAsyncContextManager[Executor]]
-    cache: Path
-    progress: Progress
-    max_concurrency: int
-
-
-def ask(benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = None) -> TaskSubset:
-    """Load a benchmark.
+def choose_tasks(
+    benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = None
+) -> TaskSubset:
+    """Load a benchmark and choose its tasks.
 
     Args:
         benchmark: Which.
-        n_tasks: A fixed, evenly spread subset of so many; all of them where None.
+        n_tasks: Size of a fixed, evenly spread subset; all tasks where None.
         path: The user's own copy of the data.
 
     Raises:
-        BenchmarkError: The data are not to be had, or there are not so many tasks.
+        BenchmarkError: The data are not available, or there are fewer tasks than n_tasks.
     """
     dataset = benchmark.load(path)
     tasks = dataset.tasks
@@ -126,111 +86,173 @@ def ask(benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = No
     return TaskSubset(benchmark, dataset, tasks)
 
 
-async def evaluate(
-    asked: TaskSubset,
-    model_index: int,
-    engine: Engine,
-    decoding: Decoding,
-    tables: Tables,
-    bench: Bench,
-) -> None:
-    """Answer and grade the tasks that have no scores yet.
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One benchmark, ready to be put to a model: what is asked, how, and what grading needs.
 
-    Raises:
-        BenchmarkError: The benchmark cannot be put to this model, or its references fail.
-        EngineError: The engine broke.
+    Attributes:
+        tasks: The benchmark, its dataset and the chosen tasks.
+        n: Samples a task.
+        temperature: Of sampling; 0 is greedy decoding, and n is 1 then.
+        top_p: Nucleus sampling: share of the probability mass; unused in greedy decoding.
+        max_tokens: Longest answer; the benchmark's own where None.
+        seed: Of the whole evaluation; each task's seed is derived from it.
+        open_executor: Makes the executor that a benchmark's programs need, not yet entered.
+        cache: Folder where benchmarks keep what they made from their data.
+        max_concurrency: Tasks in progress at once.
     """
-    benchmark, is_chat = asked.benchmark, engine.info.is_chat
-    if not is_chat and not benchmark.base_models:
-        raise BenchmarkError(
-            f"{benchmark.title} asks in words and cannot be put to a base model, which has no chat "
-            f"template; leave it out, or choose bigcodebench-complete"
+
+    tasks: TaskSubset
+    n: int
+    temperature: float
+    top_p: float
+    max_tokens: int | None
+    seed: int
+    open_executor: Callable[[ExecutionRequirements], AbstractAsyncContextManager[Executor]]
+    cache: Path
+    max_concurrency: int
+
+    @property
+    def benchmark(self) -> Benchmark:
+        """The benchmark that is asked."""
+        return self.tasks.benchmark
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """How answers are drawn, as plain values."""
+        names = ("n", "temperature", "top_p", "max_tokens", "seed")
+        return {name: getattr(self, name) for name in names}
+
+    def label(self, model_index: int) -> str:
+        """What progress and the journal call it, such as `humaneval M0`."""
+        return f"{self.benchmark.name} M{model_index}"
+
+    def sampling(self, is_chat: bool) -> SamplingParams:
+        """How an engine samples one answer.
+
+        Args:
+            is_chat: Whether the model has a chat template; answers end at other strings then.
+        """
+        return SamplingParams(
+            self.temperature,
+            self.top_p if self.temperature else 1.0,
+            self.max_tokens or self.benchmark.max_tokens,
+            self.benchmark.stop(is_chat),
         )
-    table = tables.answers(benchmark.prompts)
-    sampling = decoding.sampling(benchmark, is_chat)
 
-    async def answers_to(task: Task) -> list[Answer]:
-        if kept := table.get(task_key(task.id)):
-            return kept
-        seed = derive_seed(decoding.seed, "evaluation", benchmark.prompts, task.id)
-        request = Request(benchmark.prompt(task), decoding.n, sampling, seed)
-        made = [
-            Answer(
-                prompts=benchmark.prompts,
-                model_index=model_index,
-                task_id=task.id,
-                index=index,
-                completion=completion.text,
-                program=benchmark.program(task, completion.text, is_chat),
-                n_tokens=completion.n_tokens,
-                finish_reason=completion.finish_reason,
+    def missing(self, tables: Tables) -> list[Task]:
+        """The chosen tasks that lack a score; they are all that `run` and `grade` work on."""
+        done = set.intersection(*(tables.scores(name).keys() for name in self.benchmark.scores))
+        return [task for task in self.tasks.tasks if task_key(task.id) not in done]
+
+    async def run(
+        self, model_index: int, engine: Engine, tables: Tables, progress: Progress
+    ) -> None:
+        """Sample and grade the tasks that have no scores yet.
+
+        Args:
+            model_index: Goes into answers and scores: 0 for M0, t + 1 for M(t + 1).
+            engine: The model, entered.
+            tables: Where its answers and scores are kept.
+            progress: Told how many tasks are done.
+
+        Raises:
+            BenchmarkError: The benchmark cannot be put to this model, or its references fail.
+            EngineError: The engine broke.
+        """
+        benchmark, is_chat = self.benchmark, engine.info.is_chat
+        if not is_chat and not benchmark.base_models:
+            raise BenchmarkError(
+                f"{benchmark.title} asks in words and cannot be put to a base model, which has no "
+                f"chat template; leave it out, or choose bigcodebench-complete"
             )
-            for index, completion in enumerate(await engine.sample(request))
-        ]
-        table.put(task_key(task.id), made)
-        return made
+        table = tables.answers(benchmark.prompts)
+        sampling = self.sampling(is_chat)
 
-    async def programs_of(task: Task) -> list[str]:
-        return [answer.program for answer in await answers_to(task)]
+        async def answers_to(task: Task) -> list[Answer]:
+            if stored := table.get(task_key(task.id)):
+                return stored
+            seed = derive_seed(self.seed, "evaluation", benchmark.prompts, task.id)
+            request = Request(benchmark.prompt(task), self.n, sampling, seed)
+            made = [
+                Answer(
+                    prompts=benchmark.prompts,
+                    model_index=model_index,
+                    task_id=task.id,
+                    index=index,
+                    completion=completion.text,
+                    program=benchmark.program(task, completion.text, is_chat),
+                    n_tokens=completion.n_tokens,
+                    finish_reason=completion.finish_reason,
+                )
+                for index, completion in enumerate(await engine.sample(request))
+            ]
+            table.put(task_key(task.id), made)
+            return made
 
-    await grade_all(asked, model_index, programs_of, tables, bench)
+        async def programs_of(task: Task) -> list[str]:
+            return [answer.program for answer in await answers_to(task)]
 
+        await self.grade(model_index, programs_of, tables, progress)
 
-async def grade_all(
-    asked: TaskSubset,
-    model_index: int,
-    programs_of: Callable[[Task], Awaitable[Sequence[str]]],
-    tables: Tables,
-    bench: Bench,
-) -> None:
-    """Grade every sample of the tasks that have no scores yet.
+    async def grade(
+        self, model_index: int, programs_of: Programs, tables: Tables, progress: Progress
+    ) -> None:
+        """Grade every sample of the tasks that have no scores yet.
 
-    Args:
-        asked: The benchmark and its tasks.
-        model_index: Goes into the scores.
-        programs_of: A task's programs, one a sample.
-        tables: Where scores are kept.
-        bench: What grading needs.
-    """
-    benchmark = asked.benchmark
-    kept = {name: tables.scores(name) for name in benchmark.scores}
-    done = set.intersection(*(table.keys() for table in kept.values()))
-    missing = [task for task in asked.tasks if task_key(task.id) not in done]
-    if not missing:
-        return
-    n_done = len(asked.tasks) - len(missing)
-    label = f"{benchmark.name} M{model_index}"
-    async with bench.open_executor(benchmark.needs) as executor:
-        context = GradingContext(asked.dataset, executor, bench.progress, bench.cache)
-        grade = await benchmark.grader(context)
-        bench.progress.begin(label, len(asked.tasks), n_done)
+        Args:
+            model_index: Goes into the scores.
+            programs_of: Gives a task's programs, one for each sample.
+            tables: Where scores are kept.
+            progress: Told how many tasks are done.
 
-        async def one(task: Task) -> None:
-            nonlocal n_done
-            programs = await programs_of(task)
-            grades = await _grade_each(grade, task, programs)
-            for name, table in kept.items():
-                rows = [_score(name, model_index, task, i, g[name]) for i, g in enumerate(grades)]
-                table.put(task_key(task.id), rows)
-            n_done += 1
-            bench.progress.advance(label, n_done)
+        Raises:
+            BenchmarkError: The benchmark's references fail.
+        """
+        if not (missing := self.missing(tables)):
+            return
+        score_tables = {name: tables.scores(name) for name in self.benchmark.scores}
+        n_tasks = len(self.tasks.tasks)
+        n_done = n_tasks - len(missing)
+        label = self.label(model_index)
+        async with self.open_executor(self.benchmark.needs) as executor:
+            context = GradingContext(self.tasks.dataset, executor, progress, self.cache)
+            grader = await self.benchmark.grader(context)
+            progress.begin(label, n_tasks, n_done)
 
-        await gather_bounded(one, missing, bench.max_concurrency)
-    bench.progress.end(label)
+            async def one(task: Task) -> None:
+                nonlocal n_done
+                grades = await _grade_each(grader, task, await programs_of(task))
+                for name, table in score_tables.items():
+                    rows = [
+                        Score(name, model_index, task.id, i, g[name].passed, g[name].reason,
+                              g[name].detail)
+                        for i, g in enumerate(grades)
+                    ]  # fmt: skip
+                    table.put(task_key(task.id), rows)
+                n_done += 1
+                progress.advance(label, n_done)
+
+            await gather_bounded(one, missing, self.max_concurrency)
+        progress.end(label)
+
+    def scores(self, tables: Tables, name: str) -> list[Score]:
+        """The stored verdicts on the chosen tasks' samples, in the order of the tasks.
+
+        Args:
+            tables: Where scores are kept.
+            name: Out of the benchmark's `scores`.
+        """
+        table = tables.scores(name)
+        return [row for task in self.tasks.tasks for row in table.get(task_key(task.id))]
 
 
 async def _grade_each(
-    grade: Grader, task: Task, programs: Sequence[str]
+    grader: Grader, task: Task, programs: Sequence[str]
 ) -> list[Mapping[str, Grade]]:
     """Grade a task's samples; equal programs once."""
-    known: dict[str, Mapping[str, Grade]] = {}
-    for program in dict.fromkeys(programs):
-        known[program] = await grade(task, program)
+    known = {program: await grader(task, program) for program in dict.fromkeys(programs)}
     return [known[program] for program in programs]
-
-
-def _score(benchmark: str, model_index: int, task: Task, index: int, grade: Grade) -> Score:
-    return Score(benchmark, model_index, task.id, index, grade.passed, grade.reason, grade.detail)
 
 
 def task_key(task_id: str) -> str:

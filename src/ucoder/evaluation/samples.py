@@ -1,14 +1,13 @@
 """Samples as files: the JSON lines of EvalPlus and BigCodeBench, read and written.
 
-One object a line: `task_id`, and `solution`, a whole program, or `completion`, which continues the
-task's prompt. Several lines of one task are its samples. So anyone can score what this project
-sampled with the official tools, and score here what was sampled elsewhere.
+One object a line: `task_id`, and either `solution`, a whole program, or `completion`, which
+continues the task's prompt. Several lines of one task are its samples. So the official tools can
+score what this project sampled, and this project can score what was sampled elsewhere.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from ucoder.errors import BenchmarkError
 from ucoder.evaluation.data import read_rows
 from ucoder.evaluation.protocol import Task
 from ucoder.evaluation.records import Answer
+from ucoder.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Samples:
     """Programs that were made elsewhere.
 
     Attributes:
-        programs: By task, in the file's order; tasks without samples are left out.
+        programs: By task id, in the file's order; tasks without samples are left out.
         sha256: Of the file.
-        unknown: Ids in the file that the benchmark does not have, with their lines' number.
+        unknown: Lines of each task id that the benchmark does not have.
     """
 
     programs: dict[str, list[str]]
@@ -39,11 +39,11 @@ def read_samples(path: Path, tasks: Iterable[Task]) -> Samples:
     """Read samples for a benchmark's tasks.
 
     Raises:
-        BenchmarkError: The file cannot be read, a line is in neither format, or no line belongs to
-            the benchmark.
+        BenchmarkError: The file cannot be read, a line is in neither format, or no line is for a
+            task of the benchmark.
     """
     if not path.is_file():
-        raise BenchmarkError(f"{path} is no file; give samples as JSON lines")
+        raise BenchmarkError(f"{path} is not a file; give samples as JSON lines")
     rows, sha256 = read_rows(path)
     known = {task.id: task for task in tasks}
     programs: dict[str, list[str]] = {}
@@ -71,19 +71,15 @@ def write_samples(path: Path, answers: Iterable[Answer]) -> int:
     """Write answers in the same format, with the uncut completion beside each program.
 
     Returns:
-        How many.
+        How many were written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    n = 0
-    with partial.open("w", encoding="ascii") as file:
-        for answer in answers:
-            line = {
-                "task_id": answer.task_id,
-                "solution": answer.program,
-                "raw_solution": answer.completion,
-            }
-            file.write(json.dumps(line) + "\n")
-            n += 1
-    partial.rename(path)
-    return n
+    lines = [
+        {
+            "task_id": answer.task_id,
+            "solution": answer.program,
+            "raw_solution": answer.completion,
+        }
+        for answer in answers
+    ]
+    write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return len(lines)

@@ -1,36 +1,35 @@
-"""Whole programs that read standard input and print: run as functions from text to text.
+"""Grading whole programs that read standard input and print, as functions from text to text.
 
-`Executor.call` calls a function once an input, and compares nothing: what a program should print
-never enters its process. So the program is wrapped (`stdin_program`) into a function that runs it
-as `__main__` in a fresh namespace, with the text on descriptor 0, and returns what arrived on
-descriptor 1. Both are real, so `input`, `sys.stdin`, `open(0)`, `os.read`, `print`, `os.write`
-and so on all work, as they do at a contest's judge.
+`Executor.call` calls a function once an input and leaves the comparison to the caller, so expected
+outputs never enter the program's process. The program is therefore wrapped (`stdin_program`) into a
+function that runs it as `__main__` in a fresh namespace, with the input on file descriptor 0, and
+returns what arrived on descriptor 1. Both are real descriptors, so `input`, `sys.stdin`, `open(0)`,
+`os.read`, `print`, `os.write` and so on all work, as they do at a contest's judge.
 
-What holds for each input, as if the program were started anew:
+For each input, as if the program had just been started:
 
-- builtins, the streams of `sys`, `sys.argv` and the recursion limit are Python's own again;
-- `exit` and `quit` are there; a status of 0 or None is a normal end, any other one an error;
-- threads that are no daemons are waited for, then `atexit` functions run and streams are flushed.
+- builtins, the streams of `sys`, `sys.argv` and the recursion limit are Python's own;
+- `exit` and `quit` exist; a status of 0 or None is a normal end, any other an error;
+- non-daemon threads are joined, then `atexit` functions run and streams are flushed.
 
-Limits: modules that the program imported stay imported, and a thread that it leaves running as a
-daemon goes on in the next input. It spoils the program's own results with that, and no others'.
+Limits: modules that the program imported stay imported, and a daemon thread that it leaves running
+continues during the next input. Both affect only the results of the same program.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
-from ucoder.evaluation.cases import Cases, grade_cases, make_cases
-from ucoder.evaluation.grading import NO_PROGRAM
+from ucoder.evaluation.grading import NO_PROGRAM, Cases, grade_cases, make_cases
 from ucoder.evaluation.protocol import Grade, Grader, GradingContext, Task
 
 ENTRY: Final = "run"
-"""The function that a wrapped program defines: from standard input to standard output."""
+"""The function that a wrapped program defines, from standard input to standard output."""
 
-_KEPT: Final = 4
-"""Tasks whose cases are kept ready: they can be large, and samples of a task come together."""
+KEPT: Final = 4
+"""Tasks whose cases are kept in memory: they can be large, and a task's samples come together."""
 
 _WRAPPER: Final = '''\
 import atexit, builtins, gc, os, sys, types
@@ -140,10 +139,10 @@ def stdin_program(source: str, *, preamble: str = "", any_exit: bool = False) ->
     """Wrap a whole program into one function, `ENTRY`, from its input to what it prints.
 
     Args:
-        source: The program; any text at all. Where it does not compile, loading the wrapper
-            raises the SyntaxError.
+        source: The program; any text. If it does not compile, loading the wrapper raises the
+            SyntaxError.
         preamble: Statements that run before the program in its namespace.
-        any_exit: Whether leaving with a status that is not 0 is a normal end as well.
+        any_exit: Whether exiting with a status other than 0 is a normal end as well.
     """
     return _WRAPPER.format(
         preamble=ascii(preamble), source=ascii(source), any_exit=any_exit, entry=ENTRY
@@ -151,7 +150,7 @@ def stdin_program(source: str, *, preamble: str = "", any_exit: bool = False) ->
 
 
 def same_text(printed: str, expected: str) -> bool:
-    """Whether two outputs are the same, but for white space at the ends of lines and of all."""
+    """Whether two outputs are equal, ignoring trailing white space of each line and at the end."""
     return _lines(printed) == _lines(expected)
 
 
@@ -160,10 +159,10 @@ def _lines(text: str) -> list[str]:
 
 
 def text_cases(examples: list[tuple[str, str]]) -> Cases:
-    """Cases of a program that reads and prints: pairs of an input and what it should print.
+    """Cases of a program that reads and prints, from pairs of an input and its expected output.
 
     Raises:
-        BenchmarkError: There are none.
+        BenchmarkError: There are no pairs.
     """
     longest = max((len(printed) for _, printed in examples), default=0)
     return make_cases([(text,) for text, _ in examples], [out for _, out in examples], longest)
@@ -184,13 +183,13 @@ def by_output(
     Args:
         context: What the benchmark was given.
         name: The score's name.
-        examples: A task's pairs of an input and what should be printed for it.
-        same: Compares what was printed with what should have been.
-        timeout_s: Seconds for each input.
+        examples: Gives a task's pairs of an input and its expected output.
+        same: Compares a printed output with the expected one.
+        timeout_s: For each input.
         preamble: See `stdin_program`.
         any_exit: See `stdin_program`.
     """
-    cases_of = kept(lambda task: text_cases(examples(task)))
+    cases_of = lru_cache(maxsize=KEPT)(lambda task: text_cases(examples(task)))
 
     def right(value: Any, expected: str) -> bool:
         return type(value) is str and same(value, expected)  # a forged record may hold anything
@@ -203,18 +202,3 @@ def by_output(
         return {name: await grade_cases(context.executor, source, ENTRY, cases, right, timeout_s)}
 
     return grade
-
-
-def kept(make: Callable[[Task], Cases]) -> Callable[[Task], Cases]:
-    """Make each task's cases once for all of its samples, and keep those of the last few tasks."""
-    ready: OrderedDict[str, Cases] = OrderedDict()
-
-    def cases_of(task: Task) -> Cases:
-        if task.id not in ready:
-            ready[task.id] = make(task)
-            if len(ready) > _KEPT:
-                ready.popitem(last=False)
-        ready.move_to_end(task.id)
-        return ready[task.id]
-
-    return cases_of

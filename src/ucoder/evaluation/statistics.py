@@ -1,9 +1,9 @@
-"""What may be said from a number of verdicts: estimates with their uncertainty.
+"""Estimates from verdicts, with their uncertainty: pass@k, intervals, the sign test.
 
-Tasks are the sample: an interval here says how far a score could move had other tasks of the same
-kind been asked. With one sample a task a score is a share, and its interval is Wilson's. With
-several, the verdicts within a task belong together: they become one value a task, and the tasks
-are resampled (the bootstrap). Comparing two models on the same tasks stands in `comparison`.
+Tasks are the sample: an interval says how far a score could move if other tasks of the same kind
+had been asked. With one sample a task, a score is a share of tasks, and its interval is Wilson's.
+With several, the verdicts within a task are dependent: they become one value a task, and the tasks
+are resampled (bootstrap). `comparison` compares two models on the same tasks.
 """
 
 from __future__ import annotations
@@ -22,27 +22,8 @@ from ucoder.records import NAN
 Z_95 = 1.959963984540054
 """The 97.5% quantile of the standard normal distribution: two-sided 95%."""
 RESAMPLES: Final = 4_000
-"""Of the bootstrap: enough that another seed moves an end by about a tenth of the half width."""
+"""Of the bootstrap. Another seed moves an end by about a tenth of the interval's half width."""
 _CHUNK: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A share with a 95% interval.
-
-    Attributes:
-        passed: How many passed.
-        n: Of how many that were run.
-        value: passed / n, NaN for n = 0.
-        low: Lower end of the interval, NaN for n = 0.
-        high: Upper end.
-    """
-
-    passed: int
-    n: int
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +31,9 @@ class Interval:
     """A mean over tasks with its 95% interval.
 
     Attributes:
-        value: The mean; NaN where no task is known.
-        low: Lower end, NaN likewise.
-        high: Upper end.
+        value: The mean, NaN for n = 0.
+        low: Lower end of the interval, NaN for n = 0.
+        high: Upper end, NaN for n = 0.
         n: Tasks whose value is known.
     """
 
@@ -68,19 +49,19 @@ class Interval:
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """The chance that at least one of k samples passes, from n samples of which c did.
+    """The chance that at least one of k samples passes, estimated from n samples of which c passed.
 
-    1 - C(n - c, k) / C(n, k): the mean over all subsets of k of the n samples, and so unbiased
-    (Chen et al. 2021, equation 1); 1 - (1 - c / n)^k is not.
+    1 - C(n - c, k) / C(n, k), the mean over all subsets of k of the n samples: unbiased (Chen et
+    al. 2021, equation 1), which 1 - (1 - c / n)^k is not.
 
     Args:
         n: Samples with a verdict.
         c: Those that passed, 0 to n.
-        k: How many one may try, from 1.
+        k: Samples one may try, 1 to n.
 
     Raises:
         InvalidArgument: n is less than k, or k less than 1.
-        ValueError: c is no number of n samples.
+        ValueError: c is not in 0 to n.
     """
     if k < 1:
         raise InvalidArgument(f"k={k} is less than 1: pass@{k} is undefined; give a k of 1 or more")
@@ -93,32 +74,31 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     return 1.0 - math.comb(n - c, k) / math.comb(n, k)
 
 
-def wilson(passed: int, n: int) -> Estimate:
-    """The Wilson score interval at 95% (Wilson 1927).
+def wilson(passed: int, n: int) -> Interval:
+    """A share of n tasks with the Wilson score interval at 95% (Wilson 1927).
 
-    It keeps to [0, 1] and stays honest for few tasks and for shares near 0 and 1, where the
-    textbook interval does not. It treats tasks as a sample of the tasks that might have been
-    asked.
+    It stays within [0, 1] and keeps its coverage for few tasks and for shares near 0 and 1, where
+    the normal approximation does not.
     """
     if n == 0:
-        return Estimate(0, 0, math.nan, math.nan, math.nan)
+        return Interval(NAN, NAN, NAN, 0)
     share = passed / n
     centre = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
     half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
-    return Estimate(passed, n, share, max(0.0, centre - half), min(1.0, centre + half))
+    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
 def sign_test(better: int, worse: int) -> float:
-    """Two-sided exact p-value that two models differ, from the tasks on which they do.
+    """Two-sided p-value of McNemar's exact test, from the tasks on which two models differ.
 
-    McNemar's exact test: under no difference each of the tasks that changed was as likely to
-    change either way. 1.0 where none changed.
+    If the models were equal, each task that changed would be as likely to change either way. 1.0
+    where none changed.
     """
     n = better + worse
     if n == 0:
         return 1.0
     tail = sum(math.comb(n, k) for k in range(min(better, worse) + 1))
-    return min(1.0, 2 * tail / (1 << n))  # of whole numbers: 2^n may be too large for a float
+    return min(1.0, 2 * tail / (1 << n))  # integers: 2^n may overflow a float
 
 
 def bootstrap_interval(
@@ -126,14 +106,14 @@ def bootstrap_interval(
 ) -> Interval:
     """The mean of one value a task, with the percentile bootstrap's 95% interval.
 
-    What was drawn within a task (samples, seeds, subsets) is averaged before. With few tasks the
-    interval is too narrow, and where all tasks have the same value it has no width at all; `n`
-    says how many there were.
+    Draws within a task (samples, seeds, subsets) must be averaged before. With few tasks the
+    interval is too narrow, and where all tasks have the same value it has no width; `n` says how
+    many tasks there were.
 
     Args:
-        values: One a task; NaN where it is unknown, such tasks are left out.
+        values: One a task; tasks whose value is NaN are left out.
         seed: Of the resampling; the same seed gives the same interval.
-        n_resamples: How often as many tasks are drawn with replacement, from 1.
+        n_resamples: Bootstrap samples, each as large as the values, 1 or more.
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
@@ -154,17 +134,17 @@ def bootstrap_difference(
     others: Sequence[float] | NDArray[np.float64],
     seed: int = 0,
 ) -> Interval:
-    """The mean of value - other over the same tasks, with its 95% interval.
+    """The mean of value - other over the same tasks, with its 95% bootstrap interval.
 
     Args:
         values: One a task.
-        others: The same tasks' in the same order.
+        others: Of the same tasks in the same order.
         seed: Of the resampling.
     """
     return bootstrap_interval(np.asarray(values, np.float64) - np.asarray(others, np.float64), seed)
 
 
 def mean_of_known(values: Sequence[float]) -> float:
-    """The mean of those that are not NaN; NaN where none is left."""
+    """The mean of the values that are not NaN; NaN if there are none."""
     known = [value for value in values if not math.isnan(value)]
     return math.fsum(known) / len(known) if known else NAN

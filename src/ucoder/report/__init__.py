@@ -4,14 +4,13 @@
     template.html  the page itself: text, styles, no script
     plots          figures as inline SVG, in the page's own colours
     funnel         what each stage kept and why it lost the rest
-    scores         every benchmark that was asked for, and what was not run
-    overlaps       problems that a benchmark asks as well
+    scores         benchmarks: scores, tasks not run, problems that a benchmark asks too
     examples       a few problems with their clusters side by side
-    words          numbers and comparisons as a reader wants them
-    escape         hostile text made visible and harmless
+    limits         what must not be concluded from the run
+    words          harmless text, numbers, comparisons, the abstract
 
-Reads a run directory, writes `report.html` into it, and nothing else imports it but the command
-line. Needs `pip install "ucoder[report]"`.
+It reads a run directory and writes `report.html` into it; only the command line imports it. Needs
+`pip install "ucoder[report]"`.
 """
 
 from ucoder.report.page import write_report

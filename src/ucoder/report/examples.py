@@ -12,8 +12,7 @@ from ucoder.analysis.summary import Summary
 from ucoder.consensus.selection import Cluster
 from ucoder.execution.outcomes import Outcome, OutcomeKind
 from ucoder.records import Problem, Reason, Selection
-from ucoder.report.escape import middle_clip
-from ucoder.report.words import percent, plural, reason
+from ucoder.report.words import middle_clip, percent, plural, reason
 
 if TYPE_CHECKING:
     from ucoder.config import SolutionsConfig
@@ -47,7 +46,7 @@ class ClusterView:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleView:
     """One problem as the page shows it.
 
     Attributes:
@@ -115,7 +114,7 @@ def shown_iteration(summary: Summary) -> int | None:
     return max(decided)[1] if decided else None
 
 
-def examples(run: Run, iteration: int) -> list[Example]:
+def examples(run: Run, iteration: int) -> list[ExampleView]:
     """The chosen problems of one iteration, ready to show."""
     problems = {a.problem.id: a.problem for a in run.attempts.rows() if a.problem is not None}
     found = []
@@ -127,7 +126,7 @@ def examples(run: Run, iteration: int) -> list[Example]:
     return found
 
 
-def _example(kind: str, case: Case, config: SolutionsConfig) -> Example:
+def _example(kind: str, case: Case, config: SolutionsConfig) -> ExampleView:
     shown = case.ballot.clusters[:MAX_CLUSTERS]
     outcomes = [case.outcomes(cluster) for cluster in shown]
     rows = tuple(
@@ -145,7 +144,7 @@ def _example(kind: str, case: Case, config: SolutionsConfig) -> Example:
         "sandbox_failed": selection.n_sandbox_failures,
         "e(r) below ρ": n_unreliable,
     }
-    return Example(
+    return ExampleView(
         kind=kind,
         selected=selection.candidate_id is not None,
         problem=case.problem,

@@ -13,20 +13,26 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ucoder.analysis.diversity import PAPER_COMPLEXITY, PAPER_LINES, lexical_entropy, shape
+from ucoder.analysis.figures import (
+    PAPER_COMPLEXITY,
+    PAPER_LINES,
+    Quality,
+    lexical_entropy,
+    perplexity_groups,
+    qualities,
+    rank_correlation,
+    shape,
+)
 from ucoder.analysis.numbers import describe
-from ucoder.analysis.quality import Quality, bins, qualities, rank_correlation
 from ucoder.analysis.summary import Summary, summarise
 from ucoder.errors import MissingDependency
 from ucoder.evaluation.registry import title_of
 from ucoder.files import write_atomically
 from ucoder.report import plots, words
-from ucoder.report.escape import clip, visible
 from ucoder.report.examples import examples, shown_iteration
 from ucoder.report.funnel import candidate_funnel, problem_funnel
 from ucoder.report.limits import limits
-from ucoder.report.overlaps import overlaps
-from ucoder.report.scores import benchmark_views
+from ucoder.report.scores import benchmark_views, overlaps
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -95,7 +101,7 @@ def _gather(run: Run) -> dict[str, Any]:
         "candidate_funnel": candidate_funnel(iteration) if iteration else [],
         "examples": examples(run, at) if at is not None else [],
         "thinned": len(points) > plots.MAX_POINTS,
-        "quartiles": bins(points),
+        "quartiles": perplexity_groups(points),
         "rank_correlation": rank_correlation(points),
         "lines": describe(shape.lines for shape in shapes),
         "complexity": describe(shape.complexity for shape in shapes),
@@ -116,7 +122,7 @@ def _gather(run: Run) -> dict[str, Any]:
                 else ""
             ),
         },
-        "journey_timed_as_one": not any(time.stage == "ratings" for time in summary.times),
+        "timed_as_one": not any(time.stage == "ratings" for time in summary.times),
         "max_seconds": max((c.seconds for c in summary.costs if c.seconds == c.seconds), default=0),
         "max_tokens": max((c.tokens or 0 for c in summary.costs), default=0),
     }
@@ -158,7 +164,7 @@ def _environment() -> Environment:
     def seen(value: Any) -> Any:
         if isinstance(value, Markup) or not isinstance(value, str):
             return value
-        return visible(value)
+        return words.visible(value)
 
     environment = Environment(
         autoescape=True,
@@ -180,7 +186,7 @@ def _environment() -> Environment:
         evidence=words.evidence,
         short_comparison=words.short_comparison,
         plural=words.plural,
-        clip=clip,
+        clip=words.clip,
         date=_date,
     )
     return environment

@@ -14,9 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ucoder.analysis.diversity import PAPER_MEAN_BITS
+from ucoder.analysis.figures import PAPER_MEAN_BITS, Quality, perplexity_groups
 from ucoder.analysis.numbers import describe
-from ucoder.analysis.quality import Quality, bins
 from ucoder.errors import MissingDependency
 from ucoder.report.words import percent
 
@@ -79,7 +78,7 @@ def success_by_perplexity(points: Sequence[Quality]) -> str:
             [point.success for point in thinned],
             s=14, color=_MAIN, alpha=0.22, linewidths=0, clip_on=True,
         )  # fmt: skip
-        quartiles = bins(points)
+        quartiles = perplexity_groups(points)
         axes.plot(
             [group.perplexity for group in quartiles],
             [group.success for group in quartiles],

@@ -1,21 +1,66 @@
-"""Numbers and comparisons as a reader wants them: short, with units, undefined as a dash."""
+"""What the page says and how: texts made harmless, numbers, comparisons, the abstract.
+
+Model text, program outputs and names from the disk can hold control characters, lone surrogates
+(which no UTF-8 file can hold) and characters that reorder or hide their neighbours, and HTML
+escaping lets all of these through. `visible` writes each as its escape, such as `\\x00`. Numbers
+are short and have units; undefined ones are a dash.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
-from ucoder.analysis.scores import ModelScore, Paired
+from ucoder.analysis.scores import ModelScore
 from ucoder.analysis.summary import Summary
+from ucoder.evaluation.comparison import PairedTest
 from ucoder.evaluation.registry import title_of
 
 UNDEFINED = "\N{EN DASH}"
 _MAX_SENTENCES = 3
-"""The abstract speaks of so many benchmarks one by one; of more, it counts."""
+"""The abstract names each benchmark up to this many; of more, it gives counts."""
+
+_UNSEEN = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
+    "\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible, or reordering its line
+    "\ud800-\udfff\ufff9-\uffff"  # surrogates, interlinear marks, non-characters
+    "\U000e0000-\U000e0fff"  # tags: invisible ASCII
+    "]"
+)
+
+
+def visible(text: str) -> str:
+    """The text with every unseen character written as its escape; encodes to UTF-8 without fail."""
+    return _UNSEEN.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def clip(text: str, max_chars: int, max_lines: int = 1_000_000) -> str:
+    """The start of a text, and how much was left out where it is longer."""
+    lines = text.split("\n", max_lines)
+    kept = "\n".join(lines[:max_lines])[:max_chars]
+    left_out = len(text) - len(kept)
+    return f"{kept} … ({left_out:,} more characters)" if left_out else text
+
+
+def middle_clip(text: str, max_chars: int) -> str:
+    """The start and the end of a text: outputs often differ at their ends."""
+    if len(text) <= max_chars:
+        return text
+    tail = max_chars // 3
+    return f"{text[: max_chars - tail - 1]}…{text[len(text) - tail :]}"
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A number with so many decimals; whole numbers with thousands separated."""
+    """A number with this many decimals; an integer with thousands separated."""
     if value is None or not math.isfinite(value):
         return UNDEFINED
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
@@ -71,14 +116,14 @@ def interval(score: ModelScore) -> str:
     return f"{percent(score.value, 1)} (95% interval {percent(score.low)} to {percent(score.high)})"
 
 
-def change(pair: Paired) -> str:
+def change(pair: PairedTest) -> str:
     """A difference in percentage points, with its interval."""
     if not pair.n:
         return UNDEFINED
     return f"{points(pair.difference)} [{points(pair.low)}, {points(pair.high)}]"
 
 
-def verdict(pair: Paired) -> str:
+def verdict(pair: PairedTest) -> str:
     """What the tasks show of a difference, and no more."""
     if not pair.n:
         return "no task was run for both"
@@ -87,7 +132,7 @@ def verdict(pair: Paired) -> str:
     return "better" if pair.difference > 0 else "worse"
 
 
-def evidence(pair: Paired) -> str:
+def evidence(pair: PairedTest) -> str:
     """What a verdict rests on: tasks that changed, and p."""
     if not pair.n:
         return ""

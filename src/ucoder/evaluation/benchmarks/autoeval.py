@@ -65,7 +65,7 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True)
-class Script:
+class AutoEvalScript:
     """A program put together with its test.
 
     Attributes:
@@ -116,7 +116,7 @@ def without_entry_point(code: str, language: str) -> str:
     return code
 
 
-def assemble(program: str, test: Test) -> Script:
+def assemble(program: str, test: Test) -> AutoEvalScript:
     """Put a program together with its test, as AutoEval does.
 
     Args:
@@ -125,10 +125,12 @@ def assemble(program: str, test: Test) -> Script:
     """
     files = dict(test.files)
     if test.programming_language == "java":
-        return Script("junit", "", files | java_files(program.split(JAVA_BLOCK_END), test.code))
+        return AutoEvalScript(
+            "junit", "", files | java_files(program.split(JAVA_BLOCK_END), test.code)
+        )
     if test.programming_language == "html" and INSERT not in test.code:
         files["index.html"] = base64.b64encode(program.encode("utf-8", "replace")).decode()
-        return Script(test.execution_language, test.code, files)
+        return AutoEvalScript(test.execution_language, test.code, files)
     before, mark, after = test.code.partition(INSERT)
     if mark:
         after = after.partition(INSERT)[0]  # what follows a second mark is dropped
@@ -136,9 +138,11 @@ def assemble(program: str, test: Test) -> Script:
         program, before, after = program.partition(_GUARD)[0], "", "\n" + test.code
     code = before + program + after
     if test.execution_language in ("go", "go_test"):
-        return Script(test.execution_language, _one_go_file(code), files)
+        return AutoEvalScript(test.execution_language, _one_go_file(code), files)
     first = _n_line_ends(before) + 1
-    return Script(test.execution_language, code, files, (first, first + _n_line_ends(program)))
+    return AutoEvalScript(
+        test.execution_language, code, files, (first, first + _n_line_ends(program))
+    )
 
 
 def _fenced(text: str) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,8 @@ class EvalPlusGrader:
         self._references = references
         self._base = base
         self._plus = plus
-        self._recent: dict[str, dict[str, _Part]] = {}
+        # Keeping the parts of all tasks would hold hundreds of megabytes for a few of them.
+        self._parts = lru_cache(maxsize=_TASKS_KEPT)(self._read_parts)
 
     async def grade(self, task: Task, source: str) -> Mapping[str, Grade]:
         """Grade a program on the base inputs and, where it passes, on the additional ones."""
@@ -189,22 +190,13 @@ class EvalPlusGrader:
             grades = base, plus
         return {self._base: grades[0], **({self._plus: grades[1]} if self._plus else {})}
 
-    def _parts(self, task: Task) -> dict[str, _Part]:
-        """The inputs and references of a task; those of the last few are kept.
-
-        Keeping all would hold hundreds of megabytes for a few tasks.
-        """
-        if (parts := self._recent.pop(task.id, None)) is None:
-            references = self._references.of(task.id)
-            parts = {
-                name: _part(values, references[name])
-                for name, values in task.fields["inputs"].items()
-                if name == BASE or self._plus
-            }
-        self._recent[task.id] = parts  # the newest is the last
-        if len(self._recent) > _TASKS_KEPT:
-            del self._recent[next(iter(self._recent))]
-        return parts
+    def _read_parts(self, task: Task) -> dict[str, _Part]:
+        references = self._references.of(task.id)
+        return {
+            name: _part(values, references[name])
+            for name, values in task.fields["inputs"].items()
+            if name == BASE or self._plus
+        }
 
     async def _grade_part(
         self, task: Task, source: str, name: str, parts: Mapping[str, _Part]

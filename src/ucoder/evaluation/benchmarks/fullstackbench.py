@@ -37,7 +37,7 @@ from typing import Any, Final, Literal, NamedTuple
 from ucoder.engines.protocol import Prompt
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks.autoeval import (
-    Script,
+    AutoEvalScript,
     Test,
     assemble,
     extract,
@@ -230,7 +230,7 @@ def solution_of(task: Task) -> str:
     return without_entry_point(solution, language)
 
 
-def python_script(script: Script) -> str:
+def python_script(script: AutoEvalScript) -> str:
     """A script for the sandbox: writes the files, then runs program and test as `__main__`.
 
     Args:
@@ -294,7 +294,7 @@ class _Grading:
         return _Ran(report, not (failed and _DOES_NOT_COMPILE.match(report.detail)))
 
 
-async def _on_server(url: str, script: Script) -> _Ran:
+async def _on_server(url: str, script: AutoEvalScript) -> _Ran:
     """Run a script on a server."""
     # JSON can hold half a character (a lone surrogate) and a file cannot: the program's fault.
     code = script.code.encode("utf-8", "replace").decode()

@@ -16,7 +16,7 @@ import json
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -30,9 +30,8 @@ from ucoder.evaluation.benchmarks.livecodebench_files import (
     read_file,
     read_tests,
 )
-from ucoder.evaluation.cases import Cases, grade_cases, make_cases
 from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset
-from ucoder.evaluation.grading import NO_PROGRAM
+from ucoder.evaluation.grading import NO_PROGRAM, Cases, grade_cases, make_cases
 from ucoder.evaluation.protocol import (
     Benchmark,
     Dataset,
@@ -43,7 +42,7 @@ from ucoder.evaluation.protocol import (
     Task,
 )
 from ucoder.evaluation.records import GradeReason
-from ucoder.evaluation.standard_input import by_output, kept
+from ucoder.evaluation.standard_input import KEPT, by_output
 from ucoder.execution.canonical import ScalarValue
 from ucoder.execution.protocol import Limits
 
@@ -244,7 +243,7 @@ async def grader(context: GradingContext) -> Grader:
     by_printing = by_output(
         context, NAME, _printed, same_output, timeout_s=TIMEOUT_S, preamble=PREAMBLE, any_exit=True
     )
-    cases_of = kept(_call_cases)
+    cases_of = lru_cache(maxsize=KEPT)(_call_cases)
 
     async def grade(task: Task, program: str) -> Mapping[str, Grade]:
         if not task.entry_point:

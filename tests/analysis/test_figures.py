@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.analysis.quality import Quality, bins, qualities, rank_correlation
+from ucoder.analysis.figures import Quality, perplexity_groups, qualities, rank_correlation
 from ucoder.execution.outcomes import ProgramStatus
 
 from .synthetic import COUNT_VOWELS, FLATTEN, PARSE_DATE, candidates_of, executions_of, suite_of
@@ -70,7 +70,7 @@ def test_unknown_log_probabilities_are_left_out():
 def test_quartiles_by_hand():
     sample = points((1.4, 0.0), (1.0, 1.0), (1.2, 0.5), (1.1, 1.0), (1.3, 0.5),
                     (1.5, 0.0), (1.6, 0.25), (1.7, 0.25))  # fmt: skip
-    found = bins(sample)
+    found = perplexity_groups(sample)
     assert [(b.low, b.high, b.n) for b in found] == [
         (1.0, 1.1, 2), (1.2, 1.3, 2), (1.4, 1.5, 2), (1.6, 1.7, 2),
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def test_quartiles_by_hand():
 
 @given(st.integers(0, 50), st.integers(1, 8))
 def test_bins_hold_every_candidate_once(n_points, n_bins):
-    found = bins(points(*((1 + at / 10, 0.5) for at in range(n_points))), n_bins)
+    found = perplexity_groups(points(*((1 + at / 10, 0.5) for at in range(n_points))), n_bins)
     assert sum(b.n for b in found) == n_points
     assert all(b.n > 0 for b in found)
 
