@@ -17,7 +17,7 @@ programs differ that agree so far. They join the problem's suite, once and for a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -118,7 +118,7 @@ async def probe_solutions(
 
 async def _rounds(
     engine: Engine, requests: Sequence[Request], *, ahead: bool
-) -> AsyncIterator[list[Completion]]:
+) -> AsyncGenerator[list[Completion]]:
     """The completions of each request, in order.
 
     Args:
