@@ -33,7 +33,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ucoder.consensus.agreement import Agreement
+from ucoder.consensus.agreement import agreement_of
 from ucoder.consensus.inputs import echoes, examples_met
 from ucoder.consensus.selectors.ranking import Ranking, Rule, has_executed, ranking_of
 from ucoder.consensus.votes import Votes
@@ -46,7 +46,7 @@ def by_agreement(votes: Votes, rule: Rule) -> Ranking:
     may_win = has_executed(votes, rule)
     if not votes.inputs or not may_win.any():
         return ranking_of(votes, np.zeros(may_win.size), may_win, UNIT)
-    agreement = Agreement.of(votes)
+    agreement = agreement_of(votes)
     echo = echoes(votes)
     if not echo[may_win].all():
         may_win &= ~echo

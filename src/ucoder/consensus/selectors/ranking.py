@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -56,17 +55,8 @@ class Ranking:
     forecast: Callable[[Floats], Floats] | None = None
 
 
-class Selector(Protocol):
-    """Scores the programs of one problem."""
-
-    def __call__(self, votes: Votes, rule: Rule) -> Ranking:
-        """Rank the programs of one problem.
-
-        Args:
-            votes: On the inputs that count.
-            rule: Thresholds; a selector reads those that it knows.
-        """
-        ...
+Selector = Callable[[Votes, Rule], Ranking]
+"""Ranks the programs of one problem: takes votes on the inputs that count, and thresholds."""
 
 
 def ranking_of(
