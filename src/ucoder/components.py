@@ -133,7 +133,7 @@ class Components:
             MissingDependency: It needs packages that are not installed.
         """
         if self.config.consolidation.provider == "scripted":
-            from ucoder.training.scripted import ScriptedTrainer
+            from ucoder.training.protocol import ScriptedTrainer
 
             return ScriptedTrainer()
         from ucoder.training.sft import TRLTrainer, require_packages

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ucoder.consensus.selectors.lottery import waiting_times
+from ucoder.consensus.selectors.ranking import waiting_times
 from ucoder.records import Reason
 
 from .cases import RAISED, case

@@ -1,4 +1,4 @@
-"""Theorem 2.4 by hand, and what the estimates make of data that keep or break its assumptions."""
+"""Theorem 2.4 by hand, and its estimates on data that satisfy or violate its assumptions."""
 
 from __future__ import annotations
 
@@ -9,16 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.consensus.theorem import (
-    Observation,
-    bound,
-    estimate,
-    least_k,
-    observe,
-)
-from ucoder.consensus.theorem import (
-    tests_needed as needed,
-)
+from ucoder.consensus.theorem import Observation, bound, estimate, least_k, observe
 from ucoder.errors import InvalidArgument
 
 
@@ -26,10 +17,11 @@ from ucoder.errors import InvalidArgument
     ("n", "k", "p", "expected"),
     [(128, 8, 0.5, 4), (128, 7, 0.5, 5), (1000, 1, 0.1, 3), (9, 9, 0.9, 0), (9, 8, 0.0, 1)],
 )
-def test_tests_needed_is_log_n_over_k_by_minus_log_p(
+def test_the_theorem_applies_from_log_n_over_k_by_minus_log_p_tests_on(
     n: int, k: int, p: float, expected: int
 ) -> None:
-    assert needed(n, k, p) == expected
+    applies = [not math.isnan(bound(n, k, p, 0.0, n_tests)) for n_tests in range(expected + 3)]
+    assert applies == [False] * expected + [True] * 3
 
 
 def test_the_bound_is_the_formula() -> None:
@@ -37,7 +29,7 @@ def test_the_bound_is_the_formula() -> None:
     assert bound(10, 10, 0.0, 0.0, 1) == 1.0
 
 
-def test_a_bound_below_zero_is_given_as_it_is_and_none_without_enough_tests() -> None:
+def test_a_negative_bound_is_not_clipped_and_too_few_tests_give_nan() -> None:
     assert bound(8, 1, 0.5, 0.0, 3) == pytest.approx(1 - 64 / 8)
     assert math.isnan(bound(8, 1, 0.5, 0.0, 2))
 
@@ -62,16 +54,16 @@ def test_arguments_out_of_range_are_refused(
 
 
 @given(st.integers(1, 500), st.floats(0.0, 0.999), st.integers(0, 300))
-def test_the_least_k_is_the_one_from_which_on_the_theorem_speaks(
+def test_least_k_is_the_smallest_k_for_which_the_theorem_applies(
     n: int, p: float, n_tests: int
 ) -> None:
     k = least_k(n, p, n_tests)
     assert 1 <= k <= n
-    assert needed(n, k, p) <= n_tests
-    assert k == 1 or needed(n, k - 1, p) > n_tests
+    assert not math.isnan(bound(n, k, p, 0.0, n_tests))
+    assert k == 1 or math.isnan(bound(n, k - 1, p, 0.0, n_tests))
 
 
-def test_agreement_is_counted_over_pairs_of_wrong_candidates() -> None:
+def test_p_and_joint_are_shares_of_pairs_of_incorrect_candidates() -> None:
     # Wrong: 1 1 twice and 1 2; of three pairs all agree on the first test, one on the second.
     seen = observe(
         np.array([[1, 1], [1, 2], [5, 5]], dtype=np.int32),
@@ -89,7 +81,7 @@ def test_a_largest_cluster_that_ties_with_a_wrong_one_is_not_pure() -> None:
     assert observe(answers, weights, np.array([True, True, False])).is_pure
 
 
-def test_a_right_and_a_wrong_program_that_answer_alike_make_a_cluster_impure() -> None:
+def test_a_cluster_of_a_correct_and_an_incorrect_program_is_not_pure() -> None:
     answers = np.array([[1], [1], [2]], dtype=np.int32)
     seen = observe(answers, np.array([5, 1, 1], dtype=np.int32), np.array([True, False, False]))
     assert not seen.is_pure
@@ -106,7 +98,7 @@ def test_fewer_than_two_wrong_candidates_leave_p_undefined() -> None:
     assert alone.observed == 1.0
 
 
-def test_arrays_that_do_not_belong_together_are_refused() -> None:
+def test_arrays_whose_shapes_do_not_match_are_refused() -> None:
     with pytest.raises(InvalidArgument, match="2 programs"):
         observe(
             np.zeros((2, 1), dtype=np.int32), np.ones(3, dtype=np.int32), np.array([True, False])
@@ -130,7 +122,7 @@ def wrong_programs(rng: np.random.Generator, n_tests: int, *, correlated: bool) 
     return observe(answers, weights, np.array([False] * n_wrong + [True]))
 
 
-def test_where_wrong_programs_are_independent_p_to_the_tests_is_what_is_seen() -> None:
+def test_for_independent_incorrect_programs_joint_agreement_is_p_to_the_number_of_tests() -> None:
     rng = np.random.default_rng(0)
     found = estimate([wrong_programs(rng, 4, correlated=False) for _ in range(30)])
     assert found.p == pytest.approx(0.5, abs=0.02)
@@ -139,7 +131,7 @@ def test_where_wrong_programs_are_independent_p_to_the_tests_is_what_is_seen() -
     assert found.observed == 1.0
 
 
-def test_where_they_share_a_misunderstanding_the_bound_promises_what_does_not_happen() -> None:
+def test_for_correlated_incorrect_programs_the_bound_exceeds_the_observed_rate() -> None:
     rng = np.random.default_rng(0)
     found = estimate([wrong_programs(rng, 30, correlated=True) for _ in range(30)])
     assert found.p == pytest.approx(0.5, abs=0.05)
@@ -149,7 +141,7 @@ def test_where_they_share_a_misunderstanding_the_bound_promises_what_does_not_ha
     assert found.observed < 0.5
 
 
-def test_k_and_delta_come_from_the_counts_of_right_candidates() -> None:
+def test_k_and_delta_come_from_the_counts_of_correct_candidates() -> None:
     # 8 * 0.5^2 = 2 right ones are asked for; one problem of two has them.
     few = Observation(8, 2, 1, 0.5, 0.5, False)
     enough = Observation(8, 2, 2, 0.5, 0.25, True)

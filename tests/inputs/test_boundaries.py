@@ -1,4 +1,4 @@
-"""Boundary inputs: every value fits what was asked for, and whatever is asked, nothing raises."""
+"""Boundary inputs: every value fits its annotation, and no annotation makes them raise."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_every_value_fits_its_annotation(annotation: str) -> None:
 @example("int = 3")
 @example("__import__('os').system('false')")
 @example("\x00\ud800")
-def test_any_text_is_answered(annotation: str) -> None:
+def test_any_text_as_annotation_gives_values(annotation: str) -> None:
     values = boundary_values(annotation)
     assert 1 <= len(values) <= MAX_VALUES
     assert all(len(write(value)) <= 4_000 for value in values)
@@ -119,7 +119,7 @@ def test_any_text_is_answered(annotation: str) -> None:
 @pytest.mark.parametrize(
     "annotation", ["", "Any", "object", "Matrix", "5", "def", "Callable[[], int]"]
 )
-def test_what_is_not_known_is_answered_with_several_types(annotation: str) -> None:
+def test_an_unknown_annotation_gives_values_of_several_types(annotation: str) -> None:
     assert {type(value) for value in boundary_values(annotation)} >= {int, str, list, float}
 
 
@@ -146,7 +146,7 @@ def test_the_boundaries_come_first(annotation: str, wanted: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("item", ["int", "bool", "tuple[int, str]", "list[bool]", "dict[str, int]"])
-def test_lists_are_empty_single_repeated_and_in_both_orders(item: str) -> None:
+def test_lists_include_empty_single_repeated_and_reversed_ones(item: str) -> None:
     lists = boundary_values(f"list[{item}]")
     assert {0, 1} <= {len(items) for items in lists}
     longer = [items for items in lists if len(items) > 2]
@@ -154,7 +154,7 @@ def test_lists_are_empty_single_repeated_and_in_both_orders(item: str) -> None:
     assert any(items[::-1] != items for items in longer)
 
 
-def test_values_are_new_at_every_call() -> None:
+def test_values_are_new_objects_at_every_call() -> None:
     for annotation in ("list[list[int]]", "dict[str, list[int]]", "", "list"):
         before = [write(value) for value in boundary_values(annotation)]
         for value in boundary_values(annotation):
@@ -197,14 +197,14 @@ def test_each_argument_is_at_its_boundaries_while_the_others_are_ordinary() -> N
     assert all(abs(a) > 2 for a, _ in pairs[1::2])
 
 
-def test_combinations_follow_the_seed() -> None:
+def test_combinations_depend_on_the_seed() -> None:
     first, second = (boundary_inputs(["int", "str"], 40, seed) for seed in (0, 1))
     assert len(first) == len(second) == 40
     assert first[:12] == second[:12]
     assert first[12:] != second[12:]
 
 
-def test_there_are_no_more_inputs_than_the_types_allow() -> None:
+def test_the_number_of_inputs_is_limited_by_the_types() -> None:
     assert boundary_inputs(["bool", "None"], 50, 0) == ["(False, None)", "(True, None)"]
     assert boundary_inputs(["int"], 100, 0) == [f"({value},)" for value in boundary_values("int")]
     assert boundary_inputs([], 5, 0) == ["()"]
@@ -212,7 +212,7 @@ def test_there_are_no_more_inputs_than_the_types_allow() -> None:
 
 
 @pytest.mark.parametrize("n_parameters", range(9))
-def test_shapes_are_distinct_and_can_all_be_tried(n_parameters: int) -> None:
+def test_shapes_are_distinct_and_give_inputs_that_fit(n_parameters: int) -> None:
     found = shapes(n_parameters)
     assert 1 <= len(found) <= MAX_SHAPES
     assert len(set(found)) == len(found)
@@ -234,5 +234,5 @@ def test_shapes_are_distinct_and_can_all_be_tried(n_parameters: int) -> None:
         ("int", "int", "int", "int"),
     ],
 )  # fmt: skip
-def test_the_shapes_that_functions_have_are_among_them(shape: tuple[str, ...]) -> None:
+def test_common_shapes_of_functions_are_included(shape: tuple[str, ...]) -> None:
     assert shape in shapes(len(shape))

@@ -1,4 +1,4 @@
-"""Examples in a problem's statement, in the notations that people use."""
+"""Examples in a problem's statement, in the common notations."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_notations_of_an_example_are_read(statement: str) -> None:
         "f(2",
     ],
 )
-def test_what_is_no_example_is_left_out(statement: str) -> None:
+def test_text_without_a_call_and_a_literal_result_is_not_an_example(statement: str) -> None:
     assert read_examples(statement, ONE) == []
 
 
-def test_a_result_that_spans_brackets_is_read_whole() -> None:
+def test_a_result_with_nested_brackets_is_read_whole() -> None:
     two = Interface("g", (Parameter("a", ""), Parameter("b", "")), "", "")
     text = 'g([1,\n  2], "a, (b)") == [(0, 1), {"k": "# no comment"}]'
     assert read_examples(text, two) == [
@@ -62,6 +62,6 @@ def test_a_result_that_spans_brackets_is_read_whole() -> None:
 
 @given(st.text(alphabet="f(2)=-> 3#\n'\"[]:.returns", max_size=200))
 @example("f(" * 100)
-def test_any_text_is_survived(text: str) -> None:
+def test_no_text_raises(text: str) -> None:
     for call in read_examples(text, ONE):
         assert call.predicted is not None

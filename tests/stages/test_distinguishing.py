@@ -1,4 +1,4 @@
-"""Inputs are found that split what agrees so far, once for a run, and whoever is killed agrees."""
+"""Inputs are found on which agreeing programs differ: once a run, and the same after a kill."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SEARCHING = SolutionsConfig(n=12, distinguishing_inputs=32)
 
 
 def votes(answers: dict[str, tuple[int, list[int | None]]]) -> Any:
-    """Votes from programs: how many candidates, and an answer an input; None: it fails."""
+    """Votes from programs: (candidates, answers by input); None is a call that fails."""
     names = [name for name, (n, _) in answers.items() for _ in range(n)]
     candidates = [
         Candidate(f"c{at}", "p", 0, at, "", "x", name, 1, -1.0, FinishReason.STOP, None)
@@ -63,13 +63,13 @@ def votes(answers: dict[str, tuple[int, list[int | None]]]) -> Any:
     return votes_of(candidates, executions, inputs)
 
 
-def test_programs_of_the_two_largest_clusters_are_told_apart() -> None:
+def test_programs_of_the_two_largest_clusters_are_tried() -> None:
     counted = votes({"a": (1, [1]), "b": (3, [2]), "c": (2, [2]), "d": (2, [3]), "e": (2, [3])})
     names = [counted.programs[at] for at in programs_to_tell_apart(counted)]
     assert names == ["b", "c", "d", "e"]
 
 
-def test_the_programs_that_are_tried_are_few() -> None:
+def test_at_most_MAX_PROGRAMS_programs_are_tried() -> None:
     first = {f"a{at:02}": (1, [1]) for at in range(30)}
     second = {f"b{at:02}": (1, [2]) for at in range(20)}
     counted = votes({**first, **second})
@@ -78,16 +78,16 @@ def test_the_programs_that_are_tried_are_few() -> None:
     assert sum(name.startswith("b") for name in names) == MAX_OF_SECOND
 
 
-def test_an_input_on_which_programs_only_fail_or_answer_separates_nothing() -> None:
+def test_an_input_on_which_one_program_fails_and_the_other_answers_is_not_distinguishing() -> None:
     assert fewest_distinguishing(votes({"a": (1, [1, 1]), "b": (1, [1, None])})) == ()
 
 
-def test_the_fewest_inputs_that_split_are_chosen() -> None:
+def test_the_fewest_distinguishing_inputs_are_chosen() -> None:
     counted = votes({"a": (1, [1, 1, 5]), "b": (1, [1, 2, 6]), "c": (1, [1, 2, 7])})
     assert [test_input.arguments for test_input in fewest_distinguishing(counted)] == ["(2,)"]
 
 
-async def test_programs_that_agree_on_every_input_are_split(
+async def test_a_cluster_of_programs_that_agree_on_the_suite_is_split(
     problem, suite, engine_of, executor
 ) -> None:
     engine = await engine_of([RIGHT, SAME, NAIVE])
@@ -106,7 +106,9 @@ async def test_programs_that_agree_on_every_input_are_split(
     assert after.ballot.selection.n_inputs == len(after.suite.inputs)
 
 
-async def test_an_input_that_was_dropped_is_not_found_again(problem, suite, executor):
+async def test_an_input_of_the_suite_that_does_not_count_is_not_found_again(
+    problem, suite, executor
+):
     # On -1, where only two of twelve answer, RIGHT and NAIVE differ; it is in the suite already.
     suite = replace(suite, inputs=(*suite.inputs, TestInput("(-1,)", InputOrigin.MODEL)))
     timid = [f"def magnitude(x):\n    return {{abs(x) + {k}: x}}[x + {k}]\n" for k in range(5)]
@@ -115,16 +117,16 @@ async def test_an_input_that_was_dropped_is_not_found_again(problem, suite, exec
     candidates = [make_candidate(problem, 0, at, c) for at, c in enumerate(completions)]
     running = Executions(problem, suite.inputs, executor)
     for candidate in candidates:
-        running.begin(candidate)
+        running.start(candidate)
     new = await seek_inputs(
-        problem, suite, candidates, await running.results(), executor,
+        suite, candidates, await running.results(), running.probe,
         n=64, min_support=0.2, seed=1,
     )  # fmt: skip
     assert new and not {i.arguments for i in new} & {i.arguments for i in suite.inputs}
 
 
 @pytest.mark.parametrize("answers", [[RIGHT], [RIGHT, SAME], ["no program"]])
-async def test_where_nothing_can_be_split_the_suite_stays(
+async def test_the_suite_stays_the_same_where_nothing_can_be_told_apart(
     problem, suite, engine_of, executor, answers
 ) -> None:
     engine = await engine_of(answers)
@@ -132,7 +134,7 @@ async def test_where_nothing_can_be_split_the_suite_stays(
     assert pool.suite is suite
 
 
-async def test_a_suite_that_was_extended_is_not_extended_again_nor_in_later_iterations(
+async def test_a_suite_is_extended_once_and_never_in_later_iterations(
     problem, suite, engine_of, executor
 ) -> None:
     engine = await engine_of([RIGHT, SAME, NAIVE])
@@ -183,7 +185,7 @@ def records(run: Run) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("separation")
+    folder = tmp_path_factory.mktemp("distinguishing")
     (folder / "script.yaml").write_text(yaml.safe_dump(SCRIPT))
     values = {
         "model": "scripted",
@@ -204,7 +206,7 @@ def the_problem(run: Run) -> Problem:
     return problem
 
 
-def test_every_iteration_runs_on_the_suite_that_the_first_extended(finished: Path) -> None:
+def test_every_iteration_runs_on_the_suite_that_iteration_0_extended(finished: Path) -> None:
     run = Run.open(finished)
     (suite,) = run.suites.rows()
     assert has_distinguishing_inputs(suite)
@@ -217,7 +219,7 @@ def test_every_iteration_runs_on_the_suite_that_the_first_extended(finished: Pat
 
 
 def restore_suite(path: Path) -> None:
-    """As stage 4 wrote it."""
+    """Put back the suite that stage 4 wrote."""
     run = Run.open(path)
     (suite,) = run.suites.rows()
     given = tuple(i for i in suite.inputs if i.origin is not InputOrigin.DISTINGUISHING)
@@ -225,7 +227,7 @@ def restore_suite(path: Path) -> None:
 
 
 @pytest.mark.parametrize("written", range(4))
-def test_killed_between_two_writes_the_records_are_those_of_an_undisturbed_run(
+def test_a_run_killed_between_two_writes_ends_with_the_records_of_an_undisturbed_run(
     finished: Path, tmp_path: Path, written: int
 ) -> None:
     path = tmp_path / "run"
@@ -242,7 +244,7 @@ def test_killed_between_two_writes_the_records_are_those_of_an_undisturbed_run(
     assert records(carry_on(path)) == whole
 
 
-def test_the_longer_suite_is_written_before_what_rests_on_it(
+def test_the_extended_suite_is_written_before_candidates_and_executions(
     finished: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "run"
@@ -258,7 +260,7 @@ def test_the_longer_suite_is_written_before_what_rests_on_it(
     assert records(carry_on(path)) == records(Run.open(finished))
 
 
-def test_a_suite_that_was_lost_is_found_again_with_what_separates(
+def test_a_lost_suite_is_rebuilt_with_the_same_distinguishing_inputs(
     finished: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""What a model may answer, from the right format to garbage: nothing raises, everything is said."""
+"""Parsing what a model answers, from the right format to garbage: nothing raises."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ucoder.config import SamplingConfig, TestInputsConfig
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.execution.canonical import parse, write
 from ucoder.inputs.boundaries import boundary_inputs
-from ucoder.inputs.calls import CUT, Call, read_calls, with_inferred_return
+from ucoder.inputs.calls import CUT, Call, read_calls
 from ucoder.inputs.mutation import mutations
 from ucoder.inputs.signatures import read_signature
 from ucoder.inputs.text import Refusal
-from ucoder.records import InputOrigin, Interface, Parameter, Problem, Reason
+from ucoder.programs import extract_program
+from ucoder.records import InputOrigin, Interface, Problem, Reason
 from ucoder.stages.interfaces import interface_prompt, parse_interface
 from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
 from ucoder.stages.ratings import Rating, parse_rating
-from ucoder.stages.solutions import extract_program
 from ucoder.stages.test_inputs import build_suite, probe_inputs
 
 GOOD = """<PROBLEM_START>
@@ -96,7 +96,7 @@ def test_rating_is_read_and_bounded() -> None:
         assert refusal.reason is Reason.MALFORMED_RATING
 
 
-def test_interface_is_normalised_and_a_written_body_is_cut() -> None:
+def test_interface_is_normalised_and_its_function_body_is_removed() -> None:
     text = (
         "<SKELETON_START>\ndef digit_sum(n: int, base: int = 10) -> Optional[int]:\n"
         '    """Sum the digits.\n\n    Args:\n        n: a number\n    """\n    return 7\n'
@@ -220,13 +220,13 @@ def test_calls_are_read_and_bound(line: str, arguments: str, predicted: str | No
         "f(1, [2]) -> 3",
     ],
 )
-def test_what_only_looks_like_a_prediction_gives_an_input_alone(line: str) -> None:
+def test_a_line_that_states_no_exact_output_gives_an_input_without_prediction(line: str) -> None:
     (call, *others) = read_calls(line, interface_of("def f(a: int, b: list) -> int:"))
     assert call == Call("(1, [2])", None)
     assert all(isinstance(other, Refusal) for other in others)
 
 
-def test_a_range_given_as_a_list_predicts_nothing() -> None:
+def test_a_range_written_as_a_list_gives_no_prediction() -> None:
     interface = interface_of("def f(a: list) -> int:")
     assert read_calls("assert f(range(1, 4)) == 3", interface) == [Call("([1, 2, 3],)", None)]
     assert read_calls("assert f([1]) == range(3)", interface) == [Call("([1],)", None)]
@@ -247,21 +247,11 @@ def test_a_range_given_as_a_list_predicts_nothing() -> None:
         ("assert not (f(1) or g(2))", None),
     ],
 )
-def test_that_it_holds_predicts_a_bool(line: str, predicted: str | None) -> None:
+def test_asserting_a_call_predicts_its_value_only_where_the_function_returns_bool(
+    line: str, predicted: str | None
+) -> None:
     calls = read_calls(line, interface_of("def f(a: int) -> bool:"))
     assert calls == [Call("(1,)", predicted)]
-
-
-def test_a_function_that_is_said_to_return_bools_returns_a_bool() -> None:
-    bare = Interface("f", (Parameter("a", ""),), "", "")
-    bools = ["assert f(1) == True\nassert f(2) == False", "assert f(3) is True\nassert not f(4)"]
-    inferred = with_inferred_return(bools, bare)
-    assert inferred.returns == "bool"
-    assert read_calls(bools[1], inferred)[1] == Call("(4,)", "False")
-    assert with_inferred_return([*bools, "assert f(4) == 0\nassert f(5) == 'a'"], bare) == bare
-    assert with_inferred_return(["assert not f(4)"] * 9, bare) == bare
-    annotated = interface_of("def f(a: int) -> int:")
-    assert with_inferred_return(bools, annotated) is annotated
 
 
 def test_every_call_of_a_line_is_read_once() -> None:
@@ -275,7 +265,7 @@ def test_every_call_of_a_line_is_read_once() -> None:
     ]  # fmt: skip
 
 
-def test_methods_and_definitions_are_no_calls() -> None:
+def test_method_calls_and_definitions_are_not_read_as_calls() -> None:
     interface = interface_of("def count(text: str, default: str = 'a') -> int:")
     for text in (
         "assert 'aba'.count('a') == 2",
@@ -324,7 +314,7 @@ def problem_with(signature: str) -> Problem:
     )
 
 
-def test_a_suite_has_the_models_inputs_first_no_duplicates_and_is_topped_up() -> None:
+def test_a_suite_starts_with_the_models_inputs_has_no_duplicates_and_is_filled_up_to_n() -> None:
     text = "assert f(1, [5]) == 6\nassert f(2, []) == 2\nassert f(2, []) == 2\nassert f(3) == 1"
     config = TestInputsConfig(n=100, min_from_model=2)
     suite = build_suite(problem_with("def f(a: int, b: list) -> int:"), [text], config, 0, 0)
@@ -345,7 +335,9 @@ def test_a_suite_has_the_models_inputs_first_no_duplicates_and_is_topped_up() ->
 
 
 @pytest.mark.parametrize(("n", "n_boundary"), [(1, 16), (2, 16), (3, 16), (10, 0), (10, 4), (9, 9)])
-def test_boundary_inputs_take_what_the_model_leaves(n: int, n_boundary: int) -> None:
+def test_boundary_inputs_fill_the_places_that_the_model_leaves_free(
+    n: int, n_boundary: int
+) -> None:
     config = TestInputsConfig(n=n, n_boundary=n_boundary, min_from_model=1)
     text = "assert f(2, []) == 2"
     suite = build_suite(problem_with("def f(a: int, b: list) -> int:"), [text], config, 0, 0)
@@ -354,7 +346,7 @@ def test_boundary_inputs_take_what_the_model_leaves(n: int, n_boundary: int) -> 
     assert origins.count(InputOrigin.BOUNDARY) == max(0, min(n_boundary, n - 2))
 
 
-def test_boundary_inputs_are_no_parents_of_mutants() -> None:
+def test_boundary_inputs_are_not_mutated() -> None:
     # Every boundary of `a` is out of reach of the model's own: True has one mutant, False.
     config = TestInputsConfig(n=100, n_boundary=8, min_from_model=1)
     problem = Problem(
@@ -365,7 +357,7 @@ def test_boundary_inputs_are_no_parents_of_mutants() -> None:
     assert mutants == ["(False,)"]
 
 
-def test_what_the_model_gave_is_not_given_again_as_a_boundary() -> None:
+def test_boundary_inputs_do_not_repeat_inputs_of_the_model() -> None:
     config = TestInputsConfig(n=100, n_boundary=8, min_from_model=1)
     given = boundary_inputs(["int", "list"], 8, seed=0)
     text = "\n".join(f"assert f{arguments} == 1" for arguments in given)
@@ -377,7 +369,7 @@ def test_what_the_model_gave_is_not_given_again_as_a_boundary() -> None:
 
 
 @pytest.mark.parametrize(("n_words", "last"), [(7, None), (8, "125")])
-async def test_an_answer_cut_at_its_limit_predicts_nothing_in_its_last_line(
+async def test_the_last_line_of_an_answer_cut_at_max_tokens_gives_no_prediction(
     n_words: int, last: str | None
 ) -> None:
     problem = problem_with("def f(a: int, b: list) -> int:")
@@ -392,7 +384,7 @@ async def test_an_answer_cut_at_its_limit_predicts_nothing_in_its_last_line(
     }
 
 
-def test_too_few_inputs_from_the_model_give_the_problem_up() -> None:
+def test_a_suite_with_too_few_inputs_from_the_model_says_so() -> None:
     suite = build_suite(
         problem_with("def f(a: int, b: list) -> int:"), [""], TestInputsConfig(), 0, 0
     )
@@ -410,13 +402,13 @@ def test_mutants_keep_the_types_of_their_parents() -> None:
     assert found == list(mutations(parents, 200, seed=1))
 
 
-def test_mutation_stops_where_the_types_allow_no_more() -> None:
+def test_mutation_ends_where_the_types_have_no_further_values() -> None:
     assert list(mutations(["(True,)"], 10, seed=0)) == ["(False,)"]
     assert list(mutations(["()"], 10, seed=0)) == []
     assert list(mutations(["(None,)"], 10, seed=0)) == []
 
 
-def test_a_program_is_the_definitions_of_the_answer() -> None:
+def test_the_program_of_an_answer_is_its_definitions_without_demo_code() -> None:
     answer = (
         "Sure:\n```python\nimport math\nLIMIT = 3\n\ndef f(x):\n    # why\n    return x\n\n"
         "# Example usage:\nprint(f(2))\nassert f(1) == 1\n"
@@ -442,7 +434,7 @@ def test_answers_without_a_program_say_why(answer: str, reason: Reason) -> None:
     assert refusal.reason is reason
 
 
-def test_topics_come_round_in_a_new_order() -> None:
+def test_every_pass_over_the_topics_is_a_new_shuffle() -> None:
     topics = load_topics(None)
     assert len(topics) >= 50
     assert {topic.area for topic in topics} == {
@@ -520,7 +512,7 @@ LITERALS = st.recursive(
 @example(float("inf"), 0)
 @example(float("nan"), 0)
 @given(LITERALS, st.integers(0, 2**31 - 1))
-def test_mutation_takes_any_literal(value: object, seed: int) -> None:
+def test_any_literal_can_be_mutated(value: object, seed: int) -> None:
     parent = write((value,))
     for text in mutations([parent], 5, seed):
         assert text != parent

@@ -1,4 +1,4 @@
-"""Stage 5 samples in rounds, stops where more would hardly help, and never beyond n."""
+"""Stage 5 samples in rounds, stops early where more candidates would hardly help, and at n."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ucoder.consensus.selectors import SELECTORS, Rule
 from ucoder.consensus.votes import votes_of
 from ucoder.errors import ConfigError
 from ucoder.records import Reason, Selection
-from ucoder.stages.solutions import Pool, probe_solutions
+from ucoder.stages.solutions import SolutionPool, probe_solutions
 
 AGREED = ["def magnitude(x):\n    return abs(x)\n"]
 SCATTERED = [f"def magnitude(x):\n    return x + {k}\n" for k in range(1000)]
@@ -26,7 +26,7 @@ def config(**values: Any) -> SolutionsConfig:
 
 @pytest.fixture
 def probe(problem, suite, engine_of, executor):
-    async def run(answers: list[str], values: SolutionsConfig, seed: int = 0) -> Pool:
+    async def run(answers: list[str], values: SolutionsConfig, seed: int = 0) -> SolutionPool:
         engine = await engine_of(answers)
         return await probe_solutions(problem, suite, engine, executor, values, seed, iteration=0)
 
@@ -34,7 +34,7 @@ def probe(problem, suite, engine_of, executor):
 
 
 @pytest.mark.parametrize("selector", FORECASTING)
-async def test_sampling_stops_after_one_round_where_all_agree(probe, selector) -> None:
+async def test_sampling_stops_after_one_round_where_all_candidates_agree(probe, selector) -> None:
     pool = await probe(AGREED, config(selector=selector, stopping=STOPPING))
     selection = pool.ballot.selection
     assert (len(pool.candidates), selection.n_candidates, selection.n_wanted) == (16, 16, 40)
@@ -42,14 +42,14 @@ async def test_sampling_stops_after_one_round_where_all_agree(probe, selector) -
     assert selection.candidate_id is not None
 
 
-async def test_scattered_candidates_are_sampled_to_n_and_not_beyond(probe) -> None:
+async def test_candidates_without_consensus_are_sampled_up_to_n_and_no_further(probe) -> None:
     pool = await probe(SCATTERED, config(stopping={"max_regret": 1.0}))
     assert [c.index for c in pool.candidates] == list(range(40))
     selection = pool.ballot.selection
     assert (selection.reason, selection.n_wanted) == (Reason.NO_CONSENSUS, 40)
 
 
-async def test_a_regret_that_is_too_high_goes_on_sampling(probe) -> None:
+async def test_sampling_goes_on_while_the_regret_is_above_max_regret(probe) -> None:
     even = [AGREED[0], "def magnitude(x):\n    return x * x\n"]
     sure = config(stopping={"max_regret": 0.0}, tau=1)
     unsure = config(stopping={"max_regret": 1.0}, tau=1)
@@ -57,12 +57,12 @@ async def test_a_regret_that_is_too_high_goes_on_sampling(probe) -> None:
     assert len((await probe(even, unsure)).candidates) == 16
 
 
-async def test_no_stop_before_min_candidates(probe) -> None:
+async def test_sampling_never_stops_before_min_candidates(probe) -> None:
     stopping = {**STOPPING, "min_candidates": 17}
     assert len((await probe(AGREED, config(stopping=stopping))).candidates) == 32
 
 
-async def test_what_was_sampled_is_the_start_of_what_n_would_have_sampled(probe) -> None:
+async def test_candidates_of_an_early_stop_are_a_prefix_of_the_full_sample(probe) -> None:
     even = [*AGREED, "def magnitude(x):\n    return x * x\n"]
     some = await probe(even, config(stopping={"max_regret": 1.0}, tau=1), seed=5)
     everything = await probe(even, config(tau=1), seed=5)
@@ -70,22 +70,22 @@ async def test_what_was_sampled_is_the_start_of_what_n_would_have_sampled(probe)
     assert some.candidates == everything.candidates[: len(some.candidates)]
 
 
-async def test_without_stopping_nothing_is_forecast(probe) -> None:
+async def test_without_stopping_the_regret_is_undefined(probe) -> None:
     selection = (await probe(AGREED, config())).ballot.selection
     assert (selection.n_candidates, selection.n_wanted) == (40, 40)
     assert math.isnan(selection.regret)
     assert not any("Stopped" in line for line in explain(selection))
 
 
-async def test_the_explanation_says_what_stopping_gave_up(probe) -> None:
+async def test_the_explanation_of_an_early_stop_gives_the_regret(probe) -> None:
     selection: Selection = (await probe(AGREED, config(stopping=STOPPING))).ballot.selection
     (line,) = [line for line in explain(selection) if line.startswith("Stopped")]
     assert "after 16 of 40 candidates" in line
     assert f"by {selection.regret:.3f} in expectation" in line
 
 
-async def test_the_list_of_selectors_that_forecast_is_that_of_the_code(probe, suite) -> None:
-    pool: Pool = await probe([*AGREED, *SCATTERED[:2]], config())
+async def test_FORECASTING_lists_exactly_the_selectors_that_forecast(probe, suite) -> None:
+    pool: SolutionPool = await probe([*AGREED, *SCATTERED[:2]], config())
     votes = votes_of(pool.candidates, {e.program_id: e for e in pool.executions}, suite.inputs)
     can = [name for name, rank in SELECTORS.items() if rank(votes, Rule(name)).forecast]
     assert tuple(can) == FORECASTING
@@ -97,6 +97,6 @@ def test_stopping_is_refused_for_a_selector_that_cannot_forecast(selector: str) 
         parse_config({"solutions": {"selector": selector, "stopping": {}}})
 
 
-def test_stopping_that_could_save_nothing_is_refused() -> None:
+def test_stopping_with_min_candidates_of_n_or_more_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"min_candidates=16 leaves nothing of n=12"):
         parse_config({"solutions": {"n": 12, "stopping": {}}})

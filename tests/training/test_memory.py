@@ -1,4 +1,4 @@
-"""The arithmetic of training's memory."""
+"""The formula of training memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_full_training_on_one_process_keeps_sixteen_bytes_a_parameter_and_a_bflo
     assert memory.copies == 2 * 7_615_616_512
 
 
-def test_a_part_computed_by_hand() -> None:
+def test_activations_and_logits_agree_with_a_computation_by_hand() -> None:
     # Four examples of 2,048 tokens, checkpointed: 28 inputs of 4 x 3,584 bytes a token, and one
     # layer's 34 x 3,584 + 8 x 18,944 = 273,408.
     memory = training_memory(SEVEN, _settings(micro_batch_size=4, max_length=2048), 8)
@@ -35,7 +35,7 @@ def test_a_part_computed_by_hand() -> None:
 
 
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
-def test_shards_divide_the_states_and_ddp_does_not(strategy: str) -> None:
+def test_fsdp_and_deepspeed_divide_the_states_and_ddp_does_not(strategy: str) -> None:
     one, eight = (training_memory(SEVEN, _settings(strategy=strategy), n) for n in (1, 8))
     assert eight.weights * 8 == one.weights
     assert eight.optimiser * 8 == one.optimiser
@@ -45,7 +45,7 @@ def test_shards_divide_the_states_and_ddp_does_not(strategy: str) -> None:
     assert whole.total > one.total  # the buckets
 
 
-def test_an_adapter_costs_its_own_parameters_and_the_base_two_bytes_each() -> None:
+def test_lora_stores_the_base_in_two_bytes_a_parameter_and_trains_the_adapter_only() -> None:
     # The count that PEFT prints for this model at rank 16.
     trained = SEVEN.adapter_parameters(16)
     assert trained == 40_370_176
@@ -54,7 +54,9 @@ def test_an_adapter_costs_its_own_parameters_and_the_base_two_bytes_each() -> No
     assert memory.gradients + memory.optimiser == 12 * trained
 
 
-def test_a_checkpoint_gives_its_own_shape(tiny_checkpoint: Path, tmp_path: Path) -> None:
+def test_the_shape_of_a_checkpoint_is_read_from_its_config(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
     shape = ModelShape.of(tiny_checkpoint)
     assert (shape.hidden_size, shape.key_value_size, shape.n_layers) == (64, 32, 2)
     from safetensors import safe_open

@@ -1,4 +1,4 @@
-"""Stage 6 with two processes: the same training, however often it is killed."""
+"""Stage 6 with two processes trains like one, and resumes after a process or all are killed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _metrics(of: TrainingJob) -> Path:
     return of.metrics_dir
 
 
-async def test_a_rank_that_dies_is_our_error_and_asked_again_sharded_training_goes_on(
+async def test_a_killed_rank_raises_TrainingError_and_sharded_training_resumes(
     alone: TrainingJob, tmp_path: Path
 ) -> None:
     asked = job(alone.model, tmp_path / "out", n_processes=2, strategy="fsdp", **LONG)
@@ -98,7 +98,7 @@ async def test_a_rank_that_dies_is_our_error_and_asked_again_sharded_training_go
     _assert_same_training(alone, asked)
 
 
-async def test_a_training_killed_as_a_whole_leaves_no_process_and_goes_on_when_asked_again(
+async def test_killing_the_trainer_ends_all_ranks_and_training_resumes(
     alone: TrainingJob, tmp_path: Path
 ) -> None:
     asked = job(alone.model, tmp_path / "out", n_processes=2, strategy="ddp", **LONG)
@@ -133,7 +133,7 @@ async def test_a_sharded_adapter_is_gathered_and_merged(
     _assert_same_training(one, sharded)
 
 
-async def test_what_a_rank_fails_of_is_told_in_its_words(
+async def test_the_error_names_the_failed_rank_and_its_reason(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"

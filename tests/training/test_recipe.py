@@ -1,4 +1,4 @@
-"""The settings in the words of the libraries."""
+"""The training configuration as the libraries read it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_packed_examples_do_not_attend_to_each_other(tiny_checkpoint: Path) -> N
             alone = model(input_ids=torch.tensor([row])).logits[0]
             torch.testing.assert_close(together[start : start + len(row)], alone)
 
-        # A model whose attention takes no notice of positions is refused.
+        # A model whose attention ignores positions is refused.
         model.config._attn_implementation = "paged|sdpa"
         with pytest.raises(SystemExit, match=r"set consolidation\.packing to false"):
             check_packing(model)
@@ -60,7 +60,7 @@ def test_the_deepspeed_configuration_is_zero_3_as_accelerate_reads_it(tmp_path: 
 
 
 @pytest.mark.parametrize("size", ["7b", "14b", "32b"])
-def test_the_papers_presets_hold_its_recipe(size: str) -> None:
+def test_the_papers_presets_have_the_papers_recipe(size: str) -> None:
     config = load_config(f"paper-{size}")
     assert config.model == f"Qwen/Qwen2.5-Coder-{size.upper()}"
     recipe = config.consolidation

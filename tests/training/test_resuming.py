@@ -1,4 +1,4 @@
-"""Which checkpoint a killed training goes on from."""
+"""Which checkpoint a killed training resumes from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from ucoder.training.resuming import Mark, last_whole
+from ucoder.training.checkpoints import Mark, last_whole
 
 MARK = Mark("job", 2)
 
@@ -19,7 +19,7 @@ def _checkpoint(folder: Path, step: int, mark: str | None) -> Path:
     return checkpoint
 
 
-def test_the_latest_whole_checkpoint_counts_by_number(tmp_path: Path) -> None:
+def test_the_complete_checkpoint_with_the_highest_step_is_used(tmp_path: Path) -> None:
     whole = json.dumps(asdict(MARK))
     _checkpoint(tmp_path, 9, whole)
     latest = _checkpoint(tmp_path, 10, whole)
@@ -28,7 +28,7 @@ def test_the_latest_whole_checkpoint_counts_by_number(tmp_path: Path) -> None:
     assert last_whole(tmp_path, MARK) == latest
 
 
-def test_a_checkpoint_of_another_training_or_of_more_processes_does_not_count(
+def test_checkpoints_of_another_job_or_number_of_processes_are_not_used(
     tmp_path: Path,
 ) -> None:
     _checkpoint(tmp_path, 3, json.dumps(asdict(Mark("job", 4))))
@@ -37,7 +37,7 @@ def test_a_checkpoint_of_another_training_or_of_more_processes_does_not_count(
     assert last_whole(tmp_path / "nothing-yet", MARK) is None
 
 
-def test_the_same_job_moved_elsewhere_is_the_same_training() -> None:
+def test_the_mark_of_a_job_does_not_depend_on_its_paths() -> None:
     job = {"is_chat": True, "examples": [], "config": {"epochs": 3}, "seed": 1}
     here, there = Mark.of({**job, "output": "/a"}, 2), Mark.of({**job, "output": "/b"}, 2)
     assert here == there != Mark.of({**job, "seed": 2}, 2)

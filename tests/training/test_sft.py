@@ -17,7 +17,7 @@ from .jobs import EXAMPLES, LORA, TOO_LONG, job, losses
 
 
 @pytest.mark.parametrize("lora", [LORA, None], ids=["lora", "full"])
-async def test_training_leaves_a_whole_other_model_and_the_loss_of_every_step(
+async def test_training_writes_a_complete_trained_model_and_the_loss_of_every_step(
     tiny_checkpoint: Path, tmp_path: Path, lora: LoraConfig | None
 ) -> None:
     steps: list[tuple[int, int]] = []
@@ -35,7 +35,7 @@ async def test_training_leaves_a_whole_other_model_and_the_loss_of_every_step(
     of_steps = losses(tmp_path / "metrics")
     assert len(of_steps) == 4
     assert math.isclose(sum(of_steps) / 4, result.loss, rel_tol=1e-3)
-    # Asked again, it says what it said then.
+    # Called again, it returns the same result.
     again = await TRLTrainer().train(asked, lambda *_: None)
     assert again == result
 
@@ -48,7 +48,7 @@ async def test_packed_examples_take_fewer_steps(tiny_checkpoint: Path, tmp_path:
     assert result.n_steps < 6
 
 
-async def test_a_failed_training_is_our_error_and_leaves_no_model(
+async def test_a_failed_training_raises_TrainingError_and_leaves_no_model(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     nothing = job(tiny_checkpoint, tmp_path / "out", [TOO_LONG])
@@ -57,7 +57,7 @@ async def test_a_failed_training_is_our_error_and_leaves_no_model(
     assert not (tmp_path / "out").exists()
 
 
-async def test_a_missing_package_is_said_before_anything_starts(tmp_path: Path) -> None:
+async def test_a_missing_package_is_reported_before_training_starts(tmp_path: Path) -> None:
     for name in ("wandb", "mlflow", "trackio", "deepspeed"):
         if importlib.util.find_spec(name) is not None:
             continue

@@ -1,9 +1,9 @@
-"""Which inputs say something about candidates, and the fewest that say it all.
+"""Which inputs count, the fewest that keep the partition, and what programs return on them.
 
-An input that hardly any candidate can run is invalid more likely than every candidate is wrong;
-counted in e(r), a few of them would reject whole problems. Where programs refuse an input on
-purpose, by an exception that their own text raises, refusing may be the right answer, and such an
-input stays.
+An input that hardly any candidate can run is more likely to be invalid than all candidates are to
+be incorrect; counted in e(r), a few of them would reject whole problems. Where programs raise on
+purpose, by an exception that their own source raises, that may be the right answer, and such an
+input counts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from ucoder.consensus.votes import BOTTOM, Bools, Floats, Ints, Votes
 from ucoder.execution.canonical import CanonicalError, key, parse, write
-from ucoder.records import InputOrigin
+from ucoder.records import InputOrigin, Prediction
 
 
 def support(votes: Votes) -> Floats:
@@ -25,13 +25,13 @@ def support(votes: Votes) -> Floats:
 
 
 def kept_inputs(votes: Votes, min_support: float) -> tuple[int, ...]:
-    """The inputs that enough candidates can answer, by their place in `votes.inputs`.
+    """The inputs that enough candidates can answer, by place in `votes.inputs`.
 
-    A departure from the paper, which computes e(r) over all inputs; `min_support=0` restores it.
+    This departs from the paper, which computes e(r) over all inputs; `min_support=0` restores it.
 
     Args:
-        votes: The problem's.
-        min_support: Least share of the candidates that answer, from 0 to 1.
+        votes: Of the problem, on all inputs.
+        min_support: Minimum share of the candidates that answer, from 0 to 1.
     """
     if votes.n == 0:
         return ()
@@ -41,24 +41,24 @@ def kept_inputs(votes: Votes, min_support: float) -> tuple[int, ...]:
 def distinguishing_inputs(votes: Votes, limit: int | None = None) -> tuple[int, ...]:
     """A small set of inputs that keeps the partition of the candidates, by place in `inputs`.
 
-    Greedy: each next input splits as many pairs of clusters as possible that none before it has
-    split; ties go to the one with the shorter arguments, then to the earlier. Finding the smallest
-    set is set cover; the greedy one is at most 1 + ln(pairs) times as large, and on the samples
-    that we looked at mostly equal to it.
+    Greedy: each next input splits as many still unsplit pairs of clusters as possible; ties go to
+    the one with the shorter arguments, then to the earlier one. Finding the smallest set is the set
+    cover problem; the greedy set is at most 1 + ln(pairs) times as large, and mostly equal to it
+    on the samples that we looked at.
 
     Args:
-        votes: The problem's.
-        limit: Stop after so many, although some clusters are not split yet.
+        votes: Of the problem.
+        limit: Stop after this many inputs, even if some clusters are not split yet.
     """
     rows_CT = np.unique(votes.answers_PT, axis=0)
     C, T = rows_CT.shape
     groups: Ints = np.zeros(C, dtype=np.int32)
     chosen: list[int] = []
     lengths = [len(test_input.arguments) for test_input in votes.inputs]
-    splits_T = np.array([_n_groups(rows_CT[:, at]) for at in range(T)])
+    n_answers_T = [len(np.unique(rows_CT[:, at])) for at in range(T)]
     while len(np.unique(groups)) < C and (limit is None or len(chosen) < limit):
         best = min(
-            (at for at in range(T) if splits_T[at] > 1),
+            (at for at in range(T) if n_answers_T[at] > 1),
             key=lambda at: (_unsplit_pairs(groups, rows_CT[:, at]), lengths[at], at),
         )
         groups = _refine(groups, rows_CT[:, best])
@@ -66,12 +66,8 @@ def distinguishing_inputs(votes: Votes, limit: int | None = None) -> tuple[int, 
     return tuple(sorted(chosen))
 
 
-def _n_groups(column_C: Ints) -> int:
-    return len(np.unique(column_C))
-
-
 def _refine(groups: Ints, column_C: Ints) -> Ints:
-    """The partition after one more input, numbered anew."""
+    """The partition after one more input, renumbered."""
     joint = groups.astype(np.int64) * (int(column_C.max()) + 2) + column_C + 1
     refined: Ints = np.unique(joint, return_inverse=True)[1].astype(np.int32)
     return refined
@@ -83,50 +79,51 @@ def _unsplit_pairs(groups: Ints, column_C: Ints) -> int:
 
 
 def predictions_met(votes: Votes) -> Floats:
-    """The share of the model's predicted outputs that each program returns, P; 0 without any.
+    """The share of the model's predicted outputs that each program returns, P; 0 if there are none.
 
     Each input counts once, each prediction for it as often as the model made it. Examples
-    of a given statement are no predictions: see `examples_met`.
+    of a given statement are not predictions: see `examples_met`.
     """
-    met: list[Floats] = []
-    for at, test_input in enumerate(votes.inputs):
-        if test_input.predictions and test_input.origin is not InputOrigin.GIVEN:
-            total = sum(prediction.count for prediction in test_input.predictions)
-            met.append(
-                sum(
-                    (votes.passes(at, p.text) * float(p.count) for p in test_input.predictions),
-                    np.zeros(len(votes.programs)),
-                )
-                / total
-            )
+    met = []
+    for at, predictions in _predictions(votes, given=False):
+        counts_P: Floats = np.sum([votes.passes(at, p.text) * p.count for p in predictions], axis=0)
+        met.append(counts_P / sum(p.count for p in predictions))
     return np.mean(met, axis=0) if met else np.zeros(len(votes.programs))
 
 
 def n_examples(votes: Votes) -> int:
-    """How many examples of a given statement are among the inputs."""
-    return sum(bool(i.predictions) and i.origin is InputOrigin.GIVEN for i in votes.inputs)
+    """The number of examples of a given statement among the inputs."""
+    return len(_predictions(votes, given=True))
 
 
 def examples_met(votes: Votes) -> Ints:
-    """On how many examples of a given statement each program returns what they say, P."""
+    """On how many examples of a given statement each program returns the given output, P."""
     met = np.zeros(len(votes.programs), dtype=np.int32)
-    for at, test_input in enumerate(votes.inputs):
-        if test_input.predictions and test_input.origin is InputOrigin.GIVEN:
-            met += votes.passes(at, test_input.predictions[0].text)
+    for at, predictions in _predictions(votes, given=True):
+        met += votes.passes(at, predictions[0].text)
     return met
 
 
-def echoes(votes: Votes) -> Bools:
-    """Which programs give one of their arguments back, the same one for every input, P.
+def _predictions(votes: Votes, *, given: bool) -> list[tuple[int, tuple[Prediction, ...]]]:
+    """Places and predictions of the inputs that have some, from a given statement or not."""
+    return [
+        (at, test_input.predictions)
+        for at, test_input in enumerate(votes.inputs)
+        if test_input.predictions and (test_input.origin is InputOrigin.GIVEN) is given
+    ]
 
-    Nobody poses a problem whose answer is its own question, so such programs agree trivially.
-    Fewer than two inputs with a different answer tell nothing.
+
+def echoes(votes: Votes) -> Bools:
+    """Which programs return one of their arguments, the same one for every input, P.
+
+    No problem asks for its own input, so the agreement of such programs is trivial. With fewer than
+    two inputs, or the same answer to all, no program counts as one.
     """
     found = np.zeros(len(votes.programs), dtype=np.bool_)
     texts = [key(test_input.arguments) for test_input in votes.inputs]
     if len(texts) < 2:
         return found
-    # Arguments are parsed only where a program answers with a piece of every argument tuple.
+    # Arguments are parsed only where every answer of a program occurs in the argument tuple.
     suspects = [
         at
         for at, row in enumerate(votes.answers_PT.tolist())
@@ -140,13 +137,7 @@ def echoes(votes: Votes) -> Bools:
         arguments = [_argument_texts(text) for text in texts]
         for at in suspects:
             answers = [votes.texts[code] for code in votes.answers_PT[at].tolist()]
-            found[at] = any(
-                all(
-                    len(a) > n and a[n] == answer
-                    for a, answer in zip(arguments, answers, strict=True)
-                )
-                for n in range(max(map(len, arguments)))
-            )
+            found[at] = any(list(column) == answers for column in zip(*arguments, strict=False))
     return found
 
 

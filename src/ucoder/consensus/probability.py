@@ -1,17 +1,17 @@
-"""How sure a selection is: a calibrated probability that the chosen program is right.
+"""A calibrated probability that the selected program is correct.
 
-    P(right) = logistic(a + b * support + c * [meets every example] - d * [meets not every example])
+    P(correct) = logistic(a + b * support + c * [meets every example] - d * [misses an example])
 
-The *support* of a program is its mean kappa with the candidates that meet as many of a given
-statement's examples as it does: whoever contradicts the examples is no witness. Without given
-examples both brackets are 0.
+The *support* of a program is its mean kappa with the candidates that meet as many of the given
+statement's examples as it does: candidates that contradict the examples are not counted. Without
+given examples both brackets are 0.
 
 The coefficients were fitted by penalised logistic regression (ridge 0.5) on the choices of the
 `agreement` selector on 144 problems of two models (CodeGen-16B on the even-numbered half of
 HumanEval as CodeT published it, without examples; Qwen2.5-Coder-0.5B-Instruct on 45 HumanEval and
-17 sanitized MBPP problems, with examples). `benchmarks/calibration.py` fits them again. They hold
-for other selectors' choices as far as those problems go: the features are the program's, not the
-rule's. On a model or a kind of problem far from these, look at the reliability table of
+17 sanitized MBPP problems, with examples). `benchmarks/calibration.py` fits them again. On those
+problems they also hold for the choices of other selectors, because the features describe the
+program, not the rule. For other models or kinds of problems, check the reliability table of
 `ucoder study selection` first.
 """
 
@@ -22,7 +22,7 @@ from typing import Final
 
 import numpy as np
 
-from ucoder.consensus.agreement import Agreement
+from ucoder.consensus.agreement import Agreement, agreement_of
 from ucoder.consensus.inputs import examples_met, n_examples
 from ucoder.consensus.votes import Floats, Votes, firsts
 from ucoder.records import NAN
@@ -34,11 +34,11 @@ MISSES_EXAMPLES: Final = -1.85
 
 
 def probability_right(votes: Votes, winner: int) -> float:
-    """The probability that a program is right, given how the candidates agree.
+    """The probability that a program is correct, given how the candidates agree.
 
     Args:
         votes: On the inputs that count.
-        winner: The program, by its place in `votes.programs`; whichever selector chose it.
+        winner: The program, by place in `votes.programs`; any selector may have chosen it.
 
     Returns:
         From 0 to 1; NaN where no input counts.
@@ -48,17 +48,17 @@ def probability_right(votes: Votes, winner: int) -> float:
     chances = Chances.of(votes)
     counts_C = chances.agreement.counts_C
     right_C = chances.right(counts_C[None, :])[0]
-    # Rounded: the order in which sums were taken is no evidence.
+    # Rounded, so that the order of summation has no effect.
     return round(float(right_C[votes.clusters_P[winner]]), 6)
 
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """The probability of every behaviour of a problem, for any numbers of candidates.
+    """The probability that each behaviour is correct, for any numbers of candidates.
 
     Attributes:
-        agreement: Of the problem's candidates.
-        witnesses_CC: Which clusters (columns) are heard about each cluster.
+        agreement: Among the problem's candidates.
+        witnesses_CC: Which clusters (columns) count for the support of each cluster (rows).
         examples_C: 1 where a cluster meets every example, -1 where not, 0 without examples.
     """
 
@@ -69,18 +69,16 @@ class Chances:
     @classmethod
     def of(cls, votes: Votes) -> Chances:
         """The chances of a problem's candidates."""
-        agreement = Agreement.of(votes)
         met_C = examples_met(votes)[firsts(votes.clusters_P)]
         n = n_examples(votes)
         examples_C = np.where(met_C == n, 1.0, -1.0) if n else np.zeros(met_C.size)
-        return cls(agreement, (met_C[:, None] == met_C).astype(np.float64), examples_C)
+        return cls(agreement_of(votes), (met_C[:, None] == met_C).astype(np.float64), examples_C)
 
     def support(self, counts_RC: Floats) -> Floats:
         """The support of each cluster, R x columns, from 0 to 1.
 
         Args:
-            counts_RC: Candidates of each cluster, one row a case; one more column than clusters
-                stands for behaviour that was not seen yet and agrees with itself alone.
+            counts_RC: As in `Agreement.forecast`.
         """
         C = self.examples_C.size
         seen_RC = counts_RC[:, :C]
@@ -91,7 +89,7 @@ class Chances:
         return np.concatenate([support_RC, unseen_RC], axis=1)
 
     def right(self, counts_RC: Floats) -> Floats:
-        """The probability that each cluster is right, R x columns; see `support`."""
+        """The probability that each cluster is correct, R x columns; arguments as in `support`."""
         support_RC = self.support(counts_RC)
         examples = np.zeros(support_RC.shape[1])
         examples[: self.examples_C.size] = self.examples_C
@@ -99,7 +97,7 @@ class Chances:
 
 
 def chance_right(support: Floats, examples: Floats) -> Floats:
-    """The formula of this module.
+    """The module's formula.
 
     Args:
         support: From 0 to 1.

@@ -1,8 +1,8 @@
-"""From votes to a selection: which inputs count, who wins, how sure that is, and why.
+"""From votes to a selection: which inputs count, which candidate wins, and how sure that is.
 
-The rule itself is a selector (`ucoder.consensus.selectors`). Everything around it is the same for
-all of them: which inputs count, how ties are broken, what r* is within the winner, the
-probability that the choice is right, and the record that explains it.
+The rule itself is a selector (`ucoder.consensus.selectors`). Everything else is the same for all
+selectors: which inputs count, how ties are broken, which candidate of the winning program is r*,
+the probability that the choice is correct, and the record that explains it.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from ucoder.config import SolutionsConfig
-from ucoder.consensus.flags import flags_of
+from ucoder.consensus.explanation import flags_of
 from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
 from ucoder.consensus.selectors import Ranking, Rule, selector_named
-from ucoder.consensus.selectors.lottery import waiting_times
+from ucoder.consensus.selectors.ranking import waiting_times
 from ucoder.consensus.stopping import outlook_of
 from ucoder.consensus.votes import Votes, votes_of
 from ucoder.records import NAN, Candidate, Execution, Reason, Selection, TestInput
 
 
 def rule_of(config: SolutionsConfig) -> Rule:
-    """The rule that a run was configured with."""
+    """The rule of a run's configuration."""
     return Rule(
         config.selector, config.rho, config.tau, config.min_input_support,
         config.min_probability, config.raising_may_win,
@@ -33,18 +33,18 @@ def rule_of(config: SolutionsConfig) -> Rule:
 
 
 def n_wanted_by(config: SolutionsConfig) -> int | None:
-    """`select`'s `n_wanted` in a run that was configured so."""
+    """The argument `n_wanted` of `select` for a run's configuration."""
     return config.n if config.stopping else None
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Candidates that can win and answer alike (definition 2.2), best first under <e, -f>.
+    """Candidates that can win and have equal answers (definition 2.2).
 
     Attributes:
-        members: The candidates.
-        success: e(r) of them all.
-        score: The selector's.
+        members: The candidates, best first: ordered by f(r), as they share e(r).
+        success: Their e(r).
+        score: The selector's score.
     """
 
     members: tuple[Candidate, ...]
@@ -54,12 +54,12 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Ballot:
-    """Everything that a selection rests on, for the record and for showing it.
+    """A selection and everything that it rests on.
 
     Attributes:
         selection: The outcome.
-        kept: The inputs that counted, by position in the suite.
-        clusters: Of the programs that could win, best score first.
+        kept: Positions in the suite of the inputs that counted.
+        clusters: Clusters of the programs that could win, best score first.
         successes: e(r) of every candidate that ran, by candidate id.
     """
 
@@ -81,20 +81,20 @@ def select(
     """Choose r* among one problem's candidates.
 
     Args:
-        problem_id: Whose candidates they are.
-        iteration: Of the model that wrote them.
-        candidates: All of them, the refused ones among them.
-        executions: By program id; each on the same inputs.
-        inputs: The suite's.
+        problem_id: The problem.
+        iteration: t of the model M(t) that wrote the candidates.
+        candidates: All of them, including the refused ones.
+        executions: By program id, all on `inputs`.
+        inputs: The inputs of the suite.
         rule: The selector and its thresholds.
-        n_wanted: Candidates that sampling may go on to, so that the regret of stopping here is
-            asked for; None where these are all and nothing is asked.
+        n_wanted: Number of candidates up to which sampling may go on, for the regret of stopping
+            here; None where these are all, and the regret is not computed.
 
     Returns:
-        The ballot. Its selection holds a reason where there is no r*.
+        The ballot. Its selection has a reason where there is no r*.
 
     Raises:
-        ConfigError: The rule names no selector.
+        ConfigError: The rule's selector is unknown.
     """
     votes = votes_of(candidates, executions, inputs)
     votes = votes.on(kept_inputs(votes, rule.min_input_support))
@@ -143,7 +143,7 @@ def select(
 
 
 def ranked_programs(votes: Votes, ranking: Ranking) -> list[int]:
-    """The programs that can win, the winner first; ties are broken as `Ranking` says."""
+    """The programs that can win, the winner first; `Ranking` says how ties are broken."""
     able = [int(at) for at in np.flatnonzero(~np.isnan(ranking.scores_P))]
     if ranking.is_lottery:
         waiting_P = waiting_times(votes)
@@ -163,7 +163,7 @@ def ranked_programs(votes: Votes, ranking: Ranking) -> list[int]:
 
 
 def _members(votes: Votes, candidates: Sequence[Candidate]) -> list[list[Candidate]]:
-    """Each program's candidates, the one to be chosen first: lowest f(r), then the first text."""
+    """Each program's candidates in the order of `fluency`: the first one is chosen."""
     groups: dict[str, list[Candidate]] = {program: [] for program in votes.programs}
     for candidate in candidates:
         if candidate.reason is None and candidate.program_id in groups:
@@ -172,7 +172,7 @@ def _members(votes: Votes, candidates: Sequence[Candidate]) -> list[list[Candida
 
 
 def fluency(candidate: Candidate) -> tuple[float, str, int]:
-    """Order of candidates with one program: lowest f(r), then their texts, then their places."""
+    """Sort key for candidates of one program: lowest f(r), then text, then index."""
     f = candidate.perplexity
     return (math.inf if math.isnan(f) else f, candidate.program, candidate.index)
 

@@ -1,25 +1,24 @@
-"""When to stop sampling a problem: as soon as more samples could hardly make the choice better.
+"""When to stop sampling a problem: as soon as more samples could hardly improve the choice.
 
-What n samples would have said can be simulated from the first m:
+The choice from n samples is simulated from the first m:
 
 1. The share of each behaviour among the model's samples has a Dirichlet posterior, with the votes
-   so far as counts; what was not seen yet has the share that Good and Turing estimate, that of the
-   samples whose behaviour was seen once.
-2. Draw the n - m missing samples from it, many times, and score again. New behaviour stays alone,
-   but where nobody meets the given examples yet it may, with the chance that the next of C
-   distinct behaviours does after none did (Laplace: 1 / (C + 2)), and then it wins.
-3. In each draw, compare the winner at n with today's winner. The *regret* of stopping is by how
-   much the probability of being right is higher for the winner at n, on average over the draws.
+   so far as counts. Behaviour not seen yet has the share that Good and Turing estimate: that of
+   the samples whose behaviour was seen once.
+2. Draw the n - m missing samples from the posterior, many times, and score again. New behaviour
+   agrees only with itself. But where no program meets the given examples yet, a new one may, with
+   the chance that the next behaviour does after none of C did (Laplace: 1 / (C + 2)); then it wins.
+3. In each draw, compare the winner at n with the present winner. The *regret* of stopping is the
+   mean gain, over the draws, in the probability of being correct.
 
-Sampling stops when the regret is at most `max_regret`. That is the bound: under the posterior,
-stopping costs at most so much expected correctness against all n samples. A posterior mean holds
-at the moment of stopping however often one looked before. It rests on samples being exchangeable
-and on the probability being calibrated, and so is to be read beside the observed loss, which
-`ucoder study samples` reports. The rule never goes beyond n.
+Sampling stops when the regret is at most `max_regret`, and at n in any case. Under the posterior,
+stopping then costs at most this much expected correctness against n samples, however often the rule
+was evaluated before. This assumes exchangeable samples and a calibrated probability, so it should
+be read beside the observed loss, which `ucoder study samples` reports.
 
-The probability that the choice changes at all is the stricter question. Problems whose candidates
-scatter change their winner to the end without ever getting a better one, and would cost all n
-samples each; the regret lets go of them.
+Stopping when the choice is unlikely to change would be stricter. Where candidates are diverse, the
+winner changes up to the end without becoming better; such problems would use all n samples, and the
+regret avoids that.
 """
 
 from __future__ import annotations
@@ -35,20 +34,17 @@ from ucoder.consensus.selectors import Rule, selector_named
 from ucoder.consensus.votes import Floats, Votes
 
 DRAWS: Final = 200
+"""Simulated continuations of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What more samples might do.
+    """What the missing samples would change.
 
     Attributes:
-        n_missing: Samples that are left.
-        probability_of_change: That the winner after them is another behaviour.
-        regret: Mean gain in the probability of being right, from 0 to 1.
+        regret: Mean gain in the probability of being correct, from 0 to 1.
     """
 
-    n_missing: int
-    probability_of_change: float
     regret: float
 
 
@@ -56,16 +52,16 @@ def outlook_of(votes: Votes, rule: Rule, n_missing: int, *, seed: int = 0) -> Ou
     """Simulate the samples that are missing.
 
     Args:
-        votes: So far, on the inputs that count.
-        rule: The selection's.
-        n_missing: How many more may be drawn.
-        seed: Of the simulation; equal votes give equal answers.
+        votes: Of the samples so far, on the inputs that count.
+        rule: Selector and thresholds.
+        n_missing: How many more samples may be drawn.
+        seed: Of the simulation, which is deterministic.
 
     Returns:
-        None where the selector cannot forecast its scores, or nobody can win yet.
+        None where the selector cannot forecast its scores, or no program can win yet.
     """
     if n_missing <= 0:
-        return Outlook(0, 0.0, 0.0)
+        return Outlook(0.0)
     ranking = selector_named(rule.selector)(votes, rule)
     able_P = ~np.isnan(ranking.scores_P)
     if ranking.forecast is None or not able_P.any():
@@ -86,25 +82,24 @@ def outlook_of(votes: Votes, rule: Rule, n_missing: int, *, seed: int = 0) -> Ou
     scores_C = np.where(able_C[:-1], ranking.forecast(counts_C[None, :])[0], -1.0)
     right_RC = chances.right(final_RC)
     if chances.examples_C.any() and chances.examples_C[able_C[:-1]].max() < 0:
-        # Nobody meets the examples yet: who does will win, whatever the votes.
+        # No program meets the examples yet: one that does will win, whatever the votes.
         rate = 1.0 / (counts_C.size + 2.0)
         found_R = random.random(DRAWS) < 1.0 - (1.0 - rate) ** new_R
         scores_RC[found_R, -1] = math.inf
         right_RC[found_R, -1] = chance_right(np.ones(1), np.ones(1))[0]
-    today = int(scores_C.argmax())
+    present = int(scores_C.argmax())
     winners_R = scores_RC.argmax(axis=1)
     draws = np.arange(DRAWS)
-    changed_R = scores_RC[draws, winners_R] > scores_RC[:, today]
-    gains_R = np.where(changed_R, right_RC[draws, winners_R] - right_RC[:, today], 0.0)
-    regret = float(np.maximum(gains_R, 0.0).mean())
-    return Outlook(n_missing, float(changed_R.mean()), regret)
+    changed_R = scores_RC[draws, winners_R] > scores_RC[:, present]
+    gains_R = np.where(changed_R, right_RC[draws, winners_R] - right_RC[:, present], 0.0)
+    return Outlook(float(np.maximum(gains_R, 0.0).mean()))
 
 
 def _unseen(counts_C: Floats) -> float:
-    """Prior count of new behaviour, so that the next sample is new with Good and Turing's share.
+    """Prior count of new behaviour: the next sample is new with Good and Turing's probability.
 
-    That share is the share of samples whose behaviour was seen once; one is added to the
-    denominator, because a first few samples that all differ do not say that all others will.
+    That is the share of samples whose behaviour was seen once. One is added to the denominator,
+    because a few first samples that all differ do not mean that all others will.
     """
     m = float(counts_C.sum())
     share = max(float((counts_C == 1).sum()), 0.5) / (m + 1.0)

@@ -1,4 +1,4 @@
-"""Theorem 2.4 (consensus convergence), and what of it holds where the truth is known.
+"""Theorem 2.4 (consensus convergence), and how far it holds where correctness is known.
 
 The theorem: n candidates are independent; at least k of them are correct with probability at least
 1 - delta; two incorrect ones agree on one test with probability at most p < 1. If the number of
@@ -7,16 +7,16 @@ probability at least
 
     1 - delta - n^2 * p^|T|
 
-Its assumptions, for a reader who wants to lean on it:
+Its assumptions, and where they fail:
 
-- Tests are independent: two wrong programs that agree on one test agree on the next no more often.
-  In practice the two may be one misunderstanding in two spellings, and agree on all of them. This
-  is where the bound fails first, and `Observation.orders_of_magnitude` says by how much.
-- Wrong candidates are independent of each other. One model wrote them all.
-- Correct candidates agree on every test, so that k of them make one cluster. Problems with several
-  right answers break it, and so do inputs that the problem does not allow.
+- Tests are independent: two incorrect programs that agree on one test are no more likely to agree
+  on the next. In practice both may share one misunderstanding and agree on all tests. This is where
+  the bound fails first, and `Observation.orders_of_magnitude` says by how much.
+- Incorrect candidates are independent of each other. But one model wrote them all.
+- Correct candidates agree on every test, so that k of them form one cluster. Problems with several
+  correct answers violate this, and so do invalid inputs.
 
-Therefore the bound stands beside the observed rate, never in place of it.
+Therefore the bound is reported beside the observed rate, never in place of it.
 """
 
 from __future__ import annotations
@@ -33,60 +33,41 @@ from ucoder.errors import InvalidArgument
 from ucoder.records import NAN
 
 _SLACK: Final = 1e-9
-"""Relative: 1000 * 0.1 ** 3 is a little more than 1 in floating point, and 1 is meant."""
-
-
-def tests_needed(n: int, k: int, p: float) -> int:
-    """The fewest tests for which theorem 2.4 speaks: the least |T| with n * p^|T| <= k.
-
-    That is |T| >= log(n / k) / -log p, solved for whole numbers.
-
-    Args:
-        n: Candidates, at least 1.
-        k: How many of them are correct at least, 1 to n.
-        p: How likely two incorrect candidates agree on one test, 0 <= p < 1.
-
-    Raises:
-        InvalidArgument: An argument is out of its range.
-    """
-    _check(n, k, p)
-    n_tests = 0 if p == 0.0 else max(0, math.floor(math.log(n / k) / -math.log(p)) - 1)
-    while not _speaks(n, k, p, n_tests):
-        n_tests += 1
-    return n_tests
+"""Relative tolerance: 1000 * 0.1 ** 3 is slightly more than 1 in floating point."""
 
 
 def bound(n: int, k: int, p: float, delta: float, n_tests: int) -> float:
     """Theorem 2.4: a lower bound of the probability that the largest cluster is all correct.
 
-    The number is given as the formula has it. At 0 or below it says nothing, as any probability is
-    that large; how far below shows what it would take. NaN where the theorem's condition on
-    the number of tests is not met: then it makes no statement, not even an empty one.
-
     Args:
-        n: As in `tests_needed`, like k and p.
-        k: See there.
-        p: See there.
+        n: Candidates, at least 1.
+        k: Lower limit of the correct ones, 1 to n.
+        p: Probability that two incorrect candidates agree on one test, 0 <= p < 1.
         delta: Probability of fewer than k correct candidates, 0 to 1.
         n_tests: |T|, at least 0.
+
+    Returns:
+        The value of the formula. A bound of 0 or below is trivially true; how far below shows how
+        much is missing. NaN where |T| < log(n / k) / -log p, as the theorem then does not apply.
 
     Raises:
         InvalidArgument: An argument is out of its range.
     """
     _check(n, k, p)
     if not 0.0 <= delta <= 1.0:
-        raise InvalidArgument(f"delta={delta} is no probability; give 0 to 1")
+        raise InvalidArgument(f"delta={delta} is not a probability; give 0 to 1")
     if n_tests < 0:
         raise InvalidArgument(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")
-    if not _speaks(n, k, p, n_tests):
+    # The condition |T| >= log(n / k) / -log p, solved for k.
+    if n * p**n_tests > k * (1.0 + _SLACK):
         return NAN
     return 1.0 - delta - n**2 * p**n_tests
 
 
 def least_k(n: int, p: float, n_tests: int) -> int:
-    """The fewest correct candidates for which the theorem speaks with so many tests.
+    """The smallest k for which the theorem applies with this many tests.
 
-    The bound does not depend on k but for delta, which grows with it: the least is the best.
+    The bound depends on k only through delta, which grows with k, so the smallest k is the best.
 
     Raises:
         InvalidArgument: An argument is out of its range.
@@ -99,17 +80,17 @@ def least_k(n: int, p: float, n_tests: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One problem whose truth is known.
+    """One problem for which it is known which candidates are correct.
 
     Attributes:
         n: Candidates.
         n_tests: |T|.
         n_correct: Correct candidates.
-        p: How often two distinct incorrect candidates agree on one test, over their pairs and the
-            tests; NaN with fewer than two incorrect ones, or no test.
-        joint: How often they agree on every test, over their pairs; NaN likewise.
-        is_pure: Whether the largest cluster holds correct candidates only. Where several are
-            equally large, each must.
+        p: Share of pairs of distinct incorrect candidates, and of tests, on which both agree; NaN
+            with fewer than two incorrect candidates, or no test.
+        joint: Share of these pairs that agree on every test; NaN where p is.
+        is_pure: Whether the largest cluster holds correct candidates only; all of them, where
+            several are equally large.
     """
 
     n: int
@@ -123,8 +104,8 @@ class Observation:
     def orders_of_magnitude(self) -> float:
         """log10(joint / p^|T|): how far independence over tests understates joint agreement.
 
-        0 where it holds; -inf where no pair agrees on every test although some agree on one, which
-        few pairs cannot tell from independence; NaN where either is undefined or p = 0.
+        0 where tests are independent; -inf where no pair agrees on every test although some agree
+        on one (with few pairs this is compatible with independence); NaN where p is 0 or undefined.
         """
         if math.isnan(self.p) or self.p == 0.0:
             return NAN
@@ -133,11 +114,11 @@ class Observation:
 
 
 def observe(answers_PT: Ints, weights_P: Ints, correct_P: Bools) -> Observation:
-    """Measure what the theorem assumes, and what it promises, on one problem.
+    """Measure what the theorem assumes, and what it asserts, on one problem.
 
-    Two candidates agree on a test where their codes are equal, bottom with bottom too: that is what
-    a signature compares (definition 2.1). Pairs are of distinct candidates, of one program or not:
-    the theorem draws candidates, not programs.
+    Two candidates agree on a test where their codes are equal, also if both are bottom, because
+    that is what a signature compares (definition 2.1). Pairs are of distinct candidates, even of
+    the same program: the theorem is about candidates, not programs.
 
     Args:
         answers_PT: As in `Votes`.
@@ -145,13 +126,13 @@ def observe(answers_PT: Ints, weights_P: Ints, correct_P: Bools) -> Observation:
         correct_P: Which programs are correct, by the benchmark's own tests.
 
     Raises:
-        InvalidArgument: The arrays do not belong together.
+        InvalidArgument: The shapes of the arrays do not match.
     """
     P, T = answers_PT.shape
     if weights_P.shape != (P,) or correct_P.shape != (P,):
         raise InvalidArgument(
-            f"{P} programs have {weights_P.shape} weights and {correct_P.shape} truths; "
-            f"give one of each a program"
+            f"{P} programs, but weights_P has shape {weights_P.shape} and correct_P has shape "
+            f"{correct_P.shape}; give one entry of each a program"
         )
     clusters_P = numbered(answers_PT)
     sizes_C = np.bincount(clusters_P, weights_P)
@@ -169,24 +150,24 @@ def observe(answers_PT: Ints, weights_P: Ints, correct_P: Bools) -> Observation:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class TheoremEstimate:
     """The theorem's quantities over a set of problems, its bound, and what was observed.
 
     Attributes:
         n_problems: With at least one candidate and one test.
-        n: Most candidates of a problem. This, and the fewest tests, make the bound smallest.
-        n_tests: Fewest tests of a problem.
-        p: Mean of the problems' agreement on one test.
-        p_largest: The largest of them. The theorem wants an upper limit; with p = 1, two wrong
-            programs that always agree, it says nothing at all.
-        k: The fewest correct candidates for which the theorem speaks, at `p`.
+        n: Largest number of candidates of a problem. With `n_tests` it gives the smallest bound.
+        n_tests: Smallest number of tests of a problem.
+        p: Mean over problems of `Observation.p`.
+        p_largest: Their maximum. The theorem asks for an upper limit; where two incorrect programs
+            always agree, p = 1 and it does not apply.
+        k: The smallest k for which the theorem applies at `p`.
         delta: Share of the problems with fewer than k correct candidates.
-        bound: At these; 0 or less says nothing, NaN: there is none, because p is 1 or undefined.
+        bound: For these values; NaN where p is 1 or undefined.
         observed: Share of the problems whose largest cluster holds correct candidates only.
-        joint: Mean agreement of two incorrect candidates on all tests.
-        joint_if_independent: The mean of what p^|T| says it is, each problem with its own p.
-        orders_of_magnitude: Median over problems of log10(joint / p^|T|): by how much the
-            assumption understates that wrong programs agree.
+        joint: Mean over problems of `Observation.joint`.
+        joint_if_independent: Mean over problems of p^|T|, each with its own p.
+        orders_of_magnitude: Median over problems of log10(joint / p^|T|): by how much independence
+            understates the agreement of incorrect programs.
     """
 
     n_problems: int
@@ -203,8 +184,8 @@ class Estimate:
     orders_of_magnitude: float
 
 
-def estimate(observations: Iterable[Observation]) -> Estimate:
-    """Estimate p, k and delta over problems, and set the bound beside the observed rate.
+def estimate(observations: Iterable[Observation]) -> TheoremEstimate:
+    """Estimate p, k and delta over problems, and compare the bound with the observed rate.
 
     Raises:
         InvalidArgument: No problem has a candidate and a test.
@@ -218,7 +199,7 @@ def estimate(observations: Iterable[Observation]) -> Estimate:
     k = least_k(n, p, n_tests) if p < 1.0 else n
     delta = sum(o.n_correct < k for o in seen) / len(seen)
     orders = [o.orders_of_magnitude for o in with_pairs if o.p > 0.0]
-    return Estimate(
+    return TheoremEstimate(
         n_problems=len(seen),
         n=n,
         n_tests=n_tests,
@@ -235,17 +216,12 @@ def estimate(observations: Iterable[Observation]) -> Estimate:
 
 
 def _agreement(codes_P: Ints, weights_P: Ints) -> float:
-    """The share of the pairs of distinct candidates with equal codes; NaN without a pair."""
+    """The share of pairs of distinct candidates with equal codes; NaN if there is no pair."""
     n = int(weights_P.sum())
     if n < 2:
         return NAN
     sizes: Floats = np.bincount(numbered(codes_P), weights_P).astype(np.float64)
     return float((sizes * (sizes - 1)).sum() / (n * (n - 1)))
-
-
-def _speaks(n: int, k: int, p: float, n_tests: int) -> bool:
-    """The theorem's condition |T| >= log(n / k) / -log p, in the form n * p^|T| <= k."""
-    return n * p**n_tests <= k * (1.0 + _SLACK)
 
 
 def _mean(values: list[float]) -> float:
@@ -260,5 +236,5 @@ def _check(n: int, k: int, p: float) -> None:
     if not 0.0 <= p < 1.0:
         raise InvalidArgument(
             f"p={p} is not in 0 <= p < 1; where two incorrect candidates always agree, the theorem "
-            f"says nothing"
+            f"does not apply"
         )

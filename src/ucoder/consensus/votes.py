@@ -1,8 +1,8 @@
-"""One problem's executions as numbers: what every selector reads.
+"""One problem's executions as arrays of numbers, which every selector reads.
 
-Answers become codes once, so that clustering, agreement and everything that is built on them are
-comparisons of integers. Rows and columns have an order of their own (by content), so that nothing
-depends on the order in which candidates were sampled or inputs written.
+Answers are encoded once as integers, so that clustering, agreement and everything built on them
+compare integers. Rows and columns are ordered by content, so that nothing depends on the order in
+which candidates were sampled or inputs written.
 
 Array names carry their dimensions: P distinct programs, T inputs.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Final
 
@@ -31,8 +31,8 @@ BOTTOM: Final = -1
 """The code of a call without an answer (definition 2.3)."""
 
 FLOAT_TOLERANCE: Final = 1e-9
-"""Floats are compared to so many digits, relative to their size, and are zero below: sums in
-another order differ in the last bits, and a right program must not lose votes by that."""
+"""Floats are compared with this relative tolerance, and count as zero below it: sums in another
+order differ in the last bits, and a correct program must not lose votes by that."""
 
 _DIGITS: Final = 9
 _FLOAT: Final = re.compile(r"\d\.\d|\de[-+]?\d")
@@ -55,21 +55,21 @@ class Votes:
     """What the candidates of one problem answered.
 
     Attributes:
-        programs: Ids of the distinct programs that could run, in their own order.
-        sources: A text of each.
-        weights_P: Candidates that each program stands for.
+        programs: Ids of the distinct programs that could run, sorted.
+        sources: The source text of each.
+        weights_P: Number of candidates with each program.
         perplexities_P: Lowest f(r) among them; NaN where none is defined.
-        answers_PT: Code of the answer, equal exactly where two answers are equal; BOTTOM where
-            the call neither returned nor raised on purpose.
+        answers_PT: Code of the answer; codes are equal exactly where answers are. BOTTOM where the
+            call neither returned nor raised on purpose.
         returned_PT: Whether the call returned. An answer that did not return is an exception that
-            the program's own text raises: on an input that asks for one, raising is the answer.
+            the program's own source raises, which may be the right answer to an invalid input.
         texts: The answers by code.
-        inputs: The T distinct inputs, in the order of their arguments.
-        positions: Where each input stands in the suite.
-        merged: Answers that were made one with another because they differ by float noise alone,
+        inputs: The T distinct inputs, sorted by their arguments.
+        positions: Position of each input in the suite.
+        merged: Number of answers merged with another one because they differ only by float noise,
             or as `1` and `1.0` do.
         failed: Ids of the programs on which the sandbox failed.
-        n_sandbox_failures: Candidates left out: a sandbox failure is never a vote.
+        n_sandbox_failures: Candidates left out because a sandbox failure is never a vote.
     """
 
     programs: tuple[str, ...]
@@ -98,7 +98,7 @@ class Votes:
 
     @cached_property
     def success_P(self) -> Floats:
-        """e(r) of definition 2.3: the share of inputs on which a program returns; NaN without."""
+        """e(r) of definition 2.3: share of inputs on which a program returns; NaN without any."""
         if not self.inputs:
             return np.full(len(self.programs), math.nan)
         share: Floats = self.returned_PT.mean(axis=1)
@@ -106,7 +106,7 @@ class Votes:
 
     @cached_property
     def clusters_P(self) -> Ints:
-        """Definition 2.2: the number of each program's cluster, by equal rows of answers."""
+        """Definition 2.2: the number of each program's cluster; its members have equal answers."""
         return numbered(self.answers_PT)
 
     @cached_property
@@ -116,9 +116,13 @@ class Votes:
         return sizes[self.clusters_P]
 
     def passes(self, at: int, predicted: str) -> Bools:
-        """Which programs return the predicted output on the input at that place, P.
+        """Which programs return the predicted output on an input, P.
 
-        Where nothing is returned and arguments change, a predicted None is met by any change.
+        A predicted None is met by every call that returns None, whichever arguments it changed.
+
+        Args:
+            at: The input, by place in `inputs`.
+            predicted: Canonical text of the output.
         """
         codes = self._codes.get(_rounded(key(predicted)), ())
         found = np.zeros(len(self.programs), dtype=np.bool_)
@@ -128,36 +132,36 @@ class Votes:
 
     @cached_property
     def _codes(self) -> Mapping[str, tuple[int, ...]]:
-        """The codes that meet a predicted text."""
+        """The codes of the answers that a predicted text stands for."""
         codes: dict[str, tuple[int, ...]] = {}
         for code, text in enumerate(self.texts):
-            told = "None" if text.startswith("None; ") else _rounded(text)
-            codes[told] = (*codes.get(told, ()), code)
+            value = "None" if text.startswith("None; ") else _rounded(text)
+            codes[value] = (*codes.get(value, ()), code)
         return codes
 
     def on(self, kept: Sequence[int]) -> Votes:
-        """The same votes on some of the inputs, given by their place in `inputs`."""
+        """The same votes on some of the inputs, given by place in `inputs`."""
         at = np.asarray(kept, dtype=np.intp)
-        return Votes(
-            self.programs, self.sources, self.weights_P, self.perplexities_P,
-            self.answers_PT[:, at], self.returned_PT[:, at], self.texts,
-            tuple(self.inputs[i] for i in kept), tuple(self.positions[i] for i in kept),
-            self.merged, self.failed, self.n_sandbox_failures,
-        )  # fmt: skip
+        return replace(
+            self,
+            answers_PT=self.answers_PT[:, at],
+            returned_PT=self.returned_PT[:, at],
+            inputs=tuple(self.inputs[i] for i in kept),
+            positions=tuple(self.positions[i] for i in kept),
+        )
 
     def with_weights(self, weights_P: Ints) -> Votes:
-        """The same answers from other numbers of candidates.
-
-        Args:
-            weights_P: Candidates that each program stands for; one with 0 is left out.
-        """
+        """The same answers from other numbers of candidates; programs with 0 are left out."""
         at = np.flatnonzero(weights_P)
-        return Votes(
-            tuple(self.programs[i] for i in at), tuple(self.sources[i] for i in at),
-            weights_P[at].astype(np.int32),
-            self.perplexities_P[at], self.answers_PT[at], self.returned_PT[at], self.texts,
-            self.inputs, self.positions, self.merged, self.failed, self.n_sandbox_failures,
-        )  # fmt: skip
+        return replace(
+            self,
+            programs=tuple(self.programs[i] for i in at),
+            sources=tuple(self.sources[i] for i in at),
+            weights_P=weights_P[at].astype(np.int32),
+            perplexities_P=self.perplexities_P[at],
+            answers_PT=self.answers_PT[at],
+            returned_PT=self.returned_PT[at],
+        )
 
 
 def votes_of(
@@ -165,12 +169,12 @@ def votes_of(
     executions: Mapping[str, Execution],
     inputs: Sequence[TestInput],
 ) -> Votes:
-    """Count one problem's candidates and code their answers.
+    """Count one problem's candidates and encode their answers.
 
     Args:
         candidates: All of them; the refused ones have no vote.
-        executions: By program id, each on all of the inputs.
-        inputs: The suite's.
+        executions: By program id, each on all inputs.
+        inputs: The inputs of the suite.
     """
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:
@@ -182,7 +186,7 @@ def votes_of(
     sources: dict[str, str] = {}
     for program in sorted(groups):
         execution = executions[program]
-        # Texts of one program differ in looks and comments: one of them, whatever the order.
+        # Sources of one program differ in layout and comments only: take the same one in any order.
         source = sources[program] = min(c.program for c in groups[program])
         on_purpose = frozenset(_RAISE.findall(source) if "raise" in source else ())
         row = coder.row(execution.outcomes, on_purpose)
@@ -218,19 +222,19 @@ def _lowest(candidates: Sequence[Candidate]) -> float:
 
 
 def is_runnable(execution: Execution) -> bool:
-    """Whether the program defined its entry point, so that its calls say something."""
+    """Whether the program defined its entry point, so that its calls are meaningful."""
     return execution.status in (ProgramStatus.LOADED, ProgramStatus.KILLED)
 
 
 def sandbox_failed(execution: Execution) -> bool:
-    """Whether the sandbox, not the program, failed: then the program has no vote."""
+    """Whether the sandbox failed rather than the program, which then has no vote."""
     return execution.status is ProgramStatus.SANDBOX_FAILED or any(
         outcome.kind is OutcomeKind.SANDBOX_FAILED for outcome in execution.outcomes
     )
 
 
 def numbered(rows_PT: Ints | Bools) -> Ints:
-    """Which distinct row each row is, P, counted in the order of first occurrence."""
+    """The number of each row, P: equal for equal rows, counted by first occurrence."""
     numbers: dict[bytes, int] = {}
     rows = np.ascontiguousarray(rows_PT)
     found = [numbers.setdefault(row.tobytes(), len(numbers)) for row in rows]
@@ -238,13 +242,13 @@ def numbered(rows_PT: Ints | Bools) -> Ints:
 
 
 def firsts(numbers_P: Ints) -> Ints:
-    """The first row of each number, C."""
+    """The index of the first row with each number, C."""
     first_C: Ints = np.unique(numbers_P, return_index=True)[1].astype(np.int32)
     return first_C
 
 
 class _Coder:
-    """Numbers for answers. Most outcomes repeat, so their raw texts are looked up first."""
+    """Encodes answers as integers. Most outcomes repeat, so raw texts are looked up first."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -256,7 +260,7 @@ class _Coder:
     def row(self, outcomes: Sequence[Outcome], on_purpose: frozenset[str]) -> list[int] | None:
         """The codes of a program's outcomes; None where the sandbox failed on one of them."""
         codes: list[int] = []
-        # This loop is half of a selection's time: names are looked up once.
+        # This loop takes half of a selection's time, so attributes are looked up once.
         append, known, returned = codes.append, self._raw.get, OutcomeKind.RETURNED
         for outcome in outcomes:
             if outcome.kind is returned:

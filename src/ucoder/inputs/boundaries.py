@@ -1,8 +1,8 @@
-"""Boundary inputs: from a signature alone, the inputs on which programs most often differ.
+"""Boundary inputs: the inputs on which programs most often differ, made from a signature alone.
 
-A model's own inputs are ordinary ones. Wrong programs give themselves away at 0, at a negative
-number, at an empty or a one-element list, at duplicates, at an unsorted list, at mixed case. What
-is *valid* is not known here: the executions tell.
+A model writes ordinary inputs. Incorrect programs often fail at 0, at a negative number, at an
+empty or a one-element list, at duplicates, at an unsorted list, or at mixed case. Which inputs are
+*valid* is not known here; the executions show it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from ucoder.inputs.boundary_values import MAX_VALUES, boundary_values
 __all__ = ["MAX_SHAPES", "MAX_VALUES", "boundary_inputs", "boundary_values", "shapes"]
 
 MAX_SHAPES: Final = 64
-"""Shapes of one parameter count at most."""
+"""Most shapes for one number of parameters."""
 
 _MAX_CHARS: Final = 4_000
 _N_FIRST: Final = 6
-"""Values of each argument that are tried before combinations are drawn: the boundaries proper."""
+"""Values tried for each argument on its own before combinations are drawn."""
 _N_ORDINARY: Final = 3
 _TRIES_PER_INPUT: Final = 30
 
@@ -30,13 +30,13 @@ _TRIES_PER_INPUT: Final = 30
 def boundary_inputs(annotations: Sequence[str], n: int, seed: int) -> list[str]:
     """Argument tuples made of boundary values.
 
-    First each argument in turn takes its first values while the others are ordinary, so that one
-    thing at a time is unusual; then all are drawn at random, for the relations between them.
+    First each argument in turn takes its boundary values while the others are ordinary, so that
+    only one is unusual at a time; then all are drawn at random, to cover their combinations.
 
     Args:
         annotations: Source text of each parameter's annotation.
-        n: How many are wanted; fewer come where the types allow no more.
-        seed: Of the combinations. The first of n inputs do not depend on n.
+        n: How many are wanted; there are fewer where the types do not allow as many.
+        seed: Of the combinations. A larger n only appends inputs.
 
     Returns:
         Distinct canonical texts of argument tuples.
@@ -60,10 +60,10 @@ def boundary_inputs(annotations: Sequence[str], n: int, seed: int) -> list[str]:
 
 
 def shapes(n_parameters: int) -> list[tuple[str, ...]]:
-    """Annotations to try for a function that has none, the commonest combinations first.
+    """Annotations to try for a function without any, the most common combinations first.
 
-    Which one is right only programs can tell: the one that most of them run on without raising,
-    and on which their outputs vary.
+    Running programs shows which one is right: the one on which most of them do not raise and on
+    which their outputs vary.
 
     Args:
         n_parameters: How many parameters the function has.
@@ -92,7 +92,7 @@ def shapes(n_parameters: int) -> list[tuple[str, ...]]:
 
 
 def _ordinary(values: Sequence[Any], turn: int) -> Any:
-    """One from the middle: past the boundaries, before the longest; another at every turn."""
+    """A value from the middle: after the boundaries, before the longest; it varies with `turn`."""
     return values[(len(values) // 2 + turn % _N_ORDINARY) % len(values)]
 
 

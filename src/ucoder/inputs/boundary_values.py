@@ -1,8 +1,8 @@
 """Boundary values of an annotated type.
 
-An annotation is a model's text like any other: whatever cannot be understood is answered with a
-mixture of types, and nothing is evaluated. Values stay small, as a recursive Fibonacci asked for
-1000 levels says nothing about a candidate.
+An annotation is text that a model wrote: one that cannot be parsed gets a mixture of types, and
+nothing is evaluated. Values stay small, because a recursive Fibonacci of 1000 says nothing about a
+candidate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ucoder.execution.canonical import CanonicalError, write
 from ucoder.inputs.text import parse_module
 
 MAX_VALUES: Final = 24
-"""Values of one annotation at most."""
+"""Most values of one annotation."""
 
 _MAX_ANNOTATION_CHARS: Final = 500
 _MAX_NESTING: Final = 6
@@ -69,7 +69,7 @@ _LISTS: Final[dict[str, tuple[list[Any], ...]]] = {
         [[-1, 2, 0], [3, -4, 5]],
     ),
 }  # fmt: skip
-"""Hand-made where lists are common: sorted, reversed, with duplicates, of several magnitudes."""
+"""Lists of common types, written by hand: sorted, reversed, with duplicates, of several sizes."""
 
 _ALIASES: Final = {
     **dict.fromkeys(("list", "List", "Sequence", "Iterable", "Collection", "MutableSequence"),
@@ -82,16 +82,16 @@ _ALIASES: Final = {
 
 
 def boundary_values(annotation: str) -> tuple[Any, ...]:
-    """Plain values worth trying for a parameter, the boundaries first.
+    """Values worth trying for a parameter, the boundaries first.
 
     Args:
         annotation: Source text of the annotation: `int`, `List[str]`, `dict[str, int] | None`,
-            `Literal['a', 'b']`. Any text may come; where it cannot be understood, and for `Any`
-            or "", a mixture of types is given.
+            `Literal['a', 'b']`. Any text is accepted; one that cannot be parsed, `Any` and ""
+            give a mixture of types.
 
     Returns:
-        1 to `MAX_VALUES` values, different from each other as canonical texts, and new at every
-        call. Each fits an annotation that could be understood.
+        1 to `MAX_VALUES` values with different canonical texts, in new objects at every call. Each
+        fits the annotation, where that could be parsed.
     """
     text = annotation.strip()
     module = parse_module(text) if len(text) <= _MAX_ANNOTATION_CHARS else None
@@ -101,7 +101,7 @@ def boundary_values(annotation: str) -> tuple[Any, ...]:
 
 
 def _values(node: ast.expr, depth: int) -> list[Any]:
-    """The values of an annotation; [] where there is none, or too deep a nest."""
+    """The values of an annotation; [] where it has none or is nested too deeply."""
     if depth == 0:
         return []
     if isinstance(node, ast.Constant):
@@ -147,7 +147,7 @@ def _generic(name: str, items: list[ast.expr], depth: int) -> list[Any]:
 
 
 def _lists(item: ast.expr | None, depth: int) -> list[list[Any]]:
-    """Lists of a type: by hand where that is common, otherwise by the same plan."""
+    """Lists of a type: from `_LISTS` where it is common, otherwise built on the same pattern."""
     if item is None or (isinstance(item, ast.Name) and item.id in ("Any", "object")):
         made = [_LISTS[name] for name in ("int", "str", "float")]
         mixed: list[Any] = [[1, "a", 2.5], [0, "", None, True], [[1, 2], 3, "b"]]
@@ -167,13 +167,13 @@ def _lists(item: ast.expr | None, depth: int) -> list[list[Any]]:
 
 
 def _tuples(items: list[ast.expr], depth: int) -> list[Any]:
-    """Tuples of fixed length: all at their boundaries, then shifted against each other."""
+    """Tuples of fixed length: every item at its boundaries, then shifted against each other."""
     if any(isinstance(item, ast.Tuple) and not item.elts for item in items):  # Tuple[()]
         return [()]
     columns = [_distinct(_values(item, depth - 1)) for item in items[:16]]
     if not all(columns) or len(items) > len(columns):
         return []
-    # A column is shifted by its position at every turn, or (1, 2) would never come: only (1, 1).
+    # A column is shifted by its position at every turn; otherwise (1, 1) comes, but never (1, 2).
     return [
         tuple(
             column[(turn + turn // 2 * at + at) % len(column)] for at, column in enumerate(columns)
@@ -200,7 +200,7 @@ def _union(items: Iterable[ast.expr], depth: int) -> list[Any]:
 
 
 def _alternatives(node: ast.expr) -> list[ast.expr]:
-    """`X | Y | Z` as a list, without recursion: such a chain leans to the left."""
+    """The members of `X | Y | Z`, without recursion: such a chain is nested on the left."""
     right: list[ast.expr] = []
     while isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         right.append(node.right)
@@ -222,14 +222,14 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _mixture() -> tuple[Any, ...]:
-    """What a parameter of unknown type may well be."""
+    """Values for a parameter of unknown type."""
     lists = [list(items) for items in _LISTS["int"]], [list(items) for items in _LISTS["str"]]
     turns = _interleaved([_INTS, _STRINGS, *lists, _FLOATS, (None, True, {}, {"a": 1, "b": 2})])
     return tuple(turns[:MAX_VALUES])
 
 
 def _name(node: ast.expr) -> str:
-    """`List` of `List`, `typing.List` and `t.List`; "" of anything else."""
+    """`List` for `List`, `typing.List` and `t.List`; "" for anything else."""
     if isinstance(node, ast.Attribute):
         return node.attr
     if isinstance(node, ast.Constant) and node.value is None:
@@ -238,7 +238,7 @@ def _name(node: ast.expr) -> str:
 
 
 def _plain_text(node: ast.expr) -> str:
-    """A key of `_LISTS`: `List[int]` and `list[int]` are one."""
+    """The key in `_LISTS`: `List[int]` and `list[int]` have the same one."""
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
         return f"{_ALIASES.get(_name(node.value), '')}[{node.slice.id}]"
     return _name(node)
@@ -266,7 +266,7 @@ def _hashable(values: Iterable[Any]) -> list[Any]:
 
 
 def _interleaved(columns: Iterable[Iterable[Any]]) -> list[Any]:
-    """First the first of each, then the second of each."""
+    """The first item of each column, then the second of each, and so on."""
     gap = object()
     return [v for row in zip_longest(*columns, fillvalue=gap) for v in row if v is not gap]
 

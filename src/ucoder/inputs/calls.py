@@ -1,18 +1,18 @@
-"""Calls of the entry point in whatever a model wrote as tests: inputs, and predicted outputs.
+"""Calls of the entry point in the tests that a model wrote: inputs, and predicted outputs.
 
 Models write `assert f(x) == y`, but also `y == f(x)`, `assert sorted(f(x)) == [...]`,
-`self.assertEqual(f(x), y)`, `print(f(x))`, a call within a message, and last lines that are cut.
-Every call whose arguments are constants gives an *input*. A *predicted output* is taken from the
-few forms alone that say exactly which value is returned: a wrong prediction is worse than none.
-Nothing is evaluated, and any text at all may come.
+`self.assertEqual(f(x), y)`, `print(f(x))`, calls within a message, and truncated last lines. Every
+call whose arguments are constants gives an *input*. A *predicted output* is taken only from the few
+forms that state exactly which value is returned: a wrong prediction is worse than none. Nothing is
+evaluated, and no text makes the parser raise.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeGuard
 
@@ -21,24 +21,21 @@ from ucoder.inputs.text import MAX_CHARS, Refusal, parse_module
 from ucoder.records import Interface, Reason
 
 MAX_INPUT_CHARS = 4_000
-"""Longer argument tuples are refused: they would dominate the suite's cost."""
+"""Longer argument tuples are refused, because they would dominate the suite's cost."""
 
 CUT = "\u2026"
-"""Put behind a text that ended at a token limit: its last line may have lost its end (`== 12` of
+"""Appended to a text that ended at a token limit. Its last line may be incomplete (`== 12` of
 `== 125`), so that it gives an input but no prediction."""
 
 PLACEHOLDER = "candidate"
-"""What tests call instead of the entry point, as HumanEval's `check(candidate)` does."""
+"""An alias that tests may use for the entry point, as HumanEval's `check(candidate)` does."""
 
 _ASSERT = re.compile(r"^[ \t]*(?:assert\b|(?:#[ \t]*)?>>>)", re.MULTILINE)
 _TOKEN = re.compile(r""""(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|[()\[\]{}]""", re.DOTALL)
 _MAX_CALLS = 100
-"""Calls searched for in one piece; bounds the time that a hostile text costs."""
+"""Calls searched for in one piece; bounds the time spent on a hostile text."""
 _MAX_LINES = 4
-"""Lines that one statement may span in a text that is, as a whole, no Python."""
-_MIN_BOOLS = 3
-_BOOL_SHARE = 0.9
-"""Of the outputs written out, so many must be `True` or `False`: a model errs now and then."""
+"""Lines that one statement may span in a text that is not valid Python as a whole."""
 _EQUAL = frozenset(
     (*("assertEqual", "assertEquals", "assert_equal", "assertIs", "assertListEqual"),
      *("assertTupleEqual", "assertDictEqual", "assertSetEqual", "assertMultiLineEqual"))
@@ -47,7 +44,7 @@ _EQUAL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that the model wrote: canonical arguments, and a predicted output or None."""
+    """One call that the model wrote: canonical arguments, and the predicted output or None."""
 
     arguments: str
     predicted: str | None
@@ -55,17 +52,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """A call, and the expression of what it is said to return."""
+    """A call, and the expression that it is claimed to return, if any."""
 
     call: ast.Call
     returns: ast.expr | None
 
 
 def read_calls(text: str, interface: Interface) -> list[Call | Refusal]:
-    """Every call in a text of assert lines; any text at all may come.
+    """Every call in a text of assert lines. Accepts any text and never raises.
 
-    Each assert that gives no call gives one refusal instead. A call stands once for each claim
-    about it, and once where there is no claim.
+    Each assert without a usable call gives one refusal instead. A call is listed once for each
+    claim about it, and once where there is no claim.
     """
     text = text if len(text) <= MAX_CHARS else text[:MAX_CHARS] + CUT
     marks = list(_ASSERT.finditer(text))
@@ -77,35 +74,15 @@ def read_calls(text: str, interface: Interface) -> list[Call | Refusal]:
     for mark, end in zip(marks, ends, strict=True):
         asserted = mark[0].endswith("assert")
         piece = text[mark.end() : end].strip()
-        # What a doctest compares may be followed by `False`: it claims nothing.
+        # A doctest may compare and expect `False`, so its comparison is not a claim.
         calls += _read_piece(piece, interface, asserted=asserted, claims=asserted)
     return calls
-
-
-def with_inferred_return(texts: Iterable[str], interface: Interface) -> Interface:
-    """The interface, returning `bool` where it says nothing and the model's predictions do.
-
-    `assert f(x)` and `assert not f(x)` predict an output only of functions that return a `bool`.
-    Where a signature has no annotation, the outputs that the model wrote out elsewhere tell.
-
-    Args:
-        texts: All that the model wrote as tests of this function.
-        interface: Its signature; handed back as it is where it has a return annotation.
-    """
-    if interface.returns:
-        return interface
-    read = [call for text in texts for call in read_calls(text, interface)]
-    said = [call.predicted for call in read if isinstance(call, Call) and call.predicted]
-    n_bool = sum(predicted in ("True", "False") for predicted in said)
-    if n_bool >= _MIN_BOOLS and n_bool >= _BOOL_SHARE * len(said):
-        return replace(interface, returns="bool")
-    return interface
 
 
 def _read_piece(
     piece: str, interface: Interface, *, asserted: bool = False, claims: bool = True
 ) -> list[Call | Refusal]:
-    """The calls from one assert to the next: first those with a claim, then all others."""
+    """The calls between one assert and the next: those with a claim first, then all others."""
     names = (interface.name, PLACEHOLDER)
     found: list[Call | Refusal] = []
     if any(name in piece for name in names):
@@ -128,7 +105,7 @@ def _read_piece(
 def _expressions(
     piece: str, names: tuple[str, ...], *, asserted: bool
 ) -> Iterator[tuple[ast.expr, bool]]:
-    """The expressions that stand as statements, and whether each is asserted to hold."""
+    """The expressions that are statements, and whether each is asserted to be true."""
     lines = piece.split("\n")
     at = 0
     whole = parse_module(piece)
@@ -147,7 +124,7 @@ def _expressions(
 def _parse_lines(
     lines: list[str], at: int, names: tuple[str, ...]
 ) -> tuple[ast.Module | None, int]:
-    """The fewest lines from `at` on that are Python, and how many they are."""
+    """The fewest lines from `at` on that are valid Python, and how many they are."""
     if any(name in lines[at] for name in names):
         for n_lines in range(1, min(_MAX_LINES, len(lines) - at) + 1):
             module = parse_module("\n".join(lines[at : at + n_lines]).strip())
@@ -157,10 +134,10 @@ def _parse_lines(
 
 
 def _claims(node: ast.expr, interface: Interface, *, asserted: bool) -> Iterator[_Claim]:
-    """What an expression says exactly about calls of the entry point.
+    """What an expression states exactly about calls of the entry point.
 
-    That an expression holds says what a call returns only where that is a `bool`: `not f(x)` is
-    true of 0 and of an empty list as well.
+    That `f(x)` or `not f(x)` is asserted determines the returned value only where the function
+    returns a `bool`: `not f(x)` is also true of 0 and of an empty list.
     """
     is_bool = asserted and interface.returns == "bool"
     if isinstance(node, ast.Tuple):
@@ -236,9 +213,9 @@ def _is_entry(node: ast.expr, interface: Interface) -> TypeGuard[ast.Call]:
 
 
 def _calls_in(piece: str, names: tuple[str, ...]) -> Iterator[ast.Call]:
-    """Every closed call of one of the names, wherever it stands: in a wrapper, in a message.
+    """Every complete call of one of the names, also within another call or a message.
 
-    A method of something written out, `'abc'.count('a')`, is none; a definition is none.
+    Method calls on a literal (`'abc'.count('a')`) and definitions do not count.
     """
     either = "|".join(re.escape(name) for name in names)
     pattern = re.compile(rf"(?<!\w)(?<!def )(?<!['\"\])}}]\.)(?:{either})[ \t]*\(")
@@ -285,7 +262,7 @@ def _bound(claim: _Claim, interface: Interface) -> Call | Refusal:
     read = [read_literal(value, MAX_INPUT_CHARS) for value in values if value is not None]
     literals = [literal for literal in read if literal is not None]
     if len(literals) < len(read):
-        return Refusal(Reason.NOT_LITERAL, "an argument is no literal")
+        return Refusal(Reason.NOT_LITERAL, "an argument is not a literal")
     joined = ", ".join(text for text, _ in literals)
     if len(joined) > MAX_INPUT_CHARS:
         return Refusal(Reason.NOT_LITERAL, f"{len(joined)} characters of arguments")

@@ -1,8 +1,8 @@
-"""Examples in a problem's statement: calls with their results, in the notations that people use.
+"""Examples in a problem's statement: calls with their results, in the common notations.
 
 `f(2) == 3`, `f(2) = 3`, `f(2) => 3`, `f(2) -> 3`, `f(2) # returns 3`, `f(2) should return 3`, and
-a doctest's `>>> f(2)` with the result on the next line. An example belongs to the problem, so what
-it says is stronger evidence than what the model predicts for an input of its own.
+a doctest's `>>> f(2)` with the result on the next line. An example is part of the
+problem, so it is stronger evidence than an output that the model predicts for its own input.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _MAX_CUTS: Final = 12
 
 
 def read_examples(statement: str, interface: Interface) -> list[Call]:
-    """The examples that can be read as a call of the interface with a literal result.
+    """The examples that consist of a call of the interface and a literal result.
 
     Args:
         statement: Any text.
-        interface: Whose calls are looked for.
+        interface: The function whose calls are searched for.
     """
     found: list[Call] = []
     for call, result in _pairs(statement[:MAX_CHARS], interface.name):
@@ -47,7 +47,7 @@ def read_examples(statement: str, interface: Interface) -> list[Call]:
 
 
 def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
-    """Calls with the literal that stands for their result, as they are written."""
+    """Source texts of calls and of the literals given as their results."""
     for match in re.finditer(rf"(?<![\w.]){re.escape(name)}[ \t]*\(", text):
         line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         if line.rstrip().endswith("def"):
@@ -63,10 +63,10 @@ def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
 
 
 def _literal(rest: str) -> str | None:
-    """The longest start of a line that is one literal."""
+    """The longest prefix of a line that is one literal."""
     cut = rest.strip()
     for _ in range(_MAX_CUTS):
-        # A sentence's own full stop or comma would make a float or a tuple of a number.
+        # The punctuation of a sentence would turn a number into a float or a tuple.
         cut = cut.rstrip(" \t,;:.")
         module = parse_module(cut)
         statement = module.body[0] if module and len(module.body) == 1 else None

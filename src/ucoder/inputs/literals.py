@@ -1,8 +1,8 @@
 """Literals in a model's calls, and the constant expressions that stand for long ones.
 
 Models write `[0] * 100`, `10**6`, `float('inf')` and `list(range(5))` where a literal would be
-long. These are folded here, by a closed list of operations within bounds; no name is looked up
-and nothing is ever evaluated.
+long. These are folded here, by a closed list of operations within limits; no name is looked up and
+no code is evaluated.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from ucoder.execution.canonical import CanonicalError, parse, write
 from ucoder.inputs.text import unparse
 
 MAX_ELEMENTS: Final = 1_000
-"""Longest list that `*`, `+` and `range` may make."""
+"""Longest list that `*`, `+` and `range` may produce."""
 MAX_TEXT: Final = 4_000
-"""Longest string that `*` and `+` may make."""
+"""Longest string that `*` and `+` may produce."""
 MAX_BITS: Final = 1_024
-"""Widest int that arithmetic may make."""
+"""Widest int that arithmetic may produce."""
 
 _ARITHMETIC: Final[dict[type[ast.operator], Callable[[Any, Any], Any]]] = {
     ast.Add: operator.add,
@@ -38,7 +38,7 @@ _COLLECTIONS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 class _NotLiteral(Exception):
-    """The expression would have to be evaluated."""
+    """The expression is neither a literal nor one of the supported operations."""
 
 
 def read_literal(node: ast.expr, max_chars: int) -> tuple[str, bool] | None:
@@ -49,8 +49,8 @@ def read_literal(node: ast.expr, max_chars: int) -> tuple[str, bool] | None:
         max_chars: Longest text wanted.
 
     Returns:
-        The text, and whether it is exactly the value that Python would make: a bare `range` is
-        written as a list. None for anything that would have to be evaluated.
+        The text, and whether it is exactly the value that Python would compute: a bare `range` is
+        written as a list, which is not exact. None for anything that would need evaluation.
     """
     reader = _Reader()
     try:
@@ -61,7 +61,7 @@ def read_literal(node: ast.expr, max_chars: int) -> tuple[str, bool] | None:
 
 
 class _Reader:
-    """One literal being read; `exact` turns False where a value of another type stands in."""
+    """Reads one literal; `exact` becomes False where a value of another type stands in."""
 
     __slots__ = ("exact",)
 
@@ -93,7 +93,7 @@ class _Reader:
             return _range(node)
         if _is_call_of(node, *_COLLECTIONS) and len(node.args) <= 1:
             return self.collection(node)
-        # Dates, decimals, deques, `math.inf`: what the canonical reader knows by name.
+        # Dates, decimals, deques, `math.inf`: the canonical reader knows these by name.
         source = unparse(node)
         if source is None:
             raise _NotLiteral
@@ -117,7 +117,7 @@ class _Reader:
         ordered = kind in (list, tuple)
         if type(items) in _SEQUENCES or (type(items) in (set, frozenset) and not ordered):
             return kind(items)
-        raise _NotLiteral  # a list made of a set has no order that could be foretold
+        raise _NotLiteral  # a list made of a set has no predictable order
 
 
 def _is_call_of(node: ast.expr, *names: str) -> TypeGuard[ast.Call]:
@@ -140,7 +140,7 @@ def _range(node: ast.Call) -> list[int]:
 
 
 def _folded(op: ast.operator, left: Any, right: Any) -> Any:
-    """The value of one operation, checked to be small before it is made."""
+    """The value of one operation, whose size is checked before it is computed."""
     if type(left) in _NUMBERS and type(right) in _NUMBERS:
         return _arithmetic(op, left, right)
     if isinstance(op, ast.Mult):

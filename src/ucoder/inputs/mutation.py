@@ -1,9 +1,9 @@
-"""Type-aware mutation: more inputs from those that the model gave.
+"""Type-aware mutation: more inputs, made from those that the model wrote.
 
-A mutant keeps the shape of its parent: an int stays an int, a list of strings a list of strings,
-so that it stays valid where types are all that validity asks. Values stay near those that the
-model used, because a factorial asked for 10**9 says nothing about a candidate. Boundary values of
-each type (0, 1, -1, empty, one element, repeated elements) are among them; those of the signature
+A mutant has the types of its parent: an int stays an int, a list of strings a list of strings, so
+that it is valid wherever validity depends on types alone. Values stay near those that the model
+used, because the factorial of 10**9 says nothing about a candidate. Boundary values of each type
+(0, 1, -1, empty, one element, repeated elements) are among them; inputs made from the signature
 alone are in `boundaries`.
 """
 
@@ -17,22 +17,22 @@ from typing import Any
 from ucoder.execution.canonical import CanonicalError, parse, write
 
 MAX_ELEMENTS = 64
-"""Containers and strings do not grow beyond this."""
+"""Largest size to which mutation lets containers and strings grow."""
 
 TRIES_PER_INPUT = 30
-"""Mutants drawn for each input wanted, before giving up: a `bool` has only two values."""
+"""Mutants drawn for each input wanted before giving up: a `bool` has only two values."""
 
 
 def mutations(
     parents: Sequence[str], n: int, seed: int, known: Iterable[str] = ()
 ) -> Iterator[str]:
-    """Up to n new argument tuples that are none of the parents, as canonical texts.
+    """Up to n new argument tuples, different from all parents, as canonical texts.
 
     Args:
         parents: Canonical texts of valid argument tuples.
-        n: How many are wanted; fewer come where the types allow no more.
+        n: How many are wanted; there are fewer where the types do not allow as many.
         seed: Of the random choices.
-        known: Further texts that are not wanted again, such as those of boundary inputs.
+        known: Further texts to exclude, such as boundary inputs.
     """
     random_ = random.Random(seed)
     tuples = [parse(parent) for parent in parents]

@@ -1,4 +1,4 @@
-"""Reading a function signature that a model wrote."""
+"""Parsing a function signature that a model wrote."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _TYPING_NAMES = frozenset(
     (*("Any", "List", "Tuple", "Dict", "Set", "FrozenSet", "Optional", "Union"),
      *("Sequence", "Mapping", "Iterable", "Collection"))
 )  # fmt: skip
-"""Annotations whose values can be written as literals. A `Callable`, an `Iterator` or a class of
-the problem's own could be neither given as an input nor compared as an output."""
+"""Annotations whose values can be written as literals. A `Callable`, an `Iterator` or a class that
+the problem defines could be neither passed as an input nor compared as an output."""
 
 MAX_PARAMETERS = 8
 
 
 def read_signature(line: str, docstring: str | None = None) -> Interface | Refusal:
-    """Read `def name(param: type) -> return_type:` and normalise it.
+    """Parse `def name(param: type) -> return_type:` and normalise it.
 
     Args:
         line: The signature, with or without its colon.
-        docstring: The contract to put below it; none for stage 1, which has no contract yet.
+        docstring: The contract to add; None in stage 1, before there is one.
 
     Returns:
-        The interface, whose `source` starts with the imports that its annotations need, or why
-        there is none.
+        The interface, whose `source` starts with the imports that its annotations need, or the
+        reason for refusing the signature.
     """
     head = line.strip().strip("`").strip().rstrip(":").strip()
     module = parse_module(f"{head}:\n    pass\n")
@@ -41,19 +41,24 @@ def read_signature(line: str, docstring: str | None = None) -> Interface | Refus
 
 
 def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | Refusal:
-    """The interface of a parsed function; its body is not looked at."""
+    """The interface of a parsed function; its body is ignored.
+
+    Args:
+        node: The function.
+        docstring: As in `read_signature`.
+    """
     arguments = node.args
     if node.decorator_list or arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
-        return Refusal(Reason.BAD_SIGNATURE, "only ordinary positional parameters can be called")
+        return Refusal(Reason.BAD_SIGNATURE, "only plain positional parameters are supported")
     positional = [*arguments.posonlyargs, *arguments.args]
     if not positional:
         return Refusal(Reason.NO_PARAMETERS, f"{node.name} takes no arguments")
     if len(positional) > MAX_PARAMETERS:
         return Refusal(Reason.BAD_SIGNATURE, f"{len(positional)} parameters")
     if not all(is_literal(default) for default in arguments.defaults):
-        return Refusal(Reason.BAD_SIGNATURE, "a default value is no literal")
+        return Refusal(Reason.BAD_SIGNATURE, "a default value is not a literal")
     if keyword.iskeyword(node.name) or node.name.startswith("__") or node.name == "function_name":
-        return Refusal(Reason.BAD_SIGNATURE, f"{node.name!r} names no function of its own")
+        return Refusal(Reason.BAD_SIGNATURE, f"{node.name!r} is not a name for a function")
     if node.returns is None or unparse(node.returns) in ("None", "'None'"):
         return Refusal(Reason.NO_RETURN_VALUE, f"{node.name} returns nothing to compare")
     first_default = len(positional) - len(arguments.defaults)
@@ -77,7 +82,7 @@ def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | R
 
 
 def is_literal(node: ast.expr) -> bool:
-    """Whether an expression is a literal that can be read without running anything."""
+    """Whether an expression is a literal, which can be parsed without executing anything."""
     try:
         ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
@@ -98,7 +103,7 @@ def _read_annotation(node: ast.expr, needed: set[str]) -> str | Refusal:
             if part.id in _TYPING_NAMES:
                 needed.add(part.id)
             elif part.id not in _BUILTIN_TYPES:
-                return Refusal(Reason.BAD_SIGNATURE, f"annotation {part.id!r} is no plain type")
+                return Refusal(Reason.BAD_SIGNATURE, f"annotation {part.id!r} is not a plain type")
         elif not isinstance(part, ast.Subscript | ast.Tuple | ast.BinOp | ast.BitOr | ast.Load):
             allowed = isinstance(part, ast.Constant) and part.value in (None, ...)
             if not allowed and not isinstance(part, ast.List):

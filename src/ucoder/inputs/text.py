@@ -1,4 +1,4 @@
-"""Reading a model's text: hostile input. Nothing here raises on any string whatsoever."""
+"""Parsing a model's text, which is hostile input: nothing here raises, whatever the string."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from ucoder.records import Reason
 
 MAX_CHARS = 20_000
-"""Longer texts are cut before they are read: no real answer of these stages is that long."""
+"""Longer texts are truncated before parsing: no genuine answer of these stages is that long."""
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a text was not understood, in a word for programs and a sentence for people."""
+    """Why a text was refused: a reason for programs, and details for people."""
 
     reason: Reason
     detail: str
 
 
 def between(text: str, start: str, end: str) -> str | None:
-    """What stands between the first `start` and the `end` after it, or the text's own end.
+    """The text between the first `start` and the next `end`, or the end of the text.
 
-    A missing end tag is no fault here: a stop string cuts it off. None where `start` is missing.
+    The end tag may be missing, because it is a stop string. None where `start` is missing.
     """
     text = text[:MAX_CHARS]
     at = text.find(start)
@@ -37,15 +37,15 @@ def between(text: str, start: str, end: str) -> str | None:
 
 
 def without_fences(text: str) -> str:
-    """The text with Markdown code fences, nested or not, taken out line by line."""
+    """The text without its Markdown fence lines, whether or not fences are nested."""
     return _FENCE.sub("", text).strip("\n")
 
 
 def parse_module(source: str) -> ast.Module | None:
-    """The syntax tree, or None for anything that is no Python.
+    """The syntax tree, or None for anything that is not valid Python.
 
-    Deep nesting, null bytes, lone surrogates and endless literals are refused, not raised; the
-    model's dubious escapes do not warn.
+    Deep nesting, null bytes, lone surrogates and huge literals give None instead of an exception;
+    warnings about invalid escape sequences are suppressed.
     """
     try:
         with warnings.catch_warnings():
@@ -56,7 +56,7 @@ def parse_module(source: str) -> ast.Module | None:
 
 
 def unparse(node: ast.AST) -> str | None:
-    """The node's source, or None where it nests too deeply."""
+    """The node's source, or None where it is nested too deeply."""
     try:
         return ast.unparse(node)
     except (RecursionError, ValueError, MemoryError):
@@ -64,5 +64,5 @@ def unparse(node: ast.AST) -> str | None:
 
 
 def normalised(text: str) -> str:
-    """The words of a text, for telling duplicates: case, punctuation and space do not count."""
+    """The words of a text, for finding duplicates: case, punctuation and spacing are ignored."""
     return " ".join(re.findall(r"[a-z0-9]+", text.lower()))

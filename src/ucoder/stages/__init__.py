@@ -7,5 +7,5 @@
     solutions       5  a problem and its inputs -> candidates, executions, a selection
     consolidation   6  selections -> training pairs
 
-Stages 1 to 3 run as one journey for each attempt: see `attempts`.
+Stages 1 to 3 run as one task an attempt: see `ucoder.attempts`.
 """

@@ -1,7 +1,7 @@
 """Stage 6: selections become training pairs (q, r*), and the model is fine-tuned on them.
 
-q is the very prompt of stage 5; r* is the selected program in a code block. The trainer itself is
-an edge: see `ucoder.training`.
+q is the prompt of stage 5, word for word; r* is the selected program in a code block. Fine-tuning
+itself is in `ucoder.training`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ucoder.stages.solutions import solution_prompt
 
 
 def make_examples(problems: Mapping[str, Problem], selected: Iterable[Candidate]) -> list[Example]:
-    """The training set of one iteration, in the order of the problems' ids.
+    """The training set of one iteration, ordered by problem id.
 
     Args:
-        problems: By id.
-        selected: Every r* of the iteration.
+        problems: The problems by id.
+        selected: The selected candidate r* of each problem that has one.
     """
     examples = (
         Example(

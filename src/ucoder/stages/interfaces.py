@@ -1,8 +1,8 @@
 """Stage 3: from a problem to its interface: imports, annotated signature, docstring (figure 3).
 
-The skeleton is begun with the signature that stage 1 settled, so the model writes the contract.
-What comes out is normalised through the syntax tree: the imports are those that the annotations
-need, a body that the model wrote all the same is cut off.
+The prefill holds the signature that stage 1 settled, so the model only writes the contract. The
+answer is normalised through the syntax tree: the imports are those that the annotations need, and a
+function body is cut off if the model wrote one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STOP = ("<SKELETON_END>", '\n    """\n')
 
 
 def interface_prompt(draft: Draft) -> Prompt:
-    """What stage 3 asks."""
+    """The prompt of stage 3."""
     head = draft.interface.source.removesuffix("    pass\n")
     user = fill("interface", statement=f"{draft.statement}\nFunction Signature: {_signature(head)}")
     return Prompt(user, f'<SKELETON_START>\n{head}    """')
@@ -32,9 +32,9 @@ def _signature(head: str) -> str:
 
 
 def parse_interface(text: str, draft: Draft) -> Interface | Refusal:
-    """Read a skeleton, prefill included; any text at all may come.
+    """Parse a skeleton, prefill included. Accepts any text and never raises.
 
-    The docstring may lack its closing quotes, which a stop string cuts off.
+    The docstring's closing quotes may be missing, because they are a stop string.
     """
     body = between(text, "<SKELETON_START>", "<SKELETON_END>")
     if body is None:
@@ -59,5 +59,5 @@ def parse_interface(text: str, draft: Draft) -> Interface | Refusal:
     if isinstance(interface, Refusal):
         return Refusal(Reason.MALFORMED_INTERFACE, interface.detail)
     if [p.name for p in interface.parameters] != [p.name for p in draft.interface.parameters]:
-        return Refusal(Reason.INTERFACE_MISMATCH, "other parameters than the problem's")
+        return Refusal(Reason.INTERFACE_MISMATCH, "parameters differ from the problem's")
     return interface

@@ -1,9 +1,10 @@
 """Stage 1: from a topic to a problem, in the format of figure 3.
 
-The assistant's turn is begun with `<PROBLEM_START>` and `Title:`, which makes a small model keep
-to the format far more often than asking alone. Non-problems are refused by what they ask for:
-input or output, randomness, the time, the network, no return value. The filter reads words, not
-meaning, so it refuses a few good problems too; every refusal is counted by its reason.
+The assistant's turn is prefilled with `<PROBLEM_START>` and `Title:`, which makes a small model
+keep to the format far more often than instructions alone. Problems that a pure function cannot
+solve are refused: those that ask for input or output, randomness, the time or the network, or that
+return nothing. The filter matches words, not meaning, so it refuses a few good problems too; every
+refusal is counted by its reason.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _LABEL = re.compile(
 _SIGNATURE = re.compile(r"def\s+[^\n]{1,400}")
 
 _TEMPLATE_WORDS = ("a short title", "two to five sentences")
-"""Words of the prompt's own format, which a small model sometimes hands back."""
+"""Placeholders of the prompt's format, which a small model sometimes copies."""
 
 _NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     (
@@ -71,7 +72,7 @@ _NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a problem is asked about."""
+    """What a problem is to be about: an area and a topic within it."""
 
     area: str
     text: str
@@ -79,14 +80,14 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A problem as stage 1 leaves it.
+    """A problem after stage 1.
 
     Attributes:
         title: Its title.
-        statement: Title, description, example and hint, written out evenly.
-        description: The description alone, for duplicates.
-        example: A call and its output as an `assert` line would have them, or "".
-        interface: The signature, still without a contract.
+        statement: Title, description, example and hint in one fixed layout.
+        description: The description alone, for finding duplicates.
+        example: The example as `call == output`, or "" where there is none.
+        interface: The signature, without a docstring as yet.
     """
 
     title: str
@@ -100,7 +101,7 @@ def load_topics(path: Path | None) -> tuple[Topic, ...]:
     """The user's topics, or the default list in the paper's five areas (figure 2).
 
     Raises:
-        ConfigError: The file is missing or holds no topic.
+        ConfigError: The file cannot be read or holds no topic.
     """
     if path is None:
         text = (resources.files("ucoder.stages") / "topics.txt").read_text("utf-8")
@@ -123,19 +124,19 @@ def load_topics(path: Path | None) -> tuple[Topic, ...]:
 
 
 def topic_of(index: int, topics: tuple[Topic, ...], run_seed: int) -> Topic:
-    """The topic of one attempt: a new shuffle of the list every time around."""
-    around, at = divmod(index, len(topics))
-    order = random.Random(derive_seed(run_seed, "topics", around)).sample(topics, len(topics))
+    """The topic of one attempt; each pass over the list is a new shuffle of it."""
+    n_passes, at = divmod(index, len(topics))
+    order = random.Random(derive_seed(run_seed, "topics", n_passes)).sample(topics, len(topics))
     return order[at]
 
 
 def problem_prompt(topic: Topic) -> Prompt:
-    """What stage 1 asks."""
+    """The prompt of stage 1."""
     return Prompt(fill("problem", topic=topic.text), PREFILL)
 
 
 def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
-    """Read a problem in figure 3's format, prefill included; any text at all may come."""
+    """Parse a problem in figure 3's format, prefill included. Accepts any text, never raises."""
     body = between(text, "<PROBLEM_START>", "<PROBLEM_END>")
     if body is None:
         return Refusal(Reason.MALFORMED_PROBLEM, "no <PROBLEM_START>")
@@ -145,12 +146,12 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
         return Refusal(Reason.MALFORMED_PROBLEM, f"missing: {', '.join(missing)}")
     title, description = fields["title"].split("\n")[0].strip(' *#`"'), fields["description"]
     if any(copied in f"{title}\n{description}".lower() for copied in _TEMPLATE_WORDS):
-        return Refusal(Reason.MALFORMED_PROBLEM, "copied from the format instead of filled in")
+        return Refusal(Reason.MALFORMED_PROBLEM, "a placeholder of the format was copied")
     if len(normalised(description).split()) < min_description_words:
         return Refusal(Reason.DESCRIPTION_TOO_SHORT, f"{description[:80]!r}")
     signature = _SIGNATURE.search(fields["signature"])
     if signature is None:
-        return Refusal(Reason.BAD_SIGNATURE, f"no def in {fields['signature'][:80]!r}")
+        return Refusal(Reason.BAD_SIGNATURE, f"no `def` in {fields['signature'][:80]!r}")
     interface = read_signature(signature.group())
     if isinstance(interface, Refusal):
         return interface
@@ -170,7 +171,7 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
 
 
 def _fields(body: str) -> dict[str, str]:
-    """The labelled parts of a problem; the first of each label counts."""
+    """The labelled parts of a problem; where a label is repeated, the first one counts."""
     found = list(_LABEL.finditer(body))
     fields: dict[str, str] = {}
     for label, after in zip(found, [*found[1:], None], strict=False):

@@ -1,7 +1,7 @@
 """Stage 2: the same model rates each problem on clarity, completeness and quality (figure 3).
 
-The paper gives no threshold; ours is `ratings.threshold`. A small model's ratings carry little:
-the report shows their distribution so that nobody has to believe otherwise.
+The paper gives no threshold; ours is `ratings.threshold`. A small model's ratings carry little
+information: the report shows their distribution.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _SUMMARY = re.compile(r"Summary:\s{0,8}(.{1,400})")
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A problem quality score from 0 to 10, with the rater's words."""
+    """A problem quality score from 0 to 10, with the model's summary."""
 
     score: float
     summary: str
 
 
 def rating_prompt(statement: str) -> Prompt:
-    """What stage 2 asks."""
+    """The prompt of stage 2."""
     return Prompt(fill("rating", statement=statement), PREFILL)
 
 
 def parse_rating(text: str) -> Rating | Refusal:
-    """Read a rating, prefill included; any text at all may come."""
+    """Parse a rating, prefill included. Accepts any text and never raises."""
     body = between(text, "<RATING_START>", "<RATING_END>")
     if body is None:
         return Refusal(Reason.MALFORMED_RATING, "no <RATING_START>")

@@ -1,10 +1,10 @@
 """Stage 4: about 100 test inputs a problem: boundary conditions, edge cases, input validation.
 
-The model is asked for `assert f(args) == value` lines, which fit its habit: each gives an input
-and, beside it, the output that the model predicts (`calls`). Boundary values of the annotated
-types follow (`boundaries`), and type-aware mutation of the model's inputs tops the suite up
-(`mutation`). An expected output is evidence kept for the paper-literal signature and for selectors
-that weigh it; selection by outputs needs none.
+The model is asked for `assert f(args) == value` lines, a form that it writes by habit: each gives
+an input and the output that the model predicts for it (`ucoder.inputs.calls`). Boundary values of
+the annotated types follow (`boundaries`), then type-aware mutants of the model's inputs until the
+suite is full (`mutation`). Predicted outputs are kept for the paper's literal pass/fail signature
+and for selectors that weigh them; selection by outputs does not need any.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from ucoder.config import TestInputsConfig
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
 from ucoder.inputs.boundaries import boundary_inputs
-from ucoder.inputs.calls import CUT, Call, read_calls
+from ucoder.inputs.calls import CUT, read_calls
 from ucoder.inputs.mutation import mutations
 from ucoder.inputs.text import Refusal
 from ucoder.records import (
@@ -31,34 +31,36 @@ from ucoder.records import (
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill, sampling_of
 
-__all__ = ["Call", "build_suite", "input_prompt", "probe_inputs", "ranked", "read_calls"]
-
 STOP = ("\n```", "\ndef ", "\nif __name__")
 N_ASKED = 20
-"""Asserts asked for in one completion; a small model repeats itself beyond."""
+"""Asserts requested in one completion; a small model repeats itself beyond that."""
 
 
 async def probe_inputs(
     problem: Problem, engine: Engine, config: TestInputsConfig, run_seed: int
 ) -> TestSuite:
-    """Ask the model for inputs and build the problem's suite."""
+    """Sample inputs from the model and build the problem's suite.
+
+    Raises:
+        EngineError: The engine failed.
+    """
     sampling = sampling_of(config.sampling, STOP)
     seed = derive_seed(run_seed, "test_inputs", problem.id)
     prompt = input_prompt(problem)
     completions = await engine.sample(Request(prompt, config.n_completions, sampling, seed))
-    texts = [prompt.prefill + _whole_or_cut(completion) for completion in completions]
+    texts = [prompt.prefill + _marked(completion) for completion in completions]
     n_tokens = sum(completion.n_tokens for completion in completions)
     return build_suite(problem, texts, config, seed, n_tokens)
 
 
-def _whole_or_cut(completion: Completion) -> str:
-    """The text, marked where its last line may have lost its end."""
+def _marked(completion: Completion) -> str:
+    """The text, with a mark at its end where the token limit may have cut its last line."""
     is_cut = completion.finish_reason is FinishReason.LENGTH
     return completion.text + CUT if is_cut else completion.text
 
 
 def input_prompt(problem: Problem) -> Prompt:
-    """What stage 4 asks."""
+    """The prompt of stage 4."""
     user = fill(
         "test_inputs",
         n=N_ASKED,
@@ -71,12 +73,12 @@ def input_prompt(problem: Problem) -> Prompt:
 def build_suite(
     problem: Problem, texts: Iterable[str], config: TestInputsConfig, seed: int, n_tokens: int
 ) -> TestSuite:
-    """The suite that follows from the model's texts: pure, so a test can hold it.
+    """The suite that follows from the model's texts; a pure function.
 
-    In order: the example's and the model's inputs, boundary inputs, mutations; `config.n` at most.
-    Only the example's and the model's are mutated. They are likelier to be valid, while a boundary
-    input may be one that the problem rules out, and its mutants would be invalid as well: a suite
-    full of inputs on which right programs raise tells nothing apart.
+    In order: the inputs of the problem's example and of the model, boundary inputs, mutants; at
+    most `config.n`. Only the example's and the model's inputs are mutated, because they are more
+    likely to be valid. A boundary input may be one that the problem rules out, and so would its
+    mutants be; a suite full of inputs on which correct programs raise distinguishes nothing.
     """
     refused: Counter[Reason] = Counter()
     origins: dict[str, InputOrigin] = {}
@@ -99,7 +101,7 @@ def build_suite(
         parents = list(origins)
         annotations = [parameter.annotation for parameter in problem.interface.parameters]
         n_boundary = min(config.n_boundary, config.n - len(parents))
-        # As many more as could be the model's own already.
+        # Some of these may be among the model's inputs already, so as many more are drawn.
         drawn = boundary_inputs(annotations, n_boundary + len(parents), seed)
         new = [arguments for arguments in drawn if arguments not in origins][:n_boundary]
         origins.update(dict.fromkeys(new, InputOrigin.BOUNDARY))
@@ -119,5 +121,5 @@ def build_suite(
 
 
 def ranked(counts: Counter[str]) -> tuple[Prediction, ...]:
-    """Predicted outputs, most frequent first; the earlier one where two are equally frequent."""
+    """Predicted outputs, most frequent first; ties keep the order of first occurrence."""
     return tuple(Prediction(text, count) for text, count in counts.most_common())

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from ucoder.execution.outcomes import Outcome
 from ucoder.execution.protocol import Executor
 from ucoder.inputs.boundaries import boundary_inputs, shapes
-from ucoder.inputs.calls import Call
+from ucoder.inputs.calls import Call, read_calls
 from ucoder.inputs.examples import read_examples
 from ucoder.inputs.mutation import mutations
 from ucoder.inputs.text import Refusal
 from ucoder.records import Candidate, InputOrigin, Interface, TestInput
 from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
-from ucoder.stages.test_inputs import ranked, read_calls
+from ucoder.stages.test_inputs import ranked
 from ucoder.studies.samples import Samples, interface_of
 
 Shape = tuple[str, ...]

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from ucoder.consensus.inputs import kept_inputs
-from ucoder.consensus.theorem import Estimate, Observation, estimate, observe
+from ucoder.consensus.theorem import Observation, TheoremEstimate, estimate, observe
 from ucoder.consensus.votes import Floats
 from ucoder.evaluation.statistics import Interval, bootstrap_difference, bootstrap_interval
 from ucoder.studies.calibration import (
@@ -105,7 +105,7 @@ class SelectionStudy:
     calibrations: tuple[Calibration, ...]
     bins: tuple[Bin, ...]
     precisions: tuple[Precision, ...]
-    theorem: Estimate | None
+    theorem: TheoremEstimate | None
     scored: tuple[Scored, ...]
     name: str = "selection"
 

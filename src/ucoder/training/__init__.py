@@ -1,13 +1,10 @@
-"""Stage 6's edge: supervised fine-tuning of M(t) on selected pairs, giving M(t+1).
+"""Supervised fine-tuning for stage 6: from M(t) and the selected pairs to M(t+1).
 
-protocol   what the pipeline asks of a trainer
-sft        TRL's SFTTrainer and PEFT, in processes of their own; follows them
-launcher   starts one process, or one a GPU, and says which of them failed
-worker     one of these processes
-recipe     the settings in the words of TRL, PEFT, FSDP and DeepSpeed
-batches    the same batches whatever the number of processes
-resuming   which checkpoint a killed training can go on from
-saving     gathers, merges and writes the trained model
-memory     how much memory training takes, by arithmetic
-scripted   a trainer that changes nothing, for tests
+protocol      the interface that the pipeline uses, and a scripted trainer for tests
+sft           TRL's SFTTrainer and PEFT, in processes of their own
+launcher      starts one process, or one a GPU, and reports which of them failed
+worker        one of these processes
+recipe        the configuration in terms of TRL, PEFT, FSDP and DeepSpeed; the order of examples
+checkpoints   which checkpoint to resume from; writing the trained model
+memory        how much memory training takes, by arithmetic
 """

@@ -1,4 +1,4 @@
-"""How much memory training takes, by arithmetic: no model is loaded and nothing is measured.
+"""How much memory training takes: a formula; no model is loaded and nothing is measured.
 
 In bytes a GPU, for P parameters of which T are trained, P_1 of them in one layer, n processes,
 hidden size h, MLP size i, L layers, vocabulary V, and t = micro batch x sequence length tokens in a
@@ -8,21 +8,21 @@ forward pass:
     gradients    4 T
     optimiser    8 T: AdamW's two moments
     copies       ddp, and one process: 2 T, autocast's bfloat16 weights, and on several processes
-                 4 T, the buckets that are added up. fsdp, deepspeed: 4 P_1 + 4 V h, the bfloat16
+                 4 T, the buckets of the reduction. fsdp, deepspeed: 4 P_1 + 4 V h, the bfloat16
                  weights of two layers and of embedding and head, gathered while they are used, and
-                 6 P_1, one layer's gradients on their way, in full training
+                 6 P_1, one layer's gradients in transit, in full training
     activations  t (34 h + 8 i) a layer, kept for the backward pass; with gradient checkpointing
-                 4 t h in every layer, its input, and t (34 h + 8 i) in the one at work. LoRA
+                 4 t h in every layer, its input, and t (34 h + 8 i) in the current one. LoRA
                  adds t (24 h + 4 i): PEFT keeps a float32 copy of each linear layer's input
-    logits       2 min(t, 4096) min(V, 32768), the tile in which TRL (1.16 and later) goes through
-                 the vocabulary, instead of the 4 t V of a whole float32 matrix; in full training
-                 also 4 V h, the head's gradient while it is added up
+    logits       2 min(t, 4096) min(V, 32768), the tile in which TRL (1.16 and later) processes the
+                 vocabulary, instead of the 4 t V of a whole float32 matrix; in full training also
+                 4 V h, the accumulator of the head's gradient
 
 `fsdp` and `deepspeed` divide weights, gradients and optimiser states by n. The activations of a
 layer are counted after Korthikanti et al., "Reducing Activation Recomputation in Large Transformer
 Models" (arXiv 2205.05198, section 4.1), for RMSNorm in float32, a gated MLP, no dropout, and an
-attention that never holds its scores. Left out: the allocator's fragments and the libraries' own
-buffers; leave a tenth of a GPU free. docs/training.md tells how far off a measurement was.
+attention that never stores its scores. Fragmentation and the libraries' own buffers are left out:
+leave a tenth of a GPU free. docs/training.md compares the formula with a measurement.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TILE_TOKENS, _TILE_VOCABULARY = 4_096, 32_768
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """What the memory of a decoder with gated MLPs depends on.
+    """The sizes of a decoder with gated MLPs that determine its memory.
 
     Attributes:
         n_parameters: All of them.
@@ -62,7 +62,9 @@ class ModelShape:
         """The shape of a checkpoint, from its config.json.
 
         Raises:
-            KeyError: It is no such decoder.
+            KeyError: The model is not such a decoder.
+            OSError: There is no config.json.
+            ValueError: It is invalid JSON.
         """
         config = json.loads((model / "config.json").read_text("utf-8"))
         hidden, heads = config["hidden_size"], config["num_attention_heads"]
@@ -81,7 +83,7 @@ class ModelShape:
 
     @property
     def layer_parameters(self) -> int:
-        """Of one layer: query, key, value, output, and the MLP's three; norms are not worth it."""
+        """Of one layer: query, key, value, output, and the MLP's three; norms are neglected."""
         attention = 2 * self.hidden_size * (self.hidden_size + self.key_value_size)
         return attention + 3 * self.hidden_size * self.intermediate_size
 
@@ -91,7 +93,7 @@ class ModelShape:
         return self.vocabulary_size * self.hidden_size
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of a LoRA adapter on all linear layers but the head."""
+        """Of a LoRA adapter on all linear layers except the head."""
         hidden, middle = self.hidden_size, self.intermediate_size
         widths = 2 * 2 * hidden + 2 * (hidden + self.key_value_size) + 3 * (hidden + middle)
         return rank * widths * self.n_layers
@@ -99,17 +101,15 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True)
 class TrainingMemory:
-    """Bytes by what they are for; the module says how each is reckoned.
+    """Bytes by purpose. On one GPU, by the module's formula.
 
     Attributes:
-        weights: On each GPU, as all but `host`.
-        gradients: See above.
-        optimiser: See above.
-        copies: See above.
-        activations: See above.
-        logits: See above.
-        host: Main memory of the first process, that reads the model for all of them and gathers the
-            trained one; all processes together where each holds the whole model (ddp).
+        weights: Weights of base and adapter.
+        gradients: Gradients of what is trained.
+        optimiser: AdamW's moments.
+        copies: Copies of weights and gradients in other precisions or in transit.
+        activations: Activations kept for the backward pass.
+        logits: The tile of logits, and the head's gradient.
     """
 
     weights: int
@@ -118,7 +118,6 @@ class TrainingMemory:
     copies: int
     activations: int
     logits: int
-    host: int
 
     @property
     def total(self) -> int:
@@ -135,14 +134,14 @@ def training_memory(
     tokens: int | None = None,
     gpu: bool = True,
 ) -> TrainingMemory:
-    """Memory that stage 6 takes on each of `n_processes` GPUs.
+    """Memory that training takes on each of `n_processes` GPUs.
 
     Args:
         shape: The model.
         config: Strategy, adapter, micro batch, gradient checkpointing.
         n_processes: GPUs, one process each.
-        tokens: Of an example; `max_length`, the most that one may have, where None.
-        gpu: Whether gradient checkpointing is on where the configuration leaves it open.
+        tokens: Length of an example; None means `max_length`, the longest allowed.
+        gpu: Whether to train on GPUs, where gradient checkpointing is on by default.
     """
     sharded = n_processes > 1 and config.strategy != "ddp"
     shards = n_processes if sharded else 1
@@ -160,10 +159,8 @@ def training_memory(
     if sharded:
         gathered = 4 * shape.layer_parameters + 4 * shape.table_parameters
         copies = gathered + full * 6 * shape.layer_parameters
-        host = weights + full * 2 * n_parameters
     else:
         copies = 2 * trained + (4 * trained if n_processes > 1 else 0)
-        host = weights * n_processes
     return TrainingMemory(
         weights=weights // shards,
         gradients=4 * trained // shards,
@@ -171,5 +168,4 @@ def training_memory(
         copies=copies,
         activations=at_work + kept * shape.n_layers if recompute else at_work * shape.n_layers,
         logits=tile + full * 4 * shape.table_parameters,
-        host=host,
     )

@@ -1,16 +1,16 @@
-"""What the pipeline asks of a trainer."""
+"""The interface of a trainer, and a scripted trainer for tests."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ucoder.config import ConsolidationConfig
-from ucoder.records import Example
+from ucoder.files import replacing
+from ucoder.records import NAN, Example, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,12 @@ class TrainingJob:
 
     Attributes:
         model: Folder of M(t), a transformers checkpoint.
-        is_chat: Whether examples go through its chat template.
+        is_chat: Whether to apply its chat template to examples.
         examples: The pairs (q, r*).
         output: Folder that will hold M(t+1); it must not exist.
         config: Hyperparameters.
-        seed: Of the order of examples and of the adapter's start.
-        metrics_dir: Where TensorBoard's event files go; None keeps none.
+        seed: Of the order of examples and the initial adapter.
+        metrics_dir: Folder for TensorBoard's event files; None writes none.
     """
 
     model: Path
@@ -38,13 +38,13 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """What came of it.
+    """The outcome of a fine-tuning.
 
     Attributes:
-        n_examples: Trained on.
-        n_left_out: Longer than `max_length`.
+        n_examples: Examples trained on.
+        n_left_out: Examples longer than `max_length`.
         n_steps: Optimiser steps.
-        loss: Mean training loss, NaN where none is reported.
+        loss: Mean training loss; NaN where none is reported.
     """
 
     n_examples: int
@@ -54,21 +54,23 @@ class TrainingResult:
 
 
 class Trainer(Protocol):
-    """Fine-tunes.
+    """Fine-tunes models.
 
-    Interrupted and asked again for the same output, it goes on where it was; asked for an output
-    that is there, it says what it said then.
+    Called again with the same output after an interruption, it resumes; called with an output that
+    exists, it returns the result of that training.
     """
 
     async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
-        """Train, and leave a whole checkpoint at `job.output`.
+        """Train, and write a complete checkpoint to `job.output`.
 
         Args:
             job: What to train.
-            on_step: Told the optimiser steps done and those to do.
+            on_step: Called with the number of optimiser steps done and their total.
 
         Raises:
-            TrainingError: It failed; no output was left.
+            TrainingError: Training failed; there is no output.
+            MissingDependency: A package is not installed.
+            DiskFull: No space is left for the checkpoint.
         """
         ...
 
@@ -76,21 +78,34 @@ class Trainer(Protocol):
 _RESULT = "ucoder_training.json"
 
 
-def publish(partial: Path, output: Path, result: TrainingResult) -> None:
-    """Make a finished checkpoint appear whole, with what came of its training inside."""
-    (partial / _RESULT).write_text(json.dumps(asdict(result)), "utf-8")
-    partial.rename(output)
+def save_result(folder: Path, result: TrainingResult) -> None:
+    """Store the outcome of a training inside its checkpoint."""
+    (folder / _RESULT).write_text(json.dumps(asdict(result)), "utf-8")
 
 
-def published(output: Path) -> TrainingResult | None:
-    """What came of a training whose checkpoint is there; None where there is none."""
+def saved_result(output: Path) -> TrainingResult | None:
+    """The outcome of a finished training; None where its checkpoint does not exist."""
     if not output.exists():
         return None
     return TrainingResult(**json.loads((output / _RESULT).read_text("utf-8")))
 
 
-def fresh_folder(path: Path) -> Path:
-    """An empty folder, whatever a killed process left there."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return path
+class ScriptedTrainer:
+    """A trainer for tests: its checkpoint is only a digest of what it was given."""
+
+    async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
+        """See `Trainer.train`."""
+        if (result := saved_result(job.output)) is not None:
+            return result
+        note = {
+            "model": job.model.name,
+            "examples": digest(*(e.prompt + e.completion for e in job.examples)),
+            "seed": job.seed,
+        }
+        result = TrainingResult(len(job.examples), 0, 1, NAN)
+        with replacing(job.output) as folder:
+            folder.mkdir()
+            (folder / "scripted.json").write_text(json.dumps(note), "utf-8")
+            save_result(folder, result)
+        on_step(1, 1)
+        return result

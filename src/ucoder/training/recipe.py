@@ -1,8 +1,9 @@
-"""The configuration's training settings in the words of TRL, PEFT, accelerate and DeepSpeed."""
+"""The training configuration in terms of TRL, PEFT, accelerate and DeepSpeed; order of examples."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
@@ -12,12 +13,12 @@ _ATTENTION_LAYERS = ("full_attention", "sliding_attention", "chunked_attention")
 
 
 def arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> Any:
-    """TRL's `SFTConfig`; making it joins the ranks of `torch.distributed`."""
+    """TRL's `SFTConfig`; creating it joins the ranks of `torch.distributed`."""
     from trl import SFTConfig
 
     n_processes = int(os.environ.get("WORLD_SIZE", "1"))
     sharded = n_processes > 1 and config.strategy != "ddp"
-    # On a CPU memory is plentiful and recomputing costs a third of the time.
+    # A CPU has plenty of memory, and recomputing costs a third of the time.
     recompute = gpu if config.gradient_checkpointing is None else config.gradient_checkpointing
     by_fsdp = sharded and config.strategy == "fsdp"
     together = config.micro_batch_size * n_processes
@@ -37,7 +38,7 @@ def arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> An
         packing_strategy="bfd",
         bf16=True,
         use_cpu=not gpu,
-        # FSDP recomputes by itself: the other way would gather the weights twice.
+        # FSDP has its own recomputation; this one would gather the weights twice.
         gradient_checkpointing=recompute and not by_fsdp,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         fsdp="full_shard auto_wrap" if by_fsdp else "",
@@ -53,19 +54,19 @@ def arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> An
         dataloader_pin_memory=gpu,
     )
     if by_fsdp:
-        _keep_gradients_precise(settings)
+        _reduce_in_float32(settings)
     if n_processes > 1 and not gpu:
-        _mend_ranks_on_a_cpu(settings, by_fsdp)
+        _enable_ranks_on_cpu(settings, by_fsdp)
     return settings
 
 
 def reporters(config: ConsolidationConfig, metrics_dir: str | None) -> list[str]:
-    """Where TRL sends loss and learning rate; TensorBoard only where its files have a place."""
+    """Where TRL sends loss and learning rate; TensorBoard only with a folder for its files."""
     return [one for one in config.metrics if one != "tensorboard" or metrics_dir is not None]
 
 
 def fsdp_settings(recompute: bool) -> dict[str, Any]:
-    """FSDP2 (`fully_shard`): one unit a transformer layer; weights are read by the first rank."""
+    """FSDP2 (`fully_shard`): one unit a transformer layer; the first rank reads the weights."""
     return {
         "version": 2,
         "reshard_after_forward": True,
@@ -75,9 +76,9 @@ def fsdp_settings(recompute: bool) -> dict[str, Any]:
 
 
 def deepspeed_settings() -> dict[str, Any]:
-    """DeepSpeed's configuration: ZeRO stage 3, nothing offloaded; what is `auto` the trainer fills.
+    """DeepSpeed's configuration: ZeRO stage 3 without offloading; the trainer fills in `auto`.
 
-    Nobody has trained with it yet. Its bfloat16 keeps float32 master weights of what is trained.
+    Untested: no training has used it yet. Its bfloat16 mode keeps float32 master weights.
     """
     return {
         "train_batch_size": "auto",
@@ -97,10 +98,10 @@ def deepspeed_settings() -> dict[str, Any]:
     }
 
 
-def _keep_gradients_precise(settings: Any) -> None:
-    """Compute in bfloat16, add gradients up in float32.
+def _reduce_in_float32(settings: Any) -> None:
+    """Compute in bfloat16, but sum gradients in float32.
 
-    accelerate's own policy adds them up in bfloat16, eight bits for a sum over all ranks.
+    accelerate's own policy sums over all ranks in bfloat16, with eight bits of precision.
     """
     import torch
     from torch.distributed.fsdp import MixedPrecisionPolicy
@@ -110,11 +111,11 @@ def _keep_gradients_precise(settings: Any) -> None:
     )
 
 
-def _mend_ranks_on_a_cpu(settings: Any, by_fsdp: bool) -> None:
-    """Let accelerate do on a CPU what PyTorch does there just as well.
+def _enable_ranks_on_cpu(settings: Any, by_fsdp: bool) -> None:
+    """Let accelerate train several ranks on a CPU, which PyTorch supports.
 
-    It offers FSDP on accelerators alone, and names the devices of ranks cpu:0, cpu:1, names that a
-    checkpoint cannot be loaded to.
+    accelerate offers FSDP only on accelerators, and calls the devices of ranks cpu:0 and cpu:1, to
+    which no checkpoint can be loaded.
     """
     import torch
     from accelerate import PartialState
@@ -144,14 +145,14 @@ def adapter(config: ConsolidationConfig) -> Any:
 def check_packing(model: Any) -> None:
     """Refuse to pack where packed examples would attend to each other.
 
-    TRL's best-fit packing keeps examples whole, lays a micro batch out as one row without padding,
-    and says by positions that start again at 0 where an example begins. Flash attention takes its
-    boundaries from them; for PyTorch's own attention transformers makes a block-diagonal mask of
-    them (without a key-value cache, so in training). Attention by any other kernel, and layers that
-    are none (state-space, linear attention), are not known to.
+    TRL's best-fit packing keeps examples whole, puts a micro batch into one row without padding,
+    and restarts positions at 0 where an example begins. Flash attention takes its boundaries from
+    the positions; for PyTorch's own attention, transformers builds a block-diagonal mask from them
+    (without a key-value cache, as in training). Whether other kernels and other layers (state
+    space, linear attention) respect them is unknown.
 
     Raises:
-        SystemExit: The model's attention is none of these.
+        SystemExit: The model uses other attention or other layers.
     """
     config = model.config.get_text_config()
     kernel = config._attn_implementation
@@ -162,3 +163,68 @@ def check_packing(model: Any) -> None:
             f"packing needs attention that keeps packed examples apart; {config.model_type} here "
             f"has {', '.join(sorted(layers))} by {kernel}; set consolidation.packing to false"
         )
+
+
+class EpochOrder:
+    """A sampler: a permutation of the rows, drawn from seed and epoch, then the padding rows.
+
+    accelerate gives each process every n-th micro batch, and where the last ones are incomplete it
+    repeats examples from the start of the epoch: with few examples and many GPUs, many of them
+    twice. Here an epoch ends with padding rows without loss instead, so that every optimiser step
+    has the same examples, each once an epoch, and the same loss, on any number of processes.
+
+    Attributes:
+        epoch: Counted from 0; to be set before each epoch.
+    """
+
+    def __init__(self, n_rows: int, n_padding: int, seed: int) -> None:
+        self.n_rows, self.n_padding, self.seed = n_rows, n_padding, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.n_rows + self.n_padding
+
+    def __iter__(self) -> Iterator[int]:
+        import torch
+
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        yield from torch.randperm(self.n_rows, generator=generator).tolist()
+        yield from range(self.n_rows, len(self))
+
+
+def balanced_trainer(**parts: Any) -> Any:
+    """TRL's `SFTTrainer` with the same arguments, but in the order of `EpochOrder`."""
+    from transformers import TrainerCallback
+    from trl import SFTTrainer
+
+    class BalancedTrainer(SFTTrainer):  # type: ignore[misc]
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return order
+
+    class SetEpoch(TrainerCallback):  # type: ignore[misc]
+        """Sets the epoch of `order`, which accelerate does not do for an epoch that it resumes."""
+
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            order.epoch = int(state.epoch + 1e-6)
+
+    trainer = BalancedTrainer(**parts)
+    n_rows = len(trainer.train_dataset)
+    together = trainer.args.per_device_train_batch_size * trainer.args.world_size
+    n_padding = -n_rows % together if trainer.args.world_size > 1 else 0
+    order = EpochOrder(n_rows, n_padding, trainer.args.seed)
+    trainer.train_dataset = _padded(trainer.train_dataset, n_padding)
+    trainer.add_callback(SetEpoch())
+    return trainer
+
+
+def _padded(dataset: Any, n_padding: int) -> Any:
+    """The tokenised rows and `n_padding` rows without loss, each of two tokens of the first row."""
+    if not n_padding:
+        return dataset
+    from datasets import Dataset, concatenate_datasets
+
+    row = {"input_ids": dataset[0]["input_ids"][:2], "labels": [-100, -100]}
+    if "seq_lengths" in dataset.column_names:  # packed
+        row["seq_lengths"] = [2]
+    rows = dataset.select_columns(list(row))
+    return concatenate_datasets([rows, Dataset.from_list([row] * n_padding, rows.features)])

@@ -1,8 +1,8 @@
 """TRL's SFTTrainer and PEFT, in processes of their own: one, or one a GPU.
 
-Processes of their own give their memory back when they are done, and a crash of one (out of memory,
-mostly) is an error of ours instead of the end of the run. Their checkpoints are TRL's; asked again
-after an interruption they resume from the last whole one.
+Separate processes return all their memory when they end, and a crash of one (mostly for lack of
+memory) is a `TrainingError` instead of the end of the run. Their checkpoints are TRL's; training
+resumes from the last complete one.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from pathlib import Path
 
 from ucoder.config import ConsolidationConfig
 from ucoder.errors import TrainingError
+from ucoder.files import publish
 from ucoder.runtime import require
-from ucoder.training.protocol import TrainingJob, TrainingResult, publish, published
+from ucoder.training.protocol import TrainingJob, TrainingResult, save_result, saved_result
 
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _LIBRARIES = ("ACCELERATE_", "FSDP_", "TORCHELASTIC_", "PET_")
 
 
 class TRLTrainer:
-    """Runs `ucoder.training.launcher` and follows its progress; see `Trainer`."""
+    """Runs `ucoder.training.launcher` and follows its progress; implements `Trainer`."""
 
     async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
         """See `Trainer.train`."""
-        if (result := published(job.output)) is not None:
+        if (result := saved_result(job.output)) is not None:
             return result
         require_packages(job.config)
         work = job.output.with_name(f"{job.output.name}.training")
         work.mkdir(parents=True, exist_ok=True)
         merged = work / "merged"
-        shutil.rmtree(merged, ignore_errors=True)  # of an earlier try that was killed
+        shutil.rmtree(merged, ignore_errors=True)  # of an earlier attempt that was killed
         _write_job(job, work, merged)
         result = await self._run(work, on_step)
-        publish(merged, job.output, result)
+        save_result(merged, result)
+        publish(merged, job.output)
         shutil.rmtree(work)
         return result
 
@@ -71,10 +73,10 @@ class TRLTrainer:
 
 
 def require_packages(config: ConsolidationConfig) -> None:
-    """Check that what training with these settings needs is installed.
+    """Check that the packages that training with these settings needs are installed.
 
     Raises:
-        MissingDependency: Something is not; the message names it and the install command.
+        MissingDependency: A package is missing; the message has the install command.
     """
     require("training", "torch", "trl", "peft", "datasets", "accelerate", extra="train")
     if config.strategy == "deepspeed" and config.n_processes != 1:
@@ -85,7 +87,7 @@ def require_packages(config: ConsolidationConfig) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The run's environment without what an outer launcher left for processes of its own."""
+    """The environment, without variables that an outer launcher set for its own processes."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -113,18 +115,22 @@ def _write_job(job: TrainingJob, work: Path, merged: Path) -> None:
 async def _follow(
     process: asyncio.subprocess.Process, on_step: Callable[[int, int], None]
 ) -> tuple[TrainingResult | None, str | None]:
-    """Read the lines: `{"step": 3, "total": 9}` while it works, then its result or its failure."""
+    """Read the process's messages, such as `{"step": 3, "total": 9}`, until it ends.
+
+    Returns:
+        The result and the failure, as far as the process reported them.
+    """
     result, failure = None, None
     assert process.stdout is not None
     async for line in process.stdout:
         try:
-            said = json.loads(line)
+            message = json.loads(line)
         except ValueError:
-            continue  # a library printed something of its own
-        if isinstance(said, dict) and "step" in said:
-            on_step(said["step"], said["total"])
-        elif isinstance(said, dict) and "result" in said:
-            result = TrainingResult(**said["result"])
-        elif isinstance(said, dict) and "failure" in said:
-            failure = str(said["failure"])
+            continue  # printed by a library
+        if isinstance(message, dict) and "step" in message:
+            on_step(message["step"], message["total"])
+        elif isinstance(message, dict) and "result" in message:
+            result = TrainingResult(**message["result"])
+        elif isinstance(message, dict) and "failure" in message:
+            failure = str(message["failure"])
     return result, failure

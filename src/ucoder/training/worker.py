@@ -1,10 +1,10 @@
-"""One training process: alone in the launcher's, or `python -m ucoder.training.worker JOB.json`.
+"""One training process: the launcher itself, or `python -m ucoder.training.worker JOB.json`.
 
-The first rank prints one JSON object a line: steps while it trains, the result at the end. The
-others are silent; what their libraries print goes to their logs. Loss is taken over completions
-only. With LoRA the base stays in bfloat16 and only the adapter is trained, then merged; without,
-the weights are trained in float32 under bfloat16 autocast, because updates of 5e-6 would be lost
-in bfloat16 weights.
+The first rank prints one JSON object a line: its steps, and the result at the end. The other ranks
+print nothing; the output of their libraries goes to their logs. The loss covers completions only.
+With LoRA the base stays in bfloat16 and only the adapter is trained, then merged. Without LoRA the
+weights are trained in float32 under bfloat16 autocast, because updates of 5e-6 would be lost in
+bfloat16 weights.
 """
 
 from __future__ import annotations
@@ -22,36 +22,34 @@ from ucoder.runtime import die_with_parent, hide_broken_torchvision
 
 
 def log_file(log_dir: Path, rank: int) -> Path:
-    """Where a rank's libraries print."""
+    """The file for the output of a rank's libraries."""
     return log_dir / f"rank-{rank}.log"
 
 
 def error_file(log_dir: Path, rank: int) -> Path:
-    """Where a rank that fails says when and why."""
+    """The file in which a failing rank writes when and why it failed."""
     return log_dir / f"rank-{rank}.error"
 
 
-def say(**values: Any) -> None:
-    """Tell the pipeline something, as one line of JSON."""
+def send(**values: Any) -> None:
+    """Print a message to the pipeline, as one line of JSON."""
     print(json.dumps(values), flush=True)
 
 
 def run_rank(job: dict[str, Any]) -> None:
-    """Train as the job says, as one of as many processes as the environment says."""
+    """Train a job as one rank, or alone; torch's environment variables say which rank."""
     config = ConsolidationConfig.model_validate(job["config"])
     hide_broken_torchvision()
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-    from ucoder.training.batches import balanced_trainer
-    from ucoder.training.recipe import adapter, arguments, check_packing
-    from ucoder.training.resuming import Mark, checkpoint_marker, last_whole
-    from ucoder.training.saving import save
+    from ucoder.training.checkpoints import Mark, checkpoint_marker, last_whole, save
+    from ucoder.training.recipe import adapter, arguments, balanced_trainer, check_packing
 
     if job["metrics_dir"] is not None:
-        os.environ["TENSORBOARD_LOGGING_DIR"] = job["metrics_dir"]  # its only setting
-    # First of all, because they join the ranks: weights are then read by one rank for all of them.
+        os.environ["TENSORBOARD_LOGGING_DIR"] = job["metrics_dir"]  # the only way to set it
+    # First, because this joins the ranks: one of them then reads the weights for all.
     settings = arguments(config, job, torch.cuda.is_available())
     set_seed(job["seed"])
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
@@ -79,7 +77,7 @@ def run_rank(job: dict[str, Any]) -> None:
     save(trainer, job, config)
     loss = float(outcome.training_loss)
     if trainer.is_world_process_zero():
-        say(result={
+        send(result={
             "n_examples": len(kept),
             "n_left_out": len(rows) - len(kept),
             "n_steps": int(outcome.global_step),
@@ -109,11 +107,11 @@ def _reporter() -> Any:
     from transformers import TrainerCallback
 
     class Reporter(TrainerCallback):  # type: ignore[misc]
-        """Says each optimiser step."""
+        """Sends a message after each optimiser step."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             if state.is_world_process_zero:
-                say(step=state.global_step, total=state.max_steps)
+                send(step=state.global_step, total=state.max_steps)
 
     return Reporter()
 
@@ -130,9 +128,9 @@ def _main(job_path: Path) -> None:
     try:
         run_rank(job)
     except BaseException as error:
-        words = str(error) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
-        said = json.dumps({"time_s": time.time(), "error": words})
-        error_file(log_dir, rank).write_text(said, "utf-8")
+        reason = str(error) if isinstance(error, SystemExit) else f"{type(error).__name__}: {error}"
+        report = json.dumps({"time_s": time.time(), "error": reason})
+        error_file(log_dir, rank).write_text(report, "utf-8")
         raise
 
 

@@ -1,12 +1,50 @@
-"""Rules that choose among a problem's candidates, behind one protocol.
+"""Rules that choose among a problem's candidates, by the names that `solutions.selector` takes.
 
-consensus   the paper's rule (section 2.3.2), by outputs or by pass and fail
+ranking     what a selector is, and what all of them share
+paper       the paper's rule, by outputs or by pass and fail, and the four arms of table 3
 agreement   ours: agreement with all candidates, corrected for chance
-ablations   the four arms of table 3
-peers       what others published: CodeT, MBR over execution, SRank, semantic-entropy abstention
+peers       published ones: CodeT, MBR over execution, SRank, semantic-entropy abstention
+
+The configuration owns the names (`ucoder.config.SelectorName`), this module the functions.
 """
 
-from ucoder.consensus.selectors.protocol import Ranking, Rule, Selector
-from ucoder.consensus.selectors.registry import SELECTORS, selector_named
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, cast
+
+from ucoder.config import SelectorName
+from ucoder.consensus.selectors import paper, peers
+from ucoder.consensus.selectors.agreement import by_agreement
+from ucoder.consensus.selectors.ranking import Ranking, Rule, Selector
+from ucoder.errors import ConfigError
 
 __all__ = ["SELECTORS", "Ranking", "Rule", "Selector", "selector_named"]
+
+_BY_NAME: Final[dict[SelectorName, Selector]] = {
+    "consensus": paper.by_outputs,
+    "consensus_pass_fail": paper.by_pass_and_fail,
+    "agreement": by_agreement,
+    "random": paper.at_random,
+    "cluster": paper.by_largest_cluster,
+    "low_perplexity": paper.by_perplexity,
+    "success_rate": paper.by_success,
+    "codet": peers.by_dual_agreement,
+    "mbr_soft": peers.by_soft_risk,
+    "mbr_hard": peers.by_hard_risk,
+    "srank": peers.by_functional_overlap,
+    "conself": peers.by_behavioural_consensus,
+}
+SELECTORS: Final[Mapping[str, Selector]] = MappingProxyType(cast("dict[str, Selector]", _BY_NAME))
+
+
+def selector_named(name: str) -> Selector:
+    """The selector of that name.
+
+    Raises:
+        ConfigError: There is no such selector; the message lists those that exist.
+    """
+    if name not in SELECTORS:
+        raise ConfigError(f"selector {name!r} is unknown; known: {', '.join(SELECTORS)}")
+    return SELECTORS[name]

@@ -1,4 +1,4 @@
-"""What others published, each as its paper and its code do it, with every departure named.
+"""Published selection rules, each following its paper and its code, with every departure named.
 
 codet               Chen et al. 2022, "CodeT: Code Generation with Generated Tests" (2207.10397)
 mbr_soft, mbr_hard  Shi et al. 2022, "Natural Language to Code Translation with Execution"
@@ -8,9 +8,9 @@ srank               To et al. 2023, "Functional Overlap Reranking for Neural Cod
 conself             Zhang et al. 2026, "Self-Improving Code Generation via Semantic Entropy and
                     Behavioral Consensus" (2603.29292)
 
-Departures that all share: answers are compared as canonical text; programs that differ in layout,
-comments or docstrings alone are one program; and a program that returns on no input cannot win
-unless the configuration says so. Where the published code draws among equal scores, or averages
+Departures common to all: answers are compared as canonical text; programs that differ only in
+layout, comments or docstrings are one program; and a program that returns on no input cannot win
+unless the configuration allows it. Where the published code draws among equal scores, or averages
 over them, so do we (`Ranking.is_lottery`); elsewhere ties are broken by e(r), f(r), then the id.
 """
 
@@ -22,53 +22,53 @@ from typing import Final
 import numpy as np
 
 from ucoder.consensus.agreement import overlap
-from ucoder.consensus.selectors.consensus import why_none
-from ucoder.consensus.selectors.protocol import Ranking, Rule
-from ucoder.consensus.selectors.rows import has_executed, returned_answers
+from ucoder.consensus.selectors.ranking import (
+    Ranking,
+    Rule,
+    has_executed,
+    ranking_of,
+    returned_answers,
+    why_none,
+)
 from ucoder.consensus.votes import BOTTOM, Bools, Floats, Ints, Votes, firsts, numbered
 from ucoder.records import Reason
 
 MAX_ENTROPY: Final = 0.3
-"""ConSelf keeps problems whose scaled semantic entropy is below (its README and code)."""
+"""ConSelf keeps problems whose scaled semantic entropy is below this (its README and code)."""
 
 MAX_CRASHING: Final = 0.8
-"""ConSelf drops problems with this share, or more, of candidates that fail everywhere (code)."""
+"""ConSelf drops problems where at least this share of candidates fails everywhere (its code)."""
 
 _DIGITS: Final = 9
-"""Scores are rounded, so that the order in which sums were taken breaks no tie."""
+"""Scores are rounded, so that the order of summation does not break ties."""
 
 
 def by_dual_agreement(votes: Votes, rule: Rule) -> Ranking:
     """CodeT: score = sqrt(solutions that pass the same tests) * number of those tests.
 
-    A test case is an input with a predicted output. Both solutions and test cases count as often
-    as they were sampled, solutions that pass nothing are not ranked, and one is drawn among all
-    that have the best score, or among all at random where nothing is passed: as in the published
-    code (CodeT/src/agreement.py, evaluation.py). The paper's formula has no square root.
+    A test case is an input with a predicted output. Solutions and test cases both count as often as
+    they were sampled, and solutions that pass no test are not ranked. One is drawn among all with
+    the best score, or among all solutions where none passes a test, as in the published code
+    (CodeT/src/agreement.py, evaluation.py). The paper's formula has no square root.
 
-    Departures: every test case of a completion counts, where the published setting takes its first
-    five; and test cases on inputs that `min_input_support` drops do not.
+    Departures: every test case of a completion counts, where the published setting takes the first
+    five; test cases on inputs that `min_input_support` drops do not count.
     """
-    unit = "sqrt(solutions) * tests"
-    scores_P = np.full(len(votes.programs), math.nan)
-    able = has_executed(votes, rule)
-    if not votes.inputs or not able.any():
-        return Ranking(scores_P, unit, why_none(votes, 0), is_lottery=True)
     passes_PK, counts_K = _predicted(votes)
+    able_P = has_executed(votes, rule)
     if passes_PK.any():
-        able &= passes_PK.any(axis=1)
+        able_P &= passes_PK.any(axis=1)
     groups_P = numbered(passes_PK)
     n_solutions_P = np.bincount(groups_P, votes.weights_P)[groups_P]
-    scores_P[able] = np.round(np.sqrt(n_solutions_P) * (passes_PK @ counts_K), _DIGITS)[able]
-    n_able = int(votes.weights_P[able].sum())
-    return Ranking(scores_P, unit, is_lottery=True, n_reliable=n_able)
+    scores_P: Floats = np.round(np.sqrt(n_solutions_P) * (passes_PK @ counts_K), _DIGITS)
+    return ranking_of(votes, scores_P, able_P, "sqrt(solutions) * tests", is_lottery=True)
 
 
 def by_soft_risk(votes: Votes, rule: Rule) -> Ranking:
     """MBR-exec, soft loss: 1 - risk = mean share of inputs with the same output, over candidates.
 
-    A call that fails agrees with nothing, not even with the same failure (paper and code). The
-    published code breaks ties by the sum of log-probabilities, which prefers short programs.
+    A failed call agrees with nothing, not even with the same failure (paper and code). Departure:
+    the published code breaks ties by the sum of log-probabilities, which prefers short programs.
     """
     rows_CT, weights_C, clusters_P = _clusters(votes)
     return _by_gain(votes, rule, overlap(rows_CT) @ weights_C, clusters_P)
@@ -77,8 +77,8 @@ def by_soft_risk(votes: Votes, rule: Rule) -> Ranking:
 def by_hard_risk(votes: Votes, rule: Rule) -> Ranking:
     """MBR-exec, hard loss: 1 - risk = share of candidates with the same output on every input.
 
-    As in `by_soft_risk`, so a program that fails anywhere agrees with nobody and scores 0: where
-    all do, ties alone decide.
+    A failed call agrees with nothing, as in `by_soft_risk`, so a program that fails on any input
+    scores 0; where all programs do, only tie-breaking decides.
     """
     rows_CT, weights_C, clusters_P = _clusters(votes)
     return _by_gain(votes, rule, weights_C * (rows_CT != BOTTOM).all(axis=1), clusters_P)
@@ -93,52 +93,44 @@ def by_functional_overlap(votes: Votes, rule: Rule) -> Ranking:
     the cluster's share of the solutions times the share of the predicted outputs that it returns,
     each prediction as often as the model made it.
 
-    As in the published code (reranking/functionality_processing.py), which says more than the
-    paper: a program with one and the same outcome on all inputs, of two or more, is invalid and
-    scores 0; equal solutions count once towards a cluster's size; and one is drawn among all that
-    have the best score.
+    Three details follow the published code (reranking/functionality_processing.py), because the
+    paper does not give them: a program with the same outcome on all inputs, if there are two or
+    more, is invalid and scores 0; equal solutions count once towards a cluster's size; and one is
+    drawn among all with the best score.
 
-    Departures: where no input has a prediction, V is the size alone, the paper's own ablation, in
-    place of 0 for everybody; and equal is meant up to layout, as said above.
+    Departures: where no input has a prediction, V is the size alone (the paper's own ablation)
+    instead of 0 for all programs; and solutions are equal up to layout, as above.
     """
-    unit = "overlap * size * pass rate"
-    scores_P = np.full(len(votes.programs), math.nan)
-    able = has_executed(votes, rule)
-    if not votes.inputs or not able.any():
-        return Ranking(scores_P, unit, why_none(votes, 0), is_lottery=True)
     rows_CT, _, clusters_P = _clusters(votes)
     is_constant_C = (rows_CT == rows_CT[:, :1]).all(axis=1) & (rows_CT.shape[1] > 1)
     valid_C = (rows_CT != BOTTOM).any(axis=1) & ~is_constant_C
     scores_C = np.zeros(len(rows_CT))
     if valid_C.any():
         scores_C[valid_C] = _functional_overlap(votes, rows_CT, clusters_P, valid_C)[valid_C]
-    scores_P[able] = np.round(scores_C[clusters_P][able], _DIGITS)
-    n_able = int(votes.weights_P[able].sum())
-    return Ranking(scores_P, unit, is_lottery=True, n_reliable=n_able)
+    scores_P = np.round(scores_C[clusters_P], _DIGITS)
+    able_P = has_executed(votes, rule)
+    return ranking_of(votes, scores_P, able_P, "overlap * size * pass rate", is_lottery=True)
 
 
 def by_behavioural_consensus(votes: Votes, rule: Rule) -> Ranking:
-    """ConSelf: abstain where the candidates' behaviours scatter, then the highest consensus.
+    """ConSelf: abstain where behaviours are too diverse, else take the highest consensus.
 
         score(r) = mean over inputs of the share of returned outputs that equal r's
 
-    Candidates that fail on every input are dropped from the entropy, and a problem is dropped
-    where they are 80% or more, or where the entropy of the clusters of equal outputs is not below
-    0.3 (curriculum_selection/create_dpo_pairs.py). The score is what picks ConSelf's preferred
-    solution there.
+    Candidates that fail on every input are left out of the entropy. A problem is dropped where they
+    are 80% or more, or where the entropy of the clusters of equal outputs is 0.3 or more
+    (curriculum_selection/create_dpo_pairs.py, where this score picks the preferred solution).
 
-    Departures: the published code scales entropies to [0, 1] by the least and the largest of its
-    data set, and we divide by the largest possible, log2 of the number of candidates, because a
-    selection knows one problem only; problems without any disagreement, which hold no preference
-    pair for it, are selected here; and a single candidate, whose entropy says nothing, is not.
+    Departures: the published code scales entropies to [0, 1] by the smallest and the largest in its
+    data set, while we divide by the largest possible one, log2 of the number of candidates, because
+    a selection sees one problem only. Problems without any disagreement give ConSelf no preference
+    pair, but are selected here. A single candidate, whose entropy is undefined, is not selected.
     """
     rows_PT = returned_answers(votes)
-    executed = votes.returned_PT.any(axis=1)
-    n_executed = int(votes.weights_P[executed].sum())
-    scores_P = np.full(len(votes.programs), math.nan)
-    able = has_executed(votes, rule)
-    reason = None if able.any() and votes.inputs else why_none(votes, 0)
-    if reason is None and _scattered(votes, rows_PT, n_executed):
+    n_executed = int(votes.weights_P[votes.returned_PT.any(axis=1)].sum())
+    able_P = has_executed(votes, rule)
+    reason = None if able_P.any() and votes.inputs else why_none(votes, 0)
+    if reason is None and _is_too_diverse(votes, rows_PT, n_executed):
         reason = Reason.NO_CONSENSUS
     consensus_P = np.zeros(len(votes.programs))
     for column_P in rows_PT.T:
@@ -147,11 +139,12 @@ def by_behavioural_consensus(votes: Votes, rule: Rule) -> Ranking:
         if outputs.size:
             counts = np.bincount(codes_P, votes.weights_P[returned_P])
             consensus_P[returned_P] += (counts / counts.sum())[codes_P]
-    scores_P[able] = np.round(consensus_P[able] / max(len(votes.inputs), 1), _DIGITS)
+    scores_P = np.round(consensus_P / max(len(votes.inputs), 1), _DIGITS)
+    scores_P[~able_P] = math.nan
     return Ranking(scores_P, "mean share of equal outputs", reason, n_reliable=n_executed)
 
 
-def _scattered(votes: Votes, rows_PT: Ints, n_executed: int) -> bool:
+def _is_too_diverse(votes: Votes, rows_PT: Ints, n_executed: int) -> bool:
     executed = votes.returned_PT.any(axis=1)
     if n_executed < 2 or (votes.n - n_executed) / votes.n >= MAX_CRASHING:
         return True
@@ -160,23 +153,19 @@ def _scattered(votes: Votes, rows_PT: Ints, n_executed: int) -> bool:
 
 
 def entropy_of(sizes_C: Floats) -> float:
-    """Semantic entropy of clusters of these sizes, 0 to 1: 1 where every candidate is alone."""
+    """Scaled semantic entropy of clusters of these sizes, from 0 (one cluster) to 1 (all alone)."""
     shares_C = sizes_C / sizes_C.sum()
     bits = float(-(shares_C * np.log2(shares_C)).sum())
     return round(max(bits, 0.0) / math.log2(float(sizes_C.sum())), _DIGITS)
 
 
 def _by_gain(votes: Votes, rule: Rule, gains_C: Floats, clusters_P: Ints) -> Ranking:
-    scores_P = np.full(len(votes.programs), math.nan)
-    able = has_executed(votes, rule)
-    if not votes.inputs or not able.any():
-        return Ranking(scores_P, "1 - risk", why_none(votes, 0))
-    scores_P[able] = np.round(gains_C[clusters_P][able] / votes.n, _DIGITS)
-    return Ranking(scores_P, "1 - risk", n_reliable=int(votes.weights_P[able].sum()))
+    scores_P = np.round(gains_C[clusters_P] / max(votes.n, 1), _DIGITS)
+    return ranking_of(votes, scores_P, has_executed(votes, rule), "1 - risk")
 
 
 def _clusters(votes: Votes) -> tuple[Ints, Floats, Ints]:
-    """Distinct rows of outputs, C x T; the candidates of each, C; each program's row, P."""
+    """Distinct rows of outputs, C x T; the candidates of each row, C; each program's row, P."""
     rows_PT = returned_answers(votes)
     clusters_P = numbered(rows_PT)
     weights_C: Floats = np.bincount(clusters_P, votes.weights_P).astype(np.float64)
@@ -184,7 +173,7 @@ def _clusters(votes: Votes) -> tuple[Ints, Floats, Ints]:
 
 
 def _predicted(votes: Votes) -> tuple[Bools, Ints]:
-    """Which programs pass each test case, P x K, and how often the model wrote it, K."""
+    """Which programs pass each of K test cases, P x K, and how often each was sampled, K."""
     cases = [
         (votes.passes(at, prediction.text), prediction.count)
         for at, test_input in enumerate(votes.inputs)

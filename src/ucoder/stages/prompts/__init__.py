@@ -1,4 +1,4 @@
-"""What the model is asked, as text files, one a stage; and how its answer is drawn."""
+"""The prompts, one text file a stage, and the sampling settings of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _template(name: str) -> str:
 
 
 def fill(name: str, **values: object) -> str:
-    """The prompt `name` with its `{fields}` filled; values are never read as templates."""
+    """The prompt `name` with its `{fields}` filled; braces in values are left alone."""
     return _template(name).format(**values)
 
 
