@@ -96,11 +96,11 @@ RECORDS = (ORDINARY, UNTYPED, HOSTILE)
 class Recorder:
     """Progress that remembers how many units were there at the start, and what it was told."""
 
-    begun: list[tuple[int, int]] = field(default_factory=list)
+    started: list[tuple[int, int]] = field(default_factory=list)
     n_advances: int = 0
 
     def begin(self, stage: str, total: int, done: int = 0) -> None:
-        self.prefill.append((total, done))
+        self.started.append((total, done))
 
     def advance(self, stage: str, done: int, **facts: object) -> None:
         self.n_advances += 1
@@ -214,7 +214,7 @@ def test_what_is_kept_is_read_without_a_sandbox(
     )
     # As text, because the sums of log-probabilities are NaN, which equals nothing.
     assert [repr(pool) for pool in again] == [repr(pool) for pool in pools]
-    assert progress.prefill == []
+    assert progress.started == []
 
 
 def test_what_is_missing_needs_a_sandbox(samples: Path, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_resumed_execution_does_the_missing_tasks_alone(
     (cache / ".half-written.parquet.1.tmp").write_bytes(b"of a writer that was killed")
     progress = Recorder()
     again = list(open_pools(samples, cache, settings=SETTINGS, progress=progress))
-    assert (progress.prefill, progress.n_advances) == ([(3, 2)], 1)
+    assert (progress.started, progress.n_advances) == ([(3, 2)], 1)
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     assert not list(cache.glob("*.tmp"))
     for new, old in zip(again, pools, strict=True):
