@@ -272,7 +272,7 @@ def _listing(table: DataFrame, title: str, heading: str, column: str) -> Listing
     cells = {
         "selector": text("selector"),
         heading: text(column),
-        "tasks with more": text("n_tasks_with_more"),
+        **({"tasks with more": text("n_tasks_with_more")} if column == "n_inputs" else {}),
         "pass@1": percent("pass_at_1"),
         "same choice": percent("same_choice"),
     }
