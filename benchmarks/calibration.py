@@ -34,7 +34,7 @@ from ucoder.consensus.votes import Floats
 from ucoder.errors import UcoderError
 from ucoder.studies.calibration import precisions
 from ucoder.studies.pools import open_pools
-from ucoder.studies.tasks import Task, tasks_of
+from ucoder.studies.tasks import StudyTask, tasks_of
 
 RULE = Rule("agreement")
 RIDGE = 0.5
@@ -68,7 +68,7 @@ class Choices:
     right_N: Floats
 
 
-def choices_of(name: str, tasks: Iterable[Task]) -> Choices:
+def choices_of(name: str, tasks: Iterable[StudyTask]) -> Choices:
     """The features of each choice, and whether it is right."""
     rows: list[list[float]] = []
     n_tasks = 0
@@ -131,8 +131,8 @@ def report(name: str, p: Floats, right_N: Floats) -> None:
         print(f"    {b / N_BINS:.1f} to {(b + 1) / N_BINS:.1f}: {np.sum(at == b):>4} choices, "
               f"mean probability {p[at == b].mean():.2f}, "
               f"right {right_N[at == b].mean():.2f}")  # fmt: skip
-    for kept in precisions(name, p, right_N):
-        print(f"    precision at {100 * kept.coverage:3.0f}% coverage {kept.precision}")
+    for kept in precisions(p, right_N):
+        print(f"    precision at {100 * kept['coverage']:3.0f}% coverage {kept['precision']}")
 
 
 def main() -> None:
@@ -140,7 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, nargs="+", help="samples, JSON lines, gzipped or not")
     parser.add_argument("--cache", type=Path, default=None, help="where executions are kept")
-    parser.add_argument("--tasks", type=int, default=None, help="only the first so many of a file")
+    parser.add_argument(
+        "--tasks", type=int, default=None, help="only this many of a file, the first ones"
+    )
     asked = parser.parse_args()
     files = []
     try:

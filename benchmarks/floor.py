@@ -76,4 +76,5 @@ def main():
         send({"seconds": seconds, "latencies": latencies, "n_wrong": n_wrong})
 
 
-main()
+if __name__ == "__main__":
+    main()

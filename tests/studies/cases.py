@@ -1,4 +1,4 @@
-"""Pools made by hand: what each program answers, how many candidates it has, and who is right."""
+"""Executed tasks made by hand: what each program answers, its candidates, and which are right."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ucoder.records import (
     Reason,
     TestInput,
 )
-from ucoder.studies.pools import Pool
-from ucoder.studies.tasks import Task, task_of
+from ucoder.studies.pools import ExecutedTask
+from ucoder.studies.tasks import StudyTask, task_of
 
 SOURCE = "def f(x):\n    return x"
 
@@ -29,13 +29,13 @@ def pool(
     n_own: int | None = None,
     task_id: str = "t/0",
     n_tokens: int = 10,
-) -> Pool:
+) -> ExecutedTask:
     """A pool.
 
     Args:
         answers: By program, what it returns for each input; None raises.
         n: Candidates of each program.
-        right: The right programs; None where nobody knows.
+        right: The right programs; None where the truth is unknown.
         n_refused: Candidates without a program, at the end.
         n_own: How many of the inputs the model wrote; all where None.
         task_id: The task's.
@@ -47,7 +47,7 @@ def pool(
         for at, program in enumerate([*programs, *[""] * n_refused])
     ]
     n_inputs = len(next(iter(answers.values())))
-    return Pool(
+    return ExecutedTask(
         task_id=task_id,
         entry_point="f",
         inputs=tuple(
@@ -61,7 +61,7 @@ def pool(
                       tuple(_outcome(value) for value in row), math.nan, math.nan)
             for program, row in answers.items()
         ),
-        correct=() if right is None else tuple((p, p in right) for p in answers),
+        correct=() if right is None else tuple(p in right for p in answers),
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def task(
     n: Mapping[str, int],
     right: Sequence[str] = (),
     **more: int,
-) -> Task:
+) -> StudyTask:
     """The pool, coded."""
     return task_of(pool(answers, n, right, **more))  # type: ignore[arg-type]
 

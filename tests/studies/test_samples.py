@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ucoder.errors import BenchmarkError
 from ucoder.records import FinishReason, Reason
-from ucoder.studies.samples import Samples, interface_of, make_candidates, program, read_samples
+from ucoder.studies.samples import TaskSamples, interface_of, make_candidates, program, read_samples
 
 RECORD: dict[str, Any] = {
     "task_id": "T/1",
@@ -32,14 +32,14 @@ def write(path: Path, *records: object) -> Path:
     return path
 
 
-def read_one(path: Path, **changes: Any) -> Samples:
+def read_one(path: Path, **changes: Any) -> TaskSamples:
     """The samples of a file whose only line is RECORD with changes; None takes a field away."""
     record = {name: value for name, value in {**RECORD, **changes}.items() if value is not None}
     (samples,) = read_samples(write(path / "samples.jsonl", record))
     return samples
 
 
-def test_gzipped_and_plain_files_read_alike_whatever_they_are_called(tmp_path: Path) -> None:
+def test_gzip_is_recognised_by_content_and_not_by_name(tmp_path: Path) -> None:
     plain = write(tmp_path / "a.gz", RECORD, {**RECORD, "task_id": "T/2"})
     packed = tmp_path / "b.jsonl"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
@@ -47,7 +47,7 @@ def test_gzipped_and_plain_files_read_alike_whatever_they_are_called(tmp_path: P
     assert [samples.task_id for samples in read_samples(plain)] == ["T/1", "T/2"]
 
 
-def test_blank_lines_are_no_tasks_and_no_faults(tmp_path: Path) -> None:
+def test_blank_lines_are_skipped(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text(f"\n{json.dumps(RECORD)}\r\n   \n", "utf-8")
     assert len(list(read_samples(path))) == 1
@@ -92,7 +92,7 @@ def test_check_is_called_exactly_once(tmp_path: Path, test: str, ending: str) ->
     assert complete.count("check(double)") <= 1
 
 
-def test_what_the_file_does_not_say_is_unknown_and_not_zero(tmp_path: Path) -> None:
+def test_log_probabilities_missing_from_the_file_are_nan_and_not_zero(tmp_path: Path) -> None:
     first, second = make_candidates(read_one(tmp_path))
     assert math.isnan(first.sum_logprob) and math.isnan(first.perplexity)
     assert first.reason is second.reason is None
@@ -105,14 +105,14 @@ def test_perplexity_comes_from_tokens_and_log_probabilities(tmp_path: Path) -> N
     assert first.perplexity == pytest.approx(3) and math.isnan(second.perplexity)
 
 
-def test_a_cut_candidate_takes_no_part(tmp_path: Path) -> None:
+def test_a_truncated_candidate_is_rejected_and_keeps_its_completion(tmp_path: Path) -> None:
     whole, cut = make_candidates(read_one(tmp_path, finish=["stop", "length"]))
     assert (whole.reason, cut.reason) == (None, Reason.TRUNCATED)
     assert (cut.program, cut.program_id) == ("", "") and cut.completion == "    return x\n"
     assert cut.finish_reason is FinishReason.LENGTH
 
 
-def test_programs_that_differ_in_looks_alone_share_an_id(tmp_path: Path) -> None:
+def test_programs_with_equal_syntax_trees_share_an_id(tmp_path: Path) -> None:
     bodies = [
         "    y = x\n    return y\n",
         "    z = x  # the same\n    return z\n",
@@ -122,7 +122,7 @@ def test_programs_that_differ_in_looks_alone_share_an_id(tmp_path: Path) -> None
     assert a.program_id == b.program_id != c.program_id
 
 
-def test_the_signature_is_the_prompts(tmp_path: Path) -> None:
+def test_the_signature_comes_from_the_prompt(tmp_path: Path) -> None:
     interface = interface_of(read_one(tmp_path))
     assert interface is not None and interface.n_required == 1
     x, times = interface.parameters
@@ -138,7 +138,7 @@ def test_the_signature_is_the_prompts(tmp_path: Path) -> None:
         "import math\ndef helper(a, b):\n    return a\n\ndef double(x):\n    '''Doc.'''\n",
     ],
 )
-def test_prompts_without_a_body_parse(tmp_path: Path, prompt: str) -> None:
+def test_a_prompt_without_a_function_body_has_a_signature(tmp_path: Path, prompt: str) -> None:
     interface = interface_of(read_one(tmp_path, prompt=prompt))
     assert interface is not None and [p.name for p in interface.parameters] == ["x"]
 
@@ -152,7 +152,7 @@ def test_a_prompt_that_ends_inside_the_def_leaves_the_signature_to_most_candidat
     assert [(p.name, p.annotation) for p in interface.parameters] == [("n", ""), ("m", "int")]
 
 
-def test_no_text_with_the_function_means_no_signature(tmp_path: Path) -> None:
+def test_there_is_no_signature_where_no_text_defines_the_function(tmp_path: Path) -> None:
     samples = read_one(tmp_path, prompt="def double(", candidate_bodies=["(((", "\0"])
     assert interface_of(samples) is None
 
@@ -161,11 +161,11 @@ def test_no_text_with_the_function_means_no_signature(tmp_path: Path) -> None:
     ("changes", "complaint"),
     [
         ({"prompt": None}, "lacks the field 'prompt'"),
-        ({"task_id": 7}, "task_id must be a text, got the number '7'"),
+        ({"task_id": 7}, "task_id must be a text, got '7'"),
         ({"task_id": " "}, "task_id must not be empty"),
         ({"entry_point": "f(); evil"}, "entry_point must be a function's name"),
-        ({"candidate_bodies": "text"}, "candidate_bodies must be a list, got a text"),
-        ({"candidate_bodies": ["a", None]}, r"candidate_bodies\[1\] must be a text, got null"),
+        ({"candidate_bodies": "text"}, "candidate_bodies must be a list, got '.text.'"),
+        ({"candidate_bodies": ["a", None]}, r"candidate_bodies\[1\] must be a text, got 'null'"),
         ({"candidate_bodies": []}, "holds no candidate"),
         ({"candidate_bodies": None}, "got neither"),
         ({"candidates": ["x = 1"]}, "got both"),
@@ -173,14 +173,14 @@ def test_no_text_with_the_function_means_no_signature(tmp_path: Path) -> None:
         ({"test": "def check(:"}, "test must be a Python script"),
         ({"n_tokens": [1]}, "n_tokens has 1 values for 2 candidates"),
         ({"n_tokens": [1, -1]}, r"n_tokens\[1\] must be a count, got '-1'"),
-        ({"n_tokens": [1, True]}, r"n_tokens\[1\] must be a whole number, got true"),
-        ({"n_tokens": [1, 1.5]}, r"n_tokens\[1\] must be a whole number, got the number '1.5'"),
-        ({"sum_logprobs": [-1.0, "x"]}, r"sum_logprobs\[1\] must be a number, got a text"),
+        ({"n_tokens": [1, True]}, r"n_tokens\[1\] must be a whole number, got 'true'"),
+        ({"n_tokens": [1, 1.5]}, r"n_tokens\[1\] must be a whole number, got '1.5'"),
+        ({"sum_logprobs": [-1.0, "x"]}, r"sum_logprobs\[1\] must be a number, got '.x.'"),
         ({"sum_logprobs": [-1.0, -math.inf]}, r"sum_logprobs\[1\] must be finite"),
         ({"finish": ["stop", "eos"]}, r'finish\[1\] must be "stop" or "length", got'),
     ],
 )
-def test_a_fault_names_its_line_and_field(
+def test_an_invalid_field_is_named_with_its_line(
     tmp_path: Path, changes: dict[str, Any], complaint: str
 ) -> None:
     faulty = {**RECORD, "task_id": "T/2", **changes}
@@ -191,7 +191,7 @@ def test_a_fault_names_its_line_and_field(
 
 
 @pytest.mark.parametrize("line", [b"{not json}", b"[" * 100_000, b"\xff\xfe\x00", b"[1, 2]", b"3"])
-def test_a_line_that_is_no_object_is_refused(tmp_path: Path, line: bytes) -> None:
+def test_a_line_that_is_not_a_json_object_is_refused(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_bytes(json.dumps(RECORD).encode() + b"\n" + line + b"\n")
     with pytest.raises(BenchmarkError, match="line 2: "):
@@ -204,7 +204,7 @@ def test_two_lines_of_one_task_are_refused(tmp_path: Path) -> None:
         list(read_samples(path))
 
 
-def test_half_a_gzip_file_is_refused_after_what_it_holds(tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_is_refused(tmp_path: Path) -> None:
     packed = gzip.compress(write(tmp_path / "a", RECORD).read_bytes())
     (tmp_path / "b.gz").write_bytes(packed[:-8])
     with pytest.raises(BenchmarkError, match="not a whole gzip file"):
@@ -223,7 +223,7 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
         list(read_samples(tmp_path / "none.jsonl"))
 
 
-def test_a_task_is_there_before_the_next_line_is_read(tmp_path: Path) -> None:
+def test_a_task_is_yielded_before_the_next_line_is_read(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_text(json.dumps(RECORD) + "\nbroken\n", "utf-8")
     assert [samples.task_id for samples in islice(read_samples(path), 1)] == ["T/1"]
@@ -231,7 +231,7 @@ def test_a_task_is_there_before_the_next_line_is_read(tmp_path: Path) -> None:
 
 @given(st.one_of(st.binary(max_size=200), st.binary(max_size=60).map(gzip.compress)))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_bytes_end_in_an_error_of_ours(tmp_path: Path, content: bytes) -> None:
+def test_random_bytes_raise_benchmark_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "any"
     path.write_bytes(content)
     with pytest.raises(BenchmarkError):
@@ -243,7 +243,7 @@ TEXTS = st.text(max_size=30)
 
 @given(TEXTS, TEXTS, st.lists(TEXTS, min_size=1, max_size=3), st.lists(TEXTS, max_size=3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_texts_make_candidates(
+def test_arbitrary_texts_make_candidates(
     tmp_path: Path, task: str, prompt: str, bodies: list[str], texts: list[str]
 ) -> None:
     samples = read_one(

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,22 +14,29 @@ import pytest
 
 from ucoder.errors import BenchmarkError, ConfigError
 from ucoder.evaluation.statistics import bootstrap_difference, bootstrap_interval
-from ucoder.studies.adversary import study_adversary
+from ucoder.studies.adversary import breaks_at, plant, study_adversary, wrong_behaviour
 from ucoder.studies.calibration import calibration, precisions, reliability
-from ucoder.studies.choices import choose
-from ucoder.studies.coverage import study_coverage
-from ucoder.studies.planting import plant, wrong_behaviour
-from ucoder.studies.sampling import study_sampling
-from ucoder.studies.selection import ALL, OWN, study_selection
-from ucoder.studies.tables import write_study
-from ucoder.studies.tasks import Task, task_of
+from ucoder.studies.results import Study, frame, write_study
+from ucoder.studies.selection import ALL, OWN, best_selector, study_selection
+from ucoder.studies.subsets import knee, study_coverage, study_sampling
+from ucoder.studies.tasks import StudyTask, choose, task_of
 
 from .cases import pool, task
+
+pytest.importorskip("pandas")
 
 SQUARES, CUBES, TWICE = [0, 1, 4, 9, 16], [0, 1, 8, 27, 64], [0, 2, 4, 6, 8]
 
 
-def three_tasks() -> list[Task]:
+def rows_of(study: Study, table: str = "", **where: object) -> list[Any]:
+    """The rows of a study's main table, or another one, that have these values in columns."""
+    found = study.tables[table or study.name]
+    for column, value in where.items():
+        found = found[found[column] == value]
+    return list(found.itertuples())
+
+
+def three_tasks() -> list[StudyTask]:
     """Of the first, the majority is right; of the second, the minority; of the third, nobody."""
     rows = {"squares": SQUARES, "cubes": CUBES}
     return [
@@ -40,57 +48,61 @@ def three_tasks() -> list[Task]:
 
 def test_pass_at_1_random_and_oracle_are_what_counting_gives() -> None:
     study = study_selection(three_tasks(), ["consensus", "cluster", "success_rate"])
-    results = {row.selector: row for row in study.on(ALL)}
-    assert results["consensus"].pass_at_1.value == pytest.approx(1 / 3)
-    assert study.random.value == pytest.approx((0.6 + 0.4 + 0) / 3)  # refused ones are wrong
-    assert study.oracle.value == pytest.approx(2 / 3)
+    results = {row.selector: row for row in rows_of(study, inputs=ALL)}
+    assert results["consensus"].pass_at_1 == pytest.approx(1 / 3)
+    assert study.summary["random"].value == pytest.approx(
+        (0.6 + 0.4 + 0) / 3
+    )  # refused ones are wrong
+    assert study.summary["oracle"].value == pytest.approx(2 / 3)
     # A lottery among all eight, ten and ten candidates that return: its exact expectation.
-    assert results["success_rate"].pass_at_1.value == pytest.approx((6 / 8 + 4 / 10 + 0) / 3)
-    assert results["success_rate"].against_paper.value == pytest.approx((-2 / 8 + 4 / 10) / 3)
-    assert results["consensus"].coverage.value == 1.0
+    assert results["success_rate"].pass_at_1 == pytest.approx((6 / 8 + 4 / 10 + 0) / 3)
+    assert results["success_rate"].against_paper == pytest.approx((-2 / 8 + 4 / 10) / 3)
+    assert results["consensus"].coverage == 1.0
 
 
-def test_nothing_selected_is_wrong_and_lowers_coverage() -> None:
+def test_a_task_without_a_selection_counts_as_wrong_and_lowers_coverage() -> None:
     nobody = task({"raises": [None, None]}, {"raises": 3}, task_id="t/4")
-    (row,) = study_selection([*three_tasks(), nobody], ["consensus"]).on(ALL)
-    assert row.pass_at_1.value == pytest.approx(1 / 4)
-    assert row.coverage.value == pytest.approx(3 / 4)
+    study = study_selection([*three_tasks(), nobody], ["consensus"])
+    (row,) = rows_of(study, inputs=ALL)
+    assert row.pass_at_1 == pytest.approx(1 / 4)
+    assert row.coverage == pytest.approx(3 / 4)
 
 
-def test_own_inputs_alone_can_choose_otherwise() -> None:
+def test_the_models_own_inputs_can_lead_to_another_choice() -> None:
     rows = {"right": [0, 1, 4, 9], "a": [0, 1, 5, 6], "b": [0, 1, 7, 8]}
     mixed = task(rows, {"right": 3, "a": 2, "b": 2}, ["right"], n_own=2)
     assert len(mixed.with_own_inputs().inputs) == 2
     none_own = task(rows, {"right": 3, "a": 2, "b": 2}, ["right"], n_own=0)
     assert len(none_own.with_own_inputs().inputs) == 4
     study = study_selection([mixed], ["cluster"])
-    assert [row.pass_at_1.value for row in study.on(ALL)] == [1.0]
-    assert [row.pass_at_1.value for row in study.on(OWN)] == [pytest.approx(3 / 7)]
+    assert [row.pass_at_1 for row in rows_of(study, inputs=ALL)] == [1.0]
+    assert [row.pass_at_1 for row in rows_of(study, inputs=OWN)] == [pytest.approx(3 / 7)]
 
 
-def test_the_truth_is_unknown_in_a_run_and_choices_are_still_compared() -> None:
+def test_choices_are_compared_where_the_truth_is_unknown() -> None:
     made = pool({"a": SQUARES, "b": CUBES}, {"a": 3, "b": 2}, None, n_refused=1)
     study = study_selection([task_of(made, has_truth=False)], ["consensus", "mbr_soft"])
-    assert study.random.n == study.oracle.n == 0 and study.theorem is None
-    assert all(math.isnan(row.pass_at_1.value) for row in study.results)
-    assert all(row.as_paper.value == 1.0 for row in study.on(ALL))
+    assert study.summary["random"].n == study.summary["oracle"].n == 0
+    assert study.summary["theorem_2_4"] is None
+    assert all(math.isnan(row.pass_at_1) for row in rows_of(study))
+    assert all(row.as_paper == 1.0 for row in rows_of(study, inputs=ALL))
 
 
-def test_a_verdict_that_the_sandbox_failed_to_give_is_neither_right_nor_wrong() -> None:
+def test_a_sandbox_failure_in_the_test_script_is_neither_right_nor_wrong() -> None:
     made = pool({"a": SQUARES, "b": CUBES}, {"a": 3, "b": 1}, ["b"])
     unknown = type(made)(
         made.task_id, made.entry_point, made.inputs, made.candidates, made.executions,
-        (("a", None), ("b", True)),
+        (None, True),
     )  # fmt: skip
     study = study_selection([task_of(unknown), *three_tasks()], ["consensus"])
-    (row,) = study.on(ALL)
-    assert (row.pass_at_1.n, row.pass_at_1.value) == (3, pytest.approx(1 / 3))
+    (row,) = rows_of(study, inputs=ALL)
+    assert (row.pass_at_1_n, row.pass_at_1) == (3, pytest.approx(1 / 3))
 
 
 def test_best_prefers_agreement_where_several_are_equal() -> None:
     study = study_selection(three_tasks()[:1], ["consensus", "mbr_soft", "agreement"])
-    assert {row.pass_at_1.value for row in study.on(ALL)} == {1.0}
-    assert study.best().selector == "agreement"
+    assert {row.pass_at_1 for row in rows_of(study, inputs=ALL)} == {1.0}
+    assert best_selector(study.tables["selection"])["selector"] == "agreement"
 
 
 def test_an_unknown_selector_is_named_with_those_that_are_known() -> None:
@@ -119,44 +131,47 @@ def test_intervals_are_paired_repeatable_and_leave_out_what_is_unknown() -> None
 
 def test_calibration_by_hand() -> None:
     p, right = np.array([0.95, 0.91, 0.15, 0.12]), np.array([1.0, 0.0, 0.0, 0.0])
-    bins = reliability("x", p, right)
-    assert [(b.low, b.right.n, b.right.value) for b in bins] == [(0.1, 2, 0.0), (0.9, 2, 0.5)]
-    found = calibration("x", p, right, 0)
-    assert found.brier.value == pytest.approx((0.05**2 + 0.91**2 + 0.15**2 + 0.12**2) / 4)
-    assert found.expected_error == pytest.approx((abs(0.93 - 0.5) + 0.135) / 2)
+    bins = reliability(p, right)
+    assert [(b["low"], b["right"].n, b["right"].value) for b in bins] == [
+        (0.1, 2, 0.0),
+        (0.9, 2, 0.5),
+    ]
+    found = calibration(p, right, 0)
+    assert found["brier"].value == pytest.approx((0.05**2 + 0.91**2 + 0.15**2 + 0.12**2) / 4)
+    assert found["expected_error"] == pytest.approx((abs(0.93 - 0.5) + 0.135) / 2)
 
 
 def test_precision_keeps_the_most_probable_and_counts_no_selection_as_wrong() -> None:
     p = np.array([0.9, 0.8, 0.8, math.nan])
-    rows = precisions("x", p, np.array([1.0, 1.0, 0.0, 0.0]), (0.25, 0.5, 1.0))
-    assert [row.n_kept for row in rows] == [1, 2, 4]
+    rows = precisions(p, np.array([1.0, 1.0, 0.0, 0.0]), (0.25, 0.5, 1.0))
+    assert [row["n_kept"] for row in rows] == [1, 2, 4]
     # Of the two at 0.8, the wrong one is kept first.
-    assert [row.precision.value for row in rows] == [1.0, 0.5, 0.5]
-    assert rows[1].least_probability == 0.8 and math.isnan(rows[2].least_probability)
+    assert [row["precision"].value for row in rows] == [1.0, 0.5, 0.5]
+    assert rows[1]["least_probability"] == 0.8 and math.isnan(rows[2]["least_probability"])
 
 
-def test_coverage_finds_the_one_input_that_separates() -> None:
+def test_coverage_finds_the_only_distinguishing_input() -> None:
     rows = {"right": [1, 1, 1, 5], "wrong": [1, 1, 1, 6], "other": [1, 1, 1, 7]}
     made = task(rows, {"right": 3, "wrong": 1, "other": 1}, ["right"])
     study = study_coverage([made], ["cluster"], sizes=(1, 2, 4), repeats=8)
-    (separation,) = study.separations
-    assert (separation.n_distinguishing, separation.n_clusters, separation.n_kept) == (1, 3, 4)
-    by_size = {row.n_inputs: row for row in study.rows}
-    assert by_size[4].pass_at_1.value == by_size[4].same_choice.value == 1.0
+    (fewest,) = rows_of(study, "coverage_distinguishing")
+    assert (fewest.n_distinguishing, fewest.n_clusters, fewest.n_kept) == (1, 3, 4)
+    by_size = {row.n_inputs: row for row in rows_of(study)}
+    assert by_size[4].pass_at_1 == by_size[4].same_choice == 1.0
     # Without it, any of the five may be drawn.
-    assert 3 / 5 <= by_size[1].pass_at_1.value < 1.0
-    assert by_size[1].pass_at_1.value <= by_size[2].pass_at_1.value
+    assert 3 / 5 <= by_size[1].pass_at_1 < 1.0
+    assert by_size[1].pass_at_1 <= by_size[2].pass_at_1
 
 
-def test_the_knee_is_no_knee_where_nothing_was_left_out() -> None:
+def test_there_is_no_knee_where_no_input_was_left_out() -> None:
     easy = task({"a": SQUARES, "b": CUBES}, {"a": 4, "b": 1}, ["a"])
     study = study_coverage([easy], ["consensus"], sizes=(5, 10), repeats=2)
-    assert study.knees() == {"consensus": None}
+    assert knee(study.tables["coverage"]) is None
     study = study_coverage([easy], ["consensus"], sizes=(3, 4, 10), repeats=2)
-    assert study.knees() == {"consensus": 3}
+    assert knee(study.tables["coverage"]) == 3
 
 
-def test_leaving_candidates_out_is_the_same_as_never_having_sampled_them() -> None:
+def test_leaving_candidates_out_equals_never_having_sampled_them() -> None:
     full = task({"a": SQUARES, "b": CUBES, "c": TWICE}, {"a": 2, "b": 2, "c": 1}, n_refused=1)
     few = task({"b": CUBES, "c": TWICE}, {"b": 1, "c": 1}, n_refused=1)
     votes = full.sampled([3, 4, 5])
@@ -174,22 +189,24 @@ def test_sampling_stops_early_where_all_agree_and_never_goes_beyond_n() -> None:
     study = study_sampling(
         made[:1], ["agreement", "codet"], sizes=(8, 40, 128), repeats=2, regrets=(0.0, 0.5)
     )
-    assert study.not_forecast == ("codet",)
-    assert {row.n_samples for row in study.rows} == {8, 40}
-    rows = {(row.selector, row.max_regret): row for row in study.stopping}
-    assert rows["agreement", 0.5].samples.value == 8
-    assert rows["agreement", 0.5].saved.value == pytest.approx(0.8)
-    assert rows["agreement", 0.5].tokens_saved.value == pytest.approx(0.8)
-    assert rows["agreement", 0.5].lost.value == 0.0
-    assert rows["agreement", 0.0].samples.value <= 40
+    assert study.summary["not_forecast"] == ["codet"]
+    assert {row.n_samples for row in rows_of(study)} == {8, 40}
+    rows = {(row.selector, row.max_regret): row for row in rows_of(study, "samples_stopping")}
+    assert rows["agreement", 0.5].samples == 8
+    assert rows["agreement", 0.5].saved == pytest.approx(0.8)
+    assert rows["agreement", 0.5].tokens_saved == pytest.approx(0.8)
+    assert rows["agreement", 0.5].lost == 0.0
+    assert rows["agreement", 0.0].samples <= 40
     both = study_sampling(made, ["agreement"], sizes=(8,), repeats=1, regrets=(1e-9,))
-    assert both.stopping[0].samples.value <= 40
+    (row,) = rows_of(both, "samples_stopping")
+    assert row.samples <= 40
 
 
-def test_tokens_that_are_unknown_are_not_saved() -> None:
+def test_saved_tokens_are_unknown_where_token_counts_are() -> None:
     made = task({"a": SQUARES}, {"a": 20}, ["a"], n_tokens=0)
     study = study_sampling([made], ["agreement"], sizes=(8,), repeats=1, regrets=(0.5,))
-    assert study.stopping[0].tokens_saved.n == 0 and study.stopping[0].saved.n == 1
+    (row,) = rows_of(study, "samples_stopping")
+    assert row.tokens_saved_n == 0 and row.saved_n == 1
 
 
 def test_planted_programs_replace_candidates_and_are_wrong() -> None:
@@ -206,7 +223,7 @@ def test_planted_programs_replace_candidates_and_are_wrong() -> None:
 
 
 @pytest.mark.parametrize("right", [SQUARES, [True] * 5])
-def test_where_nobody_is_wrong_a_varied_wrong_answer_is_made_up(right: list[object]) -> None:
+def test_without_a_wrong_program_a_varied_wrong_behaviour_is_made_up(right: list[object]) -> None:
     made = task({"a": right}, {"a": 6}, ["a"])
     behaviour = wrong_behaviour(made)
     assert behaviour.is_synthetic
@@ -219,17 +236,19 @@ def test_where_nobody_is_wrong_a_varied_wrong_answer_is_made_up(right: list[obje
 def test_a_majority_that_agrees_on_purpose_breaks_the_largest_cluster() -> None:
     made = task({"a": SQUARES, "b": CUBES}, {"a": 15, "b": 5}, ["a"])
     study = study_adversary([made], ["consensus", "agreement"], shares=(0.05, 0.6))
-    rows = {(row.selector, row.share): row for row in study.rows}
-    assert rows["consensus", 0.0].pass_at_1.value == 1.0
-    assert rows["consensus", 0.05].pass_at_1.value == 1.0
-    assert rows["consensus", 0.6].pass_at_1.value == 0.0
-    assert rows["consensus", 0.6].planted_chosen.value == 1.0
-    assert study.breaks_at()["consensus"] == 0.6
-    assert 0.0 < rows["consensus", 0.6].probability_wrong.value < 1.0
-    assert rows["consensus", 0.0].probability_wrong.n == 0
+    rows = {(row.selector, row.share): row for row in rows_of(study)}
+    assert rows["consensus", 0.0].pass_at_1 == 1.0
+    assert rows["consensus", 0.05].pass_at_1 == 1.0
+    assert rows["consensus", 0.6].pass_at_1 == 0.0
+    assert rows["consensus", 0.6].planted_chosen == 1.0
+    assert study.summary["breaks_at"]["consensus"] == 0.6
+    table = study.tables["adversary"]
+    assert breaks_at(table[table["selector"] == "consensus"]) == 0.6
+    assert 0.0 < rows["consensus", 0.6].probability_wrong < 1.0
+    assert rows["consensus", 0.0].probability_wrong_n == 0
 
 
-def test_the_adversary_needs_to_know_who_is_right() -> None:
+def test_the_adversary_study_needs_the_truth() -> None:
     made = pool({"a": SQUARES}, {"a": 6}, None)
     with pytest.raises(BenchmarkError, match="give a file of samples"):
         study_adversary([task_of(made, has_truth=False)])
@@ -237,7 +256,7 @@ def test_the_adversary_needs_to_know_who_is_right() -> None:
 
 def test_studies_repeat_with_a_seed() -> None:
     for study_of in (study_coverage, study_sampling, study_adversary):
-        one, two = (study_of(three_tasks(), ["consensus"], 5).rows for _ in range(2))
+        one, two = (rows_of(study_of(three_tasks(), ["consensus"], 5)) for _ in range(2))
         assert repr(one) == repr(two)
 
 
@@ -248,7 +267,7 @@ def test_every_study_writes_tables_summary_and_figures(tmp_path: Path) -> None:
         study_selection(tasks), study_coverage(tasks, repeats=1),
         study_sampling(tasks, repeats=1, shuffles=1), study_adversary(tasks, repeats=1),
     ):  # fmt: skip
-        paths = write_study(study, tmp_path)  # type: ignore[arg-type]
+        paths = write_study(study, tmp_path)
         assert all(path.stat().st_size for path in paths)
         for ending in ("parquet", "csv", "json", "png", "svg"):
             assert tmp_path / f"{study.name}.{ending}" in paths
@@ -259,3 +278,13 @@ def test_every_study_writes_tables_summary_and_figures(tmp_path: Path) -> None:
         assert {"pass_at_1", "pass_at_1_low", "pass_at_1_high", "pass_at_1_n"} <= set(rows[0])
         summary = (tmp_path / f"{study.name}.json").read_text()
         assert "NaN" not in summary and json.loads(summary)["study"] == study.name
+
+
+def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
+    table = frame([], ("selector", "right"), ("right",))
+    study = Study("empty", {"empty": table}, {"value": math.nan}, [], [], {})
+    write_study(study, tmp_path)
+    columns = ["selector", "right", "right_low", "right_high", "right_n"]
+    assert (tmp_path / "empty.csv").read_text().splitlines() == [",".join(columns)]
+    assert pq.read_table(tmp_path / "empty.parquet").column_names == columns
+    assert json.loads((tmp_path / "empty.json").read_text()) == {"value": None}

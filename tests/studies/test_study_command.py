@@ -17,6 +17,9 @@ from ucoder.runs import Run
 
 from .cases import pool
 
+pytest.importorskip("pandas")
+pytest.importorskip("matplotlib")
+
 ENDINGS = ("parquet", "csv", "json", "png", "svg")
 TASK = {
     "prompt": "def square(x: int) -> int:\n    '''x times x.'''\n",
@@ -44,7 +47,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["selection", "coverage", "samples", "adversary"])
 def test_every_study_of_a_file_writes_all_files(name: str, data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     cache = data.parent / "cache"
     done = ucoder("study", name, data, "-o", tmp_path, "--cache", cache, "-s", "consensus",
                   "-s", "agreement", "--json")  # fmt: skip
@@ -99,7 +101,7 @@ def test_a_run_is_studied_without_pass_at_1(tmp_path: Path) -> None:
         (["selection", "{tmp}/none.jsonl.gz"], "none.jsonl.gz"),
     ],
 )
-def test_what_cannot_be_studied_is_one_message(
+def test_data_that_cannot_be_studied_are_refused_with_a_message(
     arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     done = ucoder("study", *(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))

@@ -1,16 +1,15 @@
 """`ucoder study`: experiments on samples that exist already.
 
 DATA is a file of samples (gzipped JSON lines, one task a line, with a test script for scoring), or
-a run directory. Programs run once, in the sandbox; what they did is kept, so the next study of the
-same data starts at once. Nobody knows which candidates of a run are right: there, studies say how
+a run directory. Programs run once, in the sandbox; their results are kept, so the next study of the
+same data starts at once. Which candidates of a run are right is unknown: there, studies say how
 often choices agree, and nothing of pass@1.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import json as json_module
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,11 +18,12 @@ import typer
 from rich.console import Console
 
 from ucoder.cli.drawing import Bars
-from ucoder.errors import BenchmarkError, MissingDependency, NothingToDo
+from ucoder.errors import BenchmarkError, NothingToDo
+from ucoder.runtime import require
 
 if TYPE_CHECKING:
-    from ucoder.studies.tables import Study
-    from ucoder.studies.tasks import Task
+    from ucoder.studies.results import Study
+    from ucoder.studies.tasks import StudyTask
 
 study = typer.Typer(
     no_args_is_help=True,
@@ -50,23 +50,11 @@ Selector = Annotated[
     typer.Option("--selector", "-s", help="A selector; may be repeated."),
 ]
 Tasks = Annotated[
-    int | None, typer.Option("--tasks", "-n", min=1, help="Only the first so many tasks.")
+    int | None, typer.Option("--tasks", "-n", min=1, help="Only this many tasks, the first ones.")
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Of subsets and of resampling.")]
 Iteration = Annotated[int, typer.Option("--iteration", "-t", help="Of a run: which iteration.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for scripts.")]
-
-
-@dataclass(frozen=True)
-class Request:
-    """What every study is asked with; the fields are the command's options."""
-
-    data: Path
-    output: Path | None
-    cache: Path | None
-    n_tasks: int | None
-    iteration: int
-    as_json: bool
 
 
 @study.command()
@@ -93,8 +81,9 @@ def selection(
     """
     from ucoder.studies.selection import study_selection
 
-    request = Request(data, output, cache, tasks, iteration, json)
-    _carry_out(request, lambda found: study_selection(found, selector or (), seed))
+    with Bars(Console(stderr=json)) as bars:
+        found = study_selection(_tasks(data, cache, tasks, iteration, bars), selector or (), seed)
+    _show(found, data, output, as_json=json)
 
 
 @study.command()
@@ -108,7 +97,7 @@ def coverage(
     iteration: Iteration = 0,
     json: Json = False,
 ) -> None:
-    """How many inputs a choice needs: 1 to 200 at random, and the fewest that separate.
+    """How many inputs a choice needs: 1 to 200 at random, and the fewest that distinguish.
 
     The knee is the fewest inputs from which on more than 95% of the choices are those of all
     inputs.
@@ -116,10 +105,11 @@ def coverage(
     Examples:
         ucoder study coverage samples.jsonl.gz -s consensus -s agreement
     """
-    from ucoder.studies.coverage import study_coverage
+    from ucoder.studies.subsets import study_coverage
 
-    request = Request(data, output, cache, tasks, iteration, json)
-    _carry_out(request, lambda found: study_coverage(found, selector or (), seed))
+    with Bars(Console(stderr=json)) as bars:
+        found = study_coverage(_tasks(data, cache, tasks, iteration, bars), selector or (), seed)
+    _show(found, data, output, as_json=json)
 
 
 @study.command()
@@ -141,10 +131,11 @@ def samples(
     Examples:
         ucoder study samples samples.jsonl.gz -s agreement
     """
-    from ucoder.studies.sampling import study_sampling
+    from ucoder.studies.subsets import study_sampling
 
-    request = Request(data, output, cache, tasks, iteration, json)
-    _carry_out(request, lambda found: study_sampling(found, selector or (), seed))
+    with Bars(Console(stderr=json)) as bars:
+        found = study_sampling(_tasks(data, cache, tasks, iteration, bars), selector or (), seed)
+    _show(found, data, output, as_json=json)
 
 
 @study.command()
@@ -157,9 +148,9 @@ def adversary(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """At which share of planted wrong programs, that agree on purpose, each selector breaks.
+    """At which share of planted wrong programs, which agree on purpose, each selector breaks.
 
-    Needs a file of samples: planting wrong programs takes knowing which are.
+    Needs a file of samples: planting wrong programs takes knowing which ones are wrong.
 
     Examples:
         ucoder study adversary samples.jsonl.gz --output studies/adversary
@@ -168,59 +159,51 @@ def adversary(
 
     if data.is_dir():
         raise BenchmarkError(
-            f"{data} is a folder, and nobody knows which candidates of a run are right; give a "
+            f"{data} is a folder, and which candidates of a run are right is unknown; give a "
             f"file of samples whose tasks hold a test script"
         )
-    request = Request(data, output, cache, tasks, 0, json)
-    _carry_out(request, lambda found: study_adversary(found, selector or (), seed))
+    with Bars(Console(stderr=json)) as bars:
+        found = study_adversary(_tasks(data, cache, tasks, 0, bars), selector or (), seed)
+    _show(found, data, output, as_json=json)
 
 
-def _carry_out(request: Request, made_of: Callable[[Iterable[Task]], Study]) -> None:
-    """Execute what is missing, study it, write it down and print it."""
-    from ucoder.cli.study_tables import print_study
-    from ucoder.studies.tables import plain, write_study
-
-    out = Console(stderr=request.as_json)
-    with Bars(out) as bars:
-        n, tasks = _tasks(request, bars)
-        found = made_of(_watched(tasks, n, bars))
-    folder = request.output or Path("studies") / request.data.resolve().name.split(".")[0]
-    try:
-        write_study(found, folder)
-    except MissingDependency as error:
-        out.print(f"no figures: {error}", style="yellow", markup=False)
-    if request.as_json:
-        print(json.dumps(plain(found.summary()), indent=2))
-    else:
-        print_study(found, out)
-    out.print(f"tables and figures: {folder}", highlight=False, soft_wrap=True)
-
-
-def _tasks(request: Request, bars: Bars) -> tuple[int, Iterator[Task]]:
-    """How many tasks there are, and each as it is read."""
+def _tasks(
+    data: Path, cache: Path | None, n_tasks: int | None, iteration: int, bars: Bars
+) -> Iterator[StudyTask]:
+    """The tasks one after the other, with a bar; what is not executed yet is executed first."""
     from ucoder.runs import Run
     from ucoder.studies.pools import open_pools, pools_of_run
     from ucoder.studies.samples import read_samples
     from ucoder.studies.tasks import tasks_of
 
-    if request.data.is_dir():
-        run = Run.open(request.data)
-        n = len(run.selections(request.iteration).keys())
+    require("a study", "pandas", "matplotlib", extra="study")
+    if data.is_dir():
+        run = Run.open(data)
+        n = len(run.selections(iteration).keys())
         if n == 0:
             raise NothingToDo(
-                f"{request.data} holds no selection of iteration {request.iteration}; "
-                f"ucoder status {request.data}"
+                f"{data} holds no selection of iteration {iteration}; ucoder status {data}"
             )
-        finished = islice(pools_of_run(run, request.iteration), request.n_tasks)
-        return min(n, request.n_tasks or n), tasks_of(finished, has_truth=False)
-    pools = open_pools(request.data, request.cache, n_tasks=request.n_tasks, progress=bars)
-    n = sum(1 for _ in islice(read_samples(request.data), request.n_tasks))
-    return n, tasks_of(pools)
-
-
-def _watched(tasks: Iterable[Task], n: int, bars: Bars) -> Iterator[Task]:
+        pools, n = pools_of_run(run, iteration), min(n, n_tasks or n)
+    else:
+        pools = open_pools(data, cache, n_tasks=n_tasks, progress=bars)
+        n = sum(1 for _ in islice(read_samples(data), n_tasks))
     bars.begin("tasks", n)
-    for done, task in enumerate(tasks):
+    for done, task in enumerate(tasks_of(islice(pools, n), has_truth=not data.is_dir())):
         bars.advance("tasks", done)
         yield task
     bars.end("tasks")
+
+
+def _show(found: Study, data: Path, output: Path | None, *, as_json: bool) -> None:
+    """Write a study down and print it."""
+    from ucoder.studies.results import plain, print_study, write_study
+
+    out = Console(stderr=as_json)
+    folder = output or Path("studies") / data.resolve().name.split(".")[0]
+    write_study(found, folder)
+    if as_json:
+        print(json_module.dumps(plain(found.summary), indent=2))
+    else:
+        print_study(found, out)
+    out.print(f"tables and figures: {folder}", highlight=False, soft_wrap=True)

@@ -1,17 +1,17 @@
-"""Experiments on samples that exist already: what selects best, with how many inputs and samples.
+"""Experiments on samples that exist already: which selector, how many inputs, how many samples.
 
-    samples         published samples, read from a file of JSON lines
-    inputs          the test inputs of one task of such a file
-    executing       a task's programs, run on its inputs
-    pools           executed tasks, kept, so that a study takes seconds to minutes
-    fields, shards  what files hold: checked JSON, packed Parquet
+    samples      published samples, read from a file of JSON lines
+    inputs       the test inputs of one task of such a file
+    pools        the task's programs executed on them, kept on disk so that a study takes seconds
+    tasks        an executed task as numbers, and what a selector chooses there
 
-    tasks, choices  a pool as numbers, and what a selector chooses there
-    selection       selector against selector; calibration holds what concerns probabilities
-    coverage        how many inputs a choice needs
-    sampling        how many samples it needs; sequential: where sampling in rounds may stop
-    adversary       planted wrong programs that agree; planting: what they do
-    tables          what a study writes; figures: drawings of it
+    selection    selector against selector; `calibration` scores the probabilities
+    subsets      how many inputs and how many samples a choice needs
+    sequential   where sampling in rounds may stop
+    adversary    planted wrong programs that agree on purpose
+    results      what a study returns: tables and a summary, written and printed; `figures` draws
 
-The truth, where a file holds it, scores a selection and never takes part in one.
+Each study is a function from tasks to a `results.Study`. The truth, where a file holds it, scores
+a selection and never takes part in one. Tables need pandas and figures matplotlib: the extra
+`study` installs both.
 """

@@ -1,143 +1,89 @@
 """Study: at which share of wrong programs that agree on purpose each selector breaks.
 
-Only tasks with a right candidate take part, because the others are lost from the start. See
-`planting` for what is planted. A selector breaks at the share at which its pass@1 is half of what
-it is without planting; its probability has warned where wrong choices come with a low one.
+A share of a task's candidates, drawn at random, is replaced by programs that all behave alike and
+are wrong: the assumption that theorem 2.4 cannot do without. Each is a text of its own, so that
+rules which count equal texts once are not spared. The attacker knows what votes look like: the
+planted programs return on every input where the copied one does, their answers vary, and they do
+not give their argument back.
+
+Only tasks with a right candidate take part, because the others are lost from the start. A selector
+breaks at the share at which its pass@1 is half of what it is without planting; its probability has
+warned where wrong choices come with a low one. Table `adversary`, for each selector and `share` of
+the candidates:
+
+    pass_at_1          of the tasks with a right candidate
+    planted_chosen     share of choices that behave as the planted programs; at share 0, how often
+                       the wrong behaviour is chosen already
+    probability_wrong  mean probability of the wrong choices
+    probability_right  mean probability of the right ones
 """
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ucoder.consensus.inputs import echoes, kept_inputs
+from ucoder.consensus.votes import BOTTOM, Bools, Ints
 from ucoder.errors import BenchmarkError
-from ucoder.evaluation.statistics import Interval, bootstrap_interval, mean_of_known
+from ucoder.records import NAN
 from ucoder.seeds import derive_seed
-from ucoder.studies.choices import MAIN, choose, known_selectors
-from ucoder.studies.figures import drawing, legend, lines, percent, save
-from ucoder.studies.planting import behaves_as, plant, wrong_behaviour
-from ucoder.studies.tables import Table
-from ucoder.studies.tasks import Task
+from ucoder.studies.figures import curves
+from ucoder.studies.results import (
+    Listing,
+    Study,
+    frame,
+    interval_table,
+    nested,
+    percent,
+    share,
+    text,
+)
+from ucoder.studies.tasks import MAIN, RULE, StudyChoice, StudyTask, choose, known_selectors
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SHARES: Final = tuple(at / 100 for at in range(0, 65, 5))
 REPEATS: Final = 3
 BROKEN: Final = 0.5
 
-
-@dataclass(frozen=True, slots=True)
-class Attack:
-    """One selector under one share of planted programs.
-
-    Attributes:
-        selector: Who chose.
-        share: Of all candidates that are planted, from 0 to 1.
-        pass_at_1: Of the tasks with a right candidate.
-        planted_chosen: Share of choices that behave as the planted programs; at share 0, how
-            often the wrong behaviour is chosen already.
-        probability_wrong: Mean probability that was given to wrong choices, by task.
-        probability_right: To right ones.
-    """
-
-    selector: str
-    share: float
-    pass_at_1: Interval
-    planted_chosen: Interval
-    probability_wrong: Interval
-    probability_right: Interval
+_MEASURES = ("pass_at_1", "planted_chosen", "probability_wrong", "probability_right")
+_PREFIX: Final = "planted "
 
 
-@dataclass(frozen=True)
-class AdversaryStudy:
-    """What was found; see the module.
+@dataclass(frozen=True, eq=False)
+class PlantedBehaviour:
+    """What the planted programs do.
 
     Attributes:
-        n_tasks: Tasks with a right candidate that votes.
-        n_left_out: Tasks without.
-        n_synthetic: Tasks in which no candidate was wrong in a way worth copying.
-        repeats: Draws of the candidates that are replaced.
-        rows: By selector, then share.
+        answers_T: Codes of their answers.
+        returned_T: Whether each is returned.
+        texts: All answers by code; those of the votes, and new ones behind them.
+        source: Their text.
+        is_synthetic: Whether no candidate was wrong in a way worth copying.
     """
 
-    n_tasks: int
-    n_left_out: int
-    n_synthetic: int
-    repeats: int
-    rows: tuple[Attack, ...]
-    name: str = "adversary"
-
-    def breaks_at(self) -> dict[str, float | None]:
-        """By selector, the least share at which pass@1 is at most half of the clean one.
-
-        None where that is not reached, or where the clean one is 0.
-        """
-        found: dict[str, float | None] = {}
-        for selector in dict.fromkeys(row.selector for row in self.rows):
-            rows = [row for row in self.rows if row.selector == selector]
-            clean = rows[0].pass_at_1.value
-            broken = [r.share for r in rows if r.pass_at_1.value <= BROKEN * clean and clean > 0]
-            found[selector] = broken[0] if broken else None
-        return found
-
-    def tables(self) -> list[Table]:
-        """See `Study.tables`."""
-        return [Table("adversary", Attack, self.rows)]
-
-    def summary(self) -> dict[str, Any]:
-        """See `Study.summary`."""
-        return {
-            "study": self.name,
-            "n_tasks": self.n_tasks,
-            "n_without_right_candidate": self.n_left_out,
-            "n_synthetic": self.n_synthetic,
-            "draws": self.repeats,
-            "breaks_at": {
-                name: "not reached" if share is None else share
-                for name, share in self.breaks_at().items()
-            },
-            "rows": self.rows,
-        }
-
-    def draw(self, folder: Path) -> list[Path]:
-        """See `Study.draw`."""
-        selectors = dict.fromkeys(row.selector for row in self.rows)
-        said = [s for s in selectors if any(r.selector == s and r.probability_wrong.n
-                                            for r in self.rows)]  # fmt: skip
-        with drawing(1 + bool(said), 5.0 * (1 + bool(said)), 3.9) as (figure, panels):
-            lines(
-                panels[0],
-                {s: [(r.share, r.pass_at_1) for r in self.rows if r.selector == s]
-                 for s in selectors},
-                label="pass@1 of tasks with a right candidate",
-            )  # fmt: skip
-            if said:
-                lines(
-                    panels[1],
-                    {s: [(r.share, r.probability_wrong) for r in self.rows if r.selector == s]
-                     for s in said},
-                    label="mean probability of wrong choices",
-                )  # fmt: skip
-                panels[1].set_ylim(0, 1)
-            for axes in panels:
-                axes.xaxis.set_major_formatter(percent())
-                axes.set_xlabel("candidates that are planted and agree")
-            legend(panels[0], loc="lower left")
-            return save(figure, folder, self.name)
+    answers_T: Ints
+    returned_T: Bools
+    texts: tuple[str, ...]
+    source: str
+    is_synthetic: bool
 
 
 def study_adversary(
-    tasks: Iterable[Task],
+    tasks: Iterable[StudyTask],
     selectors: Sequence[str] = MAIN,
     seed: int = 0,
     *,
     shares: Sequence[float] = SHARES,
     repeats: int = REPEATS,
-) -> AdversaryStudy:
+) -> Study:
     """Replace a growing share of the candidates by wrong programs that agree, and choose.
 
     Args:
@@ -148,65 +94,184 @@ def study_adversary(
         repeats: Draws of who is replaced; what a smaller share replaces, a larger one does too.
 
     Raises:
-        BenchmarkError: No task has a right candidate, or nobody knows which are.
-        ConfigError: A name is no selector's.
+        BenchmarkError: No task has a candidate that is known to be right.
+        ConfigError: There is no selector of a name.
     """
     names, shares = known_selectors(selectors or MAIN), sorted({0.0, *shares})
-    found: defaultdict[tuple[str, float], list[_Means]] = defaultdict(list)
+    rows: list[dict[str, Any]] = []
     n_tasks = n_left_out = n_synthetic = 0
     for task in tasks:
         if not (task.right_P == 1.0).any() or not task.votes.inputs:
             n_left_out += 1
             continue
-        n_tasks += 1
         behaviour = wrong_behaviour(task)
+        attacked = _attacked(task, behaviour, names, shares, repeats, seed)
+        rows += ({"task": n_tasks, **row} for row in attacked)
+        n_tasks += 1
         n_synthetic += behaviour.is_synthetic
-        tried: defaultdict[tuple[str, float], list[_Tried]] = defaultdict(list)
-        for repeat in range(repeats):
-            random = np.random.default_rng(derive_seed(seed, "adversary", task.task_id, repeat))
-            order = random.permutation(task.n)
-            for share in shares:
-                attacked = plant(task, behaviour, order[: round(share * task.n)])
-                for name, choice in choose(attacked.votes, names, with_probability=True).items():
-                    right = attacked.chance_right(choice)
-                    fooled = behaves_as(attacked, choice, behaviour)
-                    tried[name, share].append((right, fooled, choice.probability))
-        for key, tries in tried.items():
-            found[key].append(_means(tries))
     if n_tasks == 0:
         raise BenchmarkError(
             f"none of {n_left_out} tasks has a candidate that is known to be right, so there is "
             f"nothing to break; give a file of samples whose tasks hold a test script"
         )
-    return AdversaryStudy(
-        n_tasks=n_tasks,
-        n_left_out=n_left_out,
-        n_synthetic=n_synthetic,
-        repeats=repeats,
-        rows=tuple(
-            Attack(
-                name,
-                share,
-                *(bootstrap_interval(column, seed) for column in zip(*rows, strict=True)),
+    values = frame(rows, ("task", "selector", "share", *_MEASURES))
+    table = interval_table(values, {"selector": names, "share": shares}, _MEASURES, seed)
+    broken = {name: breaks_at(table[table["selector"] == name]) for name in names}
+    return Study(
+        name="adversary",
+        tables={"adversary": table},
+        summary={
+            "study": "adversary",
+            "n_tasks": n_tasks,
+            "n_without_right_candidate": n_left_out,
+            "n_synthetic": n_synthetic,
+            "draws": repeats,
+            "breaks_at": {n: "not reached" if at is None else at for n, at in broken.items()},
+            "rows": nested(table),
+        },
+        listings=[_listing(table, n_tasks)],
+        notes=[
+            f"{name}: " + ("does not break" if at is None else f"breaks at {100 * at:.0f}%")
+            for name, at in broken.items()
+        ],
+        figures={
+            "adversary": partial(
+                curves, table, "share", "candidates that are planted and agree",
+                {"pass_at_1": "pass@1 of tasks with a right candidate",
+                 "probability_wrong": "mean probability of wrong choices"},
             )
-            for (name, share), rows in sorted(
-                found.items(), key=lambda item: (names.index(item[0][0]), item[0][1])
-            )
-        ),
+        },
+    )  # fmt: skip
+
+
+def breaks_at(table: DataFrame) -> float | None:
+    """The least share at which pass@1 is at most half of the clean one, for one selector's rows.
+
+    None where that is not reached, or where the clean one is 0.
+    """
+    clean = table["pass_at_1"].iloc[0]
+    broken = table["share"][(table["pass_at_1"] <= BROKEN * clean) & (clean > 0)]
+    return float(broken.iloc[0]) if len(broken) else None
+
+
+def wrong_behaviour(task: StudyTask) -> PlantedBehaviour:
+    """The largest cluster of wrong programs, or right answers in each other's places.
+
+    A cluster is worth copying where no member is right or unknown, it is reliable on the inputs
+    that count, its answers vary, and it does not echo its argument. Otherwise each answer of the
+    largest right cluster is replaced by its next one, or, where it has only one, by two that no
+    candidate gives.
+
+    Args:
+        task: With at least one right program.
+    """
+    votes = task.votes
+    kept = votes.on(kept_inputs(votes, RULE.min_input_support))
+    sizes_C = np.bincount(votes.clusters_P, votes.weights_P)
+    not_wrong_C = np.bincount(votes.clusters_P, task.right_P != 0.0)
+    varied_P = np.array([len(set(row) - {BOTTOM}) > 1 for row in kept.answers_PT.tolist()])
+    able_P = (kept.success_P >= RULE.rho) & varied_P & ~echoes(kept)
+    able_P &= not_wrong_C[votes.clusters_P] == 0
+    is_synthetic = not able_P.any()
+    able_P = task.right_P == 1.0 if is_synthetic else able_P
+    at = int(np.argmax(np.where(able_P, sizes_C[votes.clusters_P], -1)))
+    answers_T, returned_T, texts = votes.answers_PT[at], votes.returned_PT[at], votes.texts
+    if is_synthetic:
+        answers_T, texts = _exchanged(answers_T, returned_T, texts)
+    return PlantedBehaviour(answers_T, returned_T, texts, votes.sources[at], is_synthetic)
+
+
+def plant(task: StudyTask, behaviour: PlantedBehaviour, replaced: NDArray[np.int64]) -> StudyTask:
+    """The task with these candidates replaced.
+
+    A planted program has the perplexity of the candidate in whose place it stands.
+
+    Args:
+        task: The task.
+        behaviour: Of the planted programs.
+        replaced: Places of the candidates.
+    """
+    if replaced.size == 0:
+        return task
+    is_replaced = np.zeros(task.n, dtype=np.bool_)
+    is_replaced[replaced] = True
+    votes = task.sampled(np.flatnonzero(~is_replaced))
+    n, T, n_left = replaced.size, len(votes.inputs), len(votes.programs)
+    at_P = [task.places[program] for program in votes.programs]
+    place_of = np.full(len(task.votes.programs) + 1, -1, dtype=np.int32)  # the last one: no vote
+    place_of[at_P] = np.arange(n_left)
+    programs_N = place_of[task.programs_N]
+    programs_N[replaced] = np.arange(n_left, n_left + n)
+    right_N = task.right_N.copy()
+    right_N[replaced] = 0.0
+    more = replace(
+        votes,
+        programs=votes.programs + tuple(f"{_PREFIX}{at:04}" for at in range(n)),
+        sources=votes.sources + (behaviour.source,) * n,
+        weights_P=np.append(votes.weights_P, np.ones(n, np.int32)).astype(np.int32),
+        perplexities_P=np.append(votes.perplexities_P, task.perplexities_N[replaced]),
+        answers_PT=np.vstack([votes.answers_PT, np.broadcast_to(behaviour.answers_T, (n, T))]),
+        returned_PT=np.vstack([votes.returned_PT, np.broadcast_to(behaviour.returned_T, (n, T))]),
+        texts=behaviour.texts,
     )
+    right_P = np.append(task.right_P[at_P], np.zeros(n))
+    return replace(task, votes=more, right_P=right_P, programs_N=programs_N, right_N=right_N)
 
 
-_Tried = tuple[float, bool, float]
-"""How likely right, whether it behaves as planted, and the probability that was given."""
+def behaves_as(task: StudyTask, choice: StudyChoice, behaviour: PlantedBehaviour) -> bool:
+    """Whether the chosen program is one of the planted, or one that they are copied from."""
+    if choice.program is None:
+        return False
+    row_T = task.votes.answers_PT[task.places[choice.program]]
+    return bool((row_T == behaviour.answers_T).all())
 
-_Means = tuple[float, float, float, float]
-"""One task: right, planted, probability of wrong choices, probability of right ones."""
+
+def _attacked(
+    task: StudyTask,
+    behaviour: PlantedBehaviour,
+    names: Sequence[str],
+    shares: Sequence[float],
+    repeats: int,
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    for repeat in range(repeats):
+        random = np.random.default_rng(derive_seed(seed, "adversary", task.task_id, repeat))
+        order = random.permutation(task.n)
+        for planted in shares:
+            attacked = plant(task, behaviour, order[: round(planted * task.n)])
+            for name, choice in choose(attacked.votes, names, with_probability=True).items():
+                right = attacked.chance_right(choice)
+                yield {
+                    "selector": name,
+                    "share": planted,
+                    "pass_at_1": right,
+                    "planted_chosen": float(behaves_as(attacked, choice, behaviour)),
+                    "probability_wrong": choice.probability if right == 0.0 else NAN,
+                    "probability_right": choice.probability if right == 1.0 else NAN,
+                }
 
 
-def _means(tries: Sequence[_Tried]) -> _Means:
-    return (
-        mean_of_known([right for right, _, _ in tries]),
-        mean_of_known([float(planted) for _, planted, _ in tries]),
-        mean_of_known([p if right == 0.0 else math.nan for right, _, p in tries]),
-        mean_of_known([p if right == 1.0 else math.nan for right, _, p in tries]),
-    )
+def _exchanged(
+    row_T: Ints, returned_T: Bools, texts: tuple[str, ...]
+) -> tuple[Ints, tuple[str, ...]]:
+    """Each returned answer replaced by another one, and all answers by code."""
+    answers = sorted(set(row_T[returned_T].tolist()))
+    if len(answers) > 1:
+        following = dict(zip(answers, [*answers[1:], answers[0]], strict=True))
+        return np.array([following.get(c, c) for c in row_T.tolist()], dtype=np.int32), texts
+    new = np.array((len(texts), len(texts) + 1), dtype=np.int32)
+    planted_T = np.where(returned_T, np.resize(new, row_T.size), row_T).astype(np.int32)
+    return planted_T, (*texts, "'planted 0'", "'planted 1'")
+
+
+def _listing(table: DataFrame, n_tasks: int) -> Listing:
+    cells = {
+        "selector": text("selector"),
+        "planted": share("share"),
+        "pass@1": percent("pass_at_1"),
+        "chosen": percent("planted_chosen"),
+        "p if wrong": percent("probability_wrong"),
+        "p if right": percent("probability_right"),
+    }
+    title = f"planted wrong programs, {n_tasks} tasks with a right candidate"
+    return Listing(title, table, cells)

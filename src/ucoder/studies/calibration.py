@@ -1,18 +1,19 @@
-"""Whether a selection's probability can be believed, and what abstaining by it buys.
+"""Whether the probability of a selection can be believed, and what abstaining by it gains.
 
 Three views of the same pairs of a probability and whether the choice was right. The reliability
-table compares the mean probability of each tenth of the scale with the share that was right. Brier
+table compares the mean probability in each tenth of the scale with the share that was right. Brier
 score and expected calibration error are its summaries; the first also rewards a probability that
 tells tasks apart. Precision at coverage keeps the most probable choices and asks how many of them
 are right: what a threshold for training data would give.
+
+The functions return rows for `results.frame`; shares carry Wilson's interval.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,130 +24,91 @@ N_BINS: Final = 10
 COVERAGES: Final = (0.5, 0.6, 0.8, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Bin:
-    """One row of a reliability table.
-
-    Attributes:
-        selector: Whose choices.
-        low: Lower end of the bin.
-        high: Upper end; it belongs to the last bin only.
-        probability: Mean probability of the choices in it.
-        right: Share of them that is right, with Wilson's interval.
-    """
-
-    selector: str
-    low: float
-    high: float
-    probability: float
-    right: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """How many of the most probable choices are right.
-
-    Attributes:
-        selector: Whose choices.
-        coverage: Share of all tasks that is kept, those without a selection among them.
-        n_kept: Tasks kept.
-        least_probability: Of a choice that is kept: the threshold that keeps them.
-        precision: Share of them that is right, with Wilson's interval. Where fewer tasks have a
-            selection than are kept, the rest counts as wrong.
-    """
-
-    selector: str
-    coverage: float
-    n_kept: int
-    least_probability: float
-    precision: Interval
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """The summary of one selector's probabilities.
-
-    Attributes:
-        selector: Whose choices.
-        brier: Mean squared difference between probability and truth; 0 is perfect.
-        expected_error: Mean distance between probability and share right over the bins, weighted
-            by their choices.
-        mean_probability: Over the choices.
-        right: Share of them that is right.
-    """
-
-    selector: str
-    brier: Interval
-    expected_error: float
-    mean_probability: float
-    right: Interval
-
-
-def reliability(selector: str, probabilities: Floats, right: Floats) -> list[Bin]:
-    """Ten bins of equal width; those without a choice are left out.
+def reliability(probabilities: Floats, right: Floats) -> list[dict[str, Any]]:
+    """Ten bins of equal width, those without a choice left out.
 
     Args:
-        selector: Whose choices.
-        probabilities: One a choice, NaN where unknown.
+        probabilities: One for each choice, NaN where unknown.
         right: 1 or 0, NaN where unknown.
+
+    Returns:
+        Rows of `low` and `high` (the ends of the bin; the upper one belongs to the last bin only),
+        `probability` (the mean of its choices) and `right` (the share of them that is right).
     """
     p, r = _known(probabilities, right)
     at = np.minimum((p * N_BINS).astype(int), N_BINS - 1)
     return [
-        Bin(selector, b / N_BINS, (b + 1) / N_BINS, float(p[at == b].mean()), share(r[at == b]))
-        for b in range(N_BINS)
-        if (at == b).any()
+        {
+            "low": b / N_BINS,
+            "high": (b + 1) / N_BINS,
+            "probability": float(p[at == b].mean()),
+            "right": _share(r[at == b]),
+        }
+        for b in np.unique(at).tolist()
     ]
 
 
-def calibration(selector: str, probabilities: Floats, right: Floats, seed: int) -> Calibration:
-    """Brier score, expected calibration error, and the two means that they compare.
+def calibration(probabilities: Floats, right: Floats, seed: int) -> dict[str, Any]:
+    """The summary of the probabilities.
 
     Args:
-        selector: Whose choices.
         probabilities: As in `reliability`, like `right`.
-        right: See there.
+        right: 1 or 0, NaN where unknown.
         seed: Of the resampling of tasks.
+
+    Returns:
+        `brier` (mean squared difference of probability and truth; 0 is perfect), `expected_error`
+        (mean distance of probability and share right over the bins, weighted by their choices),
+        `mean_probability`, and `right` (share of choices that is right).
     """
     p, r = _known(probabilities, right)
-    bins = reliability(selector, p, r)
-    gaps = [abs(b.probability - b.right.value) * b.right.n for b in bins]
-    return Calibration(
-        selector=selector,
-        brier=bootstrap_interval((p - r) ** 2, seed),
-        expected_error=math.fsum(gaps) / p.size if p.size else math.nan,
-        mean_probability=float(p.mean()) if p.size else math.nan,
-        right=share(r),
-    )
+    bins = reliability(p, r)
+    gaps = [abs(b["probability"] - b["right"].value) * b["right"].n for b in bins]
+    return {
+        "brier": bootstrap_interval((p - r) ** 2, seed),
+        "expected_error": math.fsum(gaps) / p.size if p.size else math.nan,
+        "mean_probability": float(p.mean()) if p.size else math.nan,
+        "right": _share(r),
+    }
 
 
 def precisions(
-    selector: str, probabilities: Floats, right: Floats, coverages: Sequence[float] = COVERAGES
-) -> list[Precision]:
+    probabilities: Floats, right: Floats, coverages: Sequence[float] = COVERAGES
+) -> list[dict[str, Any]]:
     """Precision of the most probable choices, at several coverages.
 
-    Of choices that are equally probable, the wrong ones are kept first: the order of tasks must
-    not flatter.
+    Of choices that are equally probable, the wrong ones are kept first, so that the order of tasks
+    cannot flatter. Where fewer tasks have a selection than are kept, the rest counts as wrong.
 
     Args:
-        selector: Whose choices.
-        probabilities: One a task; NaN where nothing is selected.
-        right: 1 or 0; NaN where the truth is unknown, such tasks are left out.
+        probabilities: One for each task; NaN where nothing is selected.
+        right: 1 or 0; tasks whose truth is unknown (NaN) are left out.
         coverages: Shares of the tasks.
+
+    Returns:
+        Rows of `coverage` (the share of all tasks that is kept), `n_kept` (the number of tasks),
+        `least_probability` (of a choice that is kept: the threshold that keeps them) and
+        `precision` (the share of them that is right).
     """
     known = ~np.isnan(right)
     p, r = np.nan_to_num(probabilities[known], nan=-1.0), right[known]
     order = np.lexsort((r, -p))
-    found = []
+    rows = []
     for coverage in coverages:
         kept = order[: math.ceil(round(coverage * r.size, 9))]
         least = float(p[kept[-1]]) if kept.size and p[kept[-1]] >= 0.0 else math.nan
-        found.append(Precision(selector, coverage, int(kept.size), least, share(r[kept])))
-    return found
+        rows.append(
+            {
+                "coverage": coverage,
+                "n_kept": int(kept.size),
+                "least_probability": least,
+                "precision": _share(r[kept]),
+            }
+        )
+    return rows
 
 
-def share(right: Floats) -> Interval:
-    """The share of ones, with Wilson's interval."""
+def _share(right: Floats) -> Interval:
     estimate = wilson(int(right.sum()), right.size)
     return Interval(estimate.value, estimate.low, estimate.high, estimate.n)
 

@@ -1,27 +1,29 @@
-"""The look of every figure of a study, and how it is saved: PNG to look at, SVG to print."""
+"""The figures of the studies: curves over sizes, one measure against another, selectors.
+
+Figures are made outside pyplot: no window, no global state.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
 from ucoder.consensus.selectors import SELECTORS
-from ucoder.errors import MissingDependency
-from ucoder.evaluation.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 INK, MUTED, GRID = "#0a0b0c", "#7a7b7c", "#dadbdc"
 COLORS: Final = ("#1a5b9c", "#c85b1a", "#2e8b57", "#8a4fa3", "#b8860b", "#c2417a", "#4a9fb5",
                  "#6b4e3d", "#5f6f1f", "#333c8c", "#9c1a2b", "#708090")  # fmt: skip
-"""Told apart by markers as well, for those who see colours differently."""
 MARKERS: Final = "osD^vPX<>ph*"
+"""Beside the colours, for readers who cannot tell these apart."""
 
+_DASHED: Final = (0, (4, 2))
 _STYLE: Final[Mapping[str, Any]] = {
     "text.parse_math": False,
     "font.family": "sans-serif",
@@ -42,36 +44,133 @@ _STYLE: Final[Mapping[str, Any]] = {
     "ytick.labelcolor": INK,
     "legend.frameon": False,
     "figure.constrained_layout.use": True,
+    "svg.hashsalt": "ucoder",
 }
 
 
-@contextmanager
-def drawing(
-    n_panels: int, width_in: float, height_in: float
-) -> Iterator[tuple[Figure, list[Axes]]]:
-    """A figure of panels side by side, outside pyplot: no window, no global state.
+def styled() -> AbstractContextManager[None]:
+    """The look of every figure, within the block that makes and saves it."""
+    import matplotlib
 
-    Raises:
-        MissingDependency: matplotlib is not installed.
+    context: AbstractContextManager[None] = matplotlib.rc_context(dict(_STYLE))
+    return context
+
+
+def curves(
+    table: DataFrame,
+    x: str,
+    x_label: str,
+    panels: Mapping[str, str],
+    *,
+    counts: bool = False,
+    level: float | None = None,
+) -> Figure:
+    """One line a selector over x, with its interval as a band.
+
+    Args:
+        table: With the columns `selector`, x and those of the panels.
+        x: Column of the horizontal axis.
+        x_label: Its label.
+        panels: Column of each panel, with its label; a panel without a known value is left out.
+        counts: Whether x are counts that double rather than shares.
+        level: Of a dashed line in the last panel.
     """
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency(
-            'figures need matplotlib, the tables are written; pip install "ucoder[report]"'
-        ) from error
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": "ucoder"}):
-        figure = Figure(figsize=(width_in, height_in))
-        yield figure, [figure.add_subplot(1, n_panels, at + 1) for at in range(n_panels)]
+    shown = {column: label for column, label in panels.items() if table[f"{column}_n"].sum()}
+    figure = _figure(5.0 * max(1, len(shown)), 3.9)
+    for at, (column, label) in enumerate(shown.items()):
+        axes = figure.add_subplot(1, len(shown), at + 1)
+        for selector, rows in _by_selector(table.dropna(subset=[column])):
+            color, marker = look_of(selector)
+            axes.plot(rows[x], rows[column], color=color, linewidth=1.8, marker=marker,
+                      markersize=4.5, label=selector)  # fmt: skip
+            axes.fill_between(rows[x], rows[f"{column}_low"], rows[f"{column}_high"], color=color,
+                              alpha=0.10, linewidth=0)  # fmt: skip
+        axes.set_xlabel(x_label)
+        axes.set_ylabel(label)
+        axes.yaxis.set_major_formatter(_percent())
+        if counts:
+            _count_axis(axes, sorted(table[x].unique()))
+        else:
+            axes.xaxis.set_major_formatter(_percent())
+        if level is not None and at == len(shown) - 1:
+            axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=_DASHED)
+        if at == 0:
+            axes.legend(fontsize=9)
+    return figure
 
 
-def save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    """Write NAME.png and NAME.svg, the same bytes for the same figure."""
-    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    figure.savefig(png, dpi=160, metadata={"Software": None})
-    figure.savefig(svg, metadata={"Date": None})
-    return [png, svg]
+def tradeoff(
+    table: DataFrame,
+    x: str,
+    x_label: str,
+    y: str,
+    y_label: str,
+    *,
+    note: str | None = None,
+    diagonal: bool = False,
+) -> Figure:
+    """One share against another, a joined series of points a selector, y with its interval.
+
+    Args:
+        table: With the columns `selector`, x, y and its interval.
+        x: Column of the horizontal axis.
+        x_label: Its label.
+        y: Column of the vertical axis.
+        y_label: Its label.
+        note: Column of what is written beside each point.
+        diagonal: Whether to draw the line on which both are equal.
+    """
+    figure = _figure(5.6, 4.3)
+    axes = figure.add_subplot()
+    if diagonal:
+        axes.plot([0, 1], [0, 1], color=GRID, linewidth=1.5)
+    for selector, rows in _by_selector(table):
+        color, marker = look_of(selector)
+        axes.vlines(rows[x], rows[f"{y}_low"], rows[f"{y}_high"], color=color, alpha=0.4)
+        axes.plot(rows[x], rows[y], color=color, linewidth=1.4, marker=marker, markersize=5,
+                  label=selector)  # fmt: skip
+        for row in rows.to_dict("records") if note else ():
+            axes.annotate(f"{row[note]:g}", (row[x], row[y]), (3, 4), fontsize=7, color=color,
+                          textcoords="offset points")  # fmt: skip
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(_percent())
+    axes.legend(fontsize=9)
+    return figure
+
+
+def selector_rows(
+    tables: Mapping[str, DataFrame], column: str, label: str, lines: Mapping[str, float]
+) -> Figure:
+    """One row a selector, with a point and its interval for each table.
+
+    Args:
+        tables: What each is about, in words, and the rows, with the same selectors.
+        column: What is drawn.
+        label: Of the horizontal axis.
+        lines: Values of upright lines, by name.
+    """
+    names = list(next(iter(tables.values()))["selector"])
+    figure = _figure(6.4, 1.6 + 0.36 * len(names))
+    axes = figure.add_subplot()
+    for at, (title, rows) in enumerate(tables.items()):
+        heights = [names.index(name) + 0.28 * at - 0.14 for name in rows["selector"]]
+        axes.hlines(heights, rows[f"{column}_low"], rows[f"{column}_high"], color=COLORS[at],
+                    alpha=0.5, linewidth=2)  # fmt: skip
+        axes.plot(rows[column], heights, MARKERS[at], color=COLORS[at], markersize=6, label=title)
+    for name, value in lines.items():
+        axes.axvline(value, color=MUTED, linewidth=1.2, linestyle=_DASHED)
+        axes.annotate(f"{name} {100 * value:.1f}%", (value, 1), (0, 3), ha="center", fontsize=9,
+                      xycoords=("data", "axes fraction"), textcoords="offset points",
+                      color=MUTED)  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.xaxis.set_major_formatter(_percent())
+    axes.set_xlabel(label)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    return figure
 
 
 def look_of(selector: str) -> tuple[str, str]:
@@ -80,55 +179,25 @@ def look_of(selector: str) -> tuple[str, str]:
     return COLORS[at % len(COLORS)], MARKERS[at % len(MARKERS)]
 
 
-def lines(
-    axes: Axes, series: Mapping[str, Sequence[tuple[float, Interval | float]]], *, label: str
-) -> None:
-    """One line a selector, its interval as a band; what is unknown is left out.
+def _figure(width_in: float, height_in: float) -> Figure:
+    from matplotlib.figure import Figure
 
-    Args:
-        axes: Where.
-        series: By selector: places on the horizontal axis, each with a mean.
-        label: Of the upright axis.
-    """
-    for name, points in series.items():
-        color, marker = look_of(name)
-        known = [(x, value) for x, value in points if _middle(value) == _middle(value)]
-        if not known:
-            continue
-        places = [x for x, _ in known]
-        axes.plot(
-            places, [_middle(value) for _, value in known], color=color, linewidth=1.8,
-            marker=marker, markersize=4.5, label=name,
-        )  # fmt: skip
-        bands = [(x, value) for x, value in known if isinstance(value, Interval)]
-        axes.fill_between(
-            [x for x, _ in bands], [value.low for _, value in bands],
-            [value.high for _, value in bands], color=color, alpha=0.10, linewidth=0,
-        )  # fmt: skip
-    axes.set_ylabel(label)
-    axes.yaxis.set_major_formatter(percent())
+    return Figure(figsize=(width_in, height_in))
 
 
-def legend(axes: Axes, **where: Any) -> None:
-    """A legend, where there is anything to name."""
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=9, **where)
+def _by_selector(table: DataFrame) -> Iterator[tuple[str, DataFrame]]:
+    for selector, rows in table.groupby("selector", sort=False):
+        yield str(selector), rows
 
 
-def percent() -> Callable[[float, Any], str]:
-    """Shares as percentages, for an axis."""
+def _percent() -> Callable[[float, Any], str]:
     return lambda value, _: f"{100 * value:.0f}%"
 
 
-def counts(axes: Axes, values: Sequence[int]) -> None:
-    """A horizontal axis of counts that double: logarithmic, with each value
-    written out where there is room."""
+def _count_axis(axes: Axes, values: list[int]) -> None:
+    """A logarithmic axis with each value written out where there is room."""
     axes.set_xscale("log")
     after = [*values[1:], math.inf]
     labels = [str(value) if 1.4 * value < n else "" for value, n in zip(values, after, strict=True)]
-    axes.set_xticks(list(values), labels)
+    axes.set_xticks(values, labels)
     axes.set_xticks([], minor=True)
-
-
-def _middle(value: Interval | float) -> float:
-    return value.value if isinstance(value, Interval) else value

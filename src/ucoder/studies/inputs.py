@@ -26,7 +26,7 @@ from ucoder.records import Candidate, InputOrigin, Interface, TestInput
 from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
 from ucoder.stages.test_inputs import ranked
-from ucoder.studies.samples import Samples, interface_of
+from ucoder.studies.samples import TaskSamples, interface_of
 
 Shape = tuple[str, ...]
 """One annotation a parameter."""
@@ -65,7 +65,7 @@ class InputSettings:
 
 
 async def make_inputs(
-    samples: Samples,
+    samples: TaskSamples,
     candidates: Sequence[Candidate],
     executor: Executor,
     settings: InputSettings,

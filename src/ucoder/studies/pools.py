@@ -1,10 +1,11 @@
 """Samples executed once and kept: what every selector, study and benchmark reads.
 
-A pool is one task with its inputs, its candidates and what each distinct program made of each
-input. Executing a benchmark's samples takes minutes, and reading them again a second, so pools are
-kept: one Parquet shard a task, written whole or not at all, under a name that holds a digest of the
+An executed task (a pool) is one task with its inputs, its candidates and what each distinct program
+returned for each input. What the truth script says of a program is kept beside that, for scoring
+only. Executing a benchmark's samples takes minutes, and reading them again a second, so pools are
+kept: one Parquet file a task, written whole or not at all, under a name that holds a digest of the
 task's line, of the settings and of `FORMAT`. A process that is killed loses the tasks in flight; a
-line or a setting that changes is executed anew, and what it replaces stays where it was.
+line or a setting that changes is executed anew, and the file of the old one stays.
 """
 
 from __future__ import annotations
@@ -13,41 +14,124 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from ucoder.errors import DamagedShard, RunError
-from ucoder.execution.outcomes import ProgramStatus
-from ucoder.execution.protocol import Executor
+from ucoder.execution.outcomes import Outcome, ProgramStatus, Verdict
+from ucoder.execution.protocol import Executor, Limits
 from ucoder.execution.providers import open_executor
+from ucoder.files import TEMPORARY
 from ucoder.models.cache import default_cache_dir, locked
 from ucoder.progress import Progress, Silent
-from ucoder.records import digest
+from ucoder.records import Candidate, Execution, TestInput, digest
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
-from ucoder.studies.executing import Pool, PoolSettings, execute
-from ucoder.studies.samples import Samples, read_samples
-from ucoder.studies.shards import Shard, Verdict, pack, unpack
+from ucoder.studies.inputs import InputSettings, make_inputs
+from ucoder.studies.samples import TaskSamples, make_candidates, read_samples
 
-__all__ = [
-    "Pool",
-    "PoolSettings",
-    "cached_pools",
-    "default_pool_dir",
-    "execute",
-    "fill_cache",
-    "open_pools",
-    "pools_of_run",
-]
-
-FORMAT = 1
-"""Counts up where inputs are made in another way, or shards hold something else."""
+FORMAT = 2
+"""Raised when inputs are made in another way, or files hold something else."""
 
 MAX_CONCURRENT_TASKS = 3
-"""Tasks in flight: while one waits for its last slow program, the next keep the workers busy."""
+"""While one task waits for its last slow program, the others keep the workers busy."""
+
+LIMITS = Limits(call_timeout_s=0.4, program_timeout_s=4.0, memory_limit_mib=512)
+"""Tighter than a run's: a benchmark's functions are small, and a study waits for all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """What the executions of a task depend on besides its samples.
+
+    Attributes:
+        inputs: How inputs are made.
+        limits: What a program may use.
+        check_timeout_s: Seconds for a program with its truth script.
+    """
+
+    inputs: InputSettings = field(default_factory=InputSettings)
+    limits: Limits = LIMITS
+    check_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutedTask:
+    """One task, executed.
+
+    Attributes:
+        task_id: The task's or problem's id.
+        entry_point: The function that was called.
+        inputs: In order; every execution has one outcome for each.
+        candidates: All that were sampled, in their order.
+        executions: One for each distinct program, in the order in which they were first sampled.
+        correct: What the truth script says of the program of each execution; None where the
+            sandbox failed. Empty where the truth is unknown. For scoring only.
+    """
+
+    task_id: str
+    entry_point: str
+    inputs: tuple[TestInput, ...]
+    candidates: tuple[Candidate, ...]
+    executions: tuple[Execution, ...]
+    correct: tuple[bool | None, ...]
+
+    def truth(self) -> dict[str, bool | None]:
+        """Verdicts by `program_id`, None where the sandbox failed; no entry where unknown.
+
+        Rejected candidates have the `program_id` "", and are wrong.
+        """
+        programs = (execution.program_id for execution in self.executions)
+        return {"": False, **dict(zip(programs, self.correct, strict=False))}
+
+    def n_correct(self) -> int:
+        """How many of the candidates are known to be right."""
+        truth = self.truth()
+        return sum(truth.get(candidate.program_id) is True for candidate in self.candidates)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedTask:
+    """An executed task as its file holds it, in which equal outcomes are written once.
+
+    A task of 100 programs and 200 inputs has 20,000 outcomes and a tenth as many different ones:
+    packed, it is read several times as fast, and equal outcomes are one object in memory.
+
+    Attributes:
+        task: The task; its executions have no outcomes.
+        outcomes: The different outcomes.
+        numbers: For each execution, the place of each of its outcomes in `outcomes`.
+    """
+
+    task: ExecutedTask
+    outcomes: tuple[Outcome, ...]
+    numbers: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, task: ExecutedTask) -> PackedTask:
+        """Pack a task."""
+        places: dict[Outcome, int] = {}
+        numbers = tuple(
+            tuple(places.setdefault(outcome, len(places)) for outcome in execution.outcomes)
+            for execution in task.executions
+        )
+        bare = tuple(replace(execution, outcomes=()) for execution in task.executions)
+        return cls(replace(task, executions=bare), tuple(places), numbers)
+
+    def unpacked(self) -> ExecutedTask:
+        """The task as it was.
+
+        Raises:
+            ValueError: The parts do not fit together; an IndexError where a place does not exist.
+        """
+        executions = tuple(
+            replace(execution, outcomes=tuple(self.outcomes[number] for number in row))
+            for execution, row in zip(self.task.executions, self.numbers, strict=True)
+        )
+        return replace(self.task, executions=executions)
 
 
 def open_pools(
@@ -59,17 +143,16 @@ def open_pools(
     provider: str = "auto",
     n_workers: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[Pool]:
+) -> Iterator[ExecutedTask]:
     """The pools of a file of samples, in its order; what the cache lacks is executed first.
 
-    One pool is in memory at a time. Not for use inside a running event loop: see `fill_cache` and
-    `cached_pools`, which this function is made of.
+    One pool is in memory at a time. Not for use inside a running event loop.
 
     Args:
         path: The file; see `samples`.
-        cache_dir: Where pools are kept; `default_pool_dir()` where None.
+        cache_dir: Where pools are kept; a folder of the model cache where None.
         settings: The defaults where None.
-        n_tasks: Only the file's first tasks; all where None.
+        n_tasks: Only the first tasks of the file; all where None.
         provider: Which sandbox; see `open_executor`. Started only where something is missing.
         n_workers: Programs at a time; the executor's own default where None.
         progress: Told how far execution is.
@@ -80,72 +163,23 @@ def open_pools(
         DamagedShard: A stored pool cannot be read.
         DiskFull: A pool could not be stored.
     """
-    cache_dir = cache_dir or default_pool_dir()
     settings, progress = settings or PoolSettings(), progress or Silent()
-    keys = _keys(path, settings, n_tasks)
-    if not _is_complete(cache_dir, keys):
-        with locked(cache_dir / "executions", "executing samples", progress.message):
-            for leftover in cache_dir.glob(".*.tmp"):
+    table = Table(cache_dir or default_cache_dir() / "executions", PackedTask)
+    keys = {_key(samples, settings) for samples in islice(read_samples(path), n_tasks)}
+    if not keys <= table.keys():
+        with locked(table.folder / "executions", "executing samples", progress.message):
+            for leftover in table.folder.glob(TEMPORARY):
                 leftover.unlink(missing_ok=True)  # of a writer that was killed
-            if not _is_complete(cache_dir, keys):
+            if missing := keys - table.keys():  # another process may have been faster
+                tasks = (s for s in islice(read_samples(path), n_tasks)
+                         if _key(s, settings) in missing)  # fmt: skip
+                progress.begin("executions", len(keys), len(keys) - len(missing))
                 executor = open_executor(provider, settings.limits, n_workers)
-                asyncio.run(_filled(path, cache_dir, executor, settings, n_tasks, progress))
-    return cached_pools(path, cache_dir, settings=settings, n_tasks=n_tasks)
-
-
-def default_pool_dir() -> Path:
-    """Where pools are kept: a folder of the cache that holds the models."""
-    return default_cache_dir() / "executions"
-
-
-async def fill_cache(
-    path: Path,
-    cache_dir: Path,
-    executor: Executor,
-    *,
-    settings: PoolSettings | None = None,
-    n_tasks: int | None = None,
-    progress: Progress | None = None,
-) -> None:
-    """Execute the tasks that the cache lacks, a few at a time; the first failure ends all.
-
-    Args:
-        path: As in `open_pools`, like all that follow.
-        cache_dir: Where pools are kept.
-        executor: Entered, with the settings' limits.
-        settings: The defaults where None.
-        n_tasks: Only the file's first tasks.
-        progress: Told how far it is.
-
-    Raises:
-        BenchmarkError: The file is not in the format.
-        SandboxClosed: The executor is not open.
-        DiskFull: A pool could not be stored.
-    """
-    settings, progress = settings or PoolSettings(), progress or Silent()
-    table = Table(cache_dir, Shard)
-    keys, there = _keys(path, settings, n_tasks), table.keys()
-    done = sum(key in there for key in keys)
-    progress.begin("executions", len(keys), done)
-    missing = (
-        (key, samples)
-        for samples in islice(read_samples(path), n_tasks)
-        if (key := _key(samples, settings)) not in there
-    )
-
-    async def lane(_: int) -> None:
-        # Lanes take their next task from one iterator, so that no more than these are in memory.
-        nonlocal done
-        for key, samples in missing:
-            pool = await execute(samples, executor, settings)
-            table.put(key, [_shard(pool)])
-            done += 1
-            progress.advance("executions", done, right=f"{pool.n_correct()}/{len(pool.candidates)}")
-            if n_failed := _n_sandbox_failures(pool):
-                progress.message(f"{pool.task_id}: the sandbox failed on {n_failed} programs")
-
-    await gather_bounded(lane, range(MAX_CONCURRENT_TASKS), MAX_CONCURRENT_TASKS)
-    progress.end("executions")
+                asyncio.run(
+                    _fill(table, tasks, len(keys) - len(missing), executor, settings, progress)
+                )
+                progress.end("executions")
+    return cached_pools(path, table.folder, settings=settings, n_tasks=n_tasks)
 
 
 def cached_pools(
@@ -154,7 +188,7 @@ def cached_pools(
     *,
     settings: PoolSettings | None = None,
     n_tasks: int | None = None,
-) -> Iterator[Pool]:
+) -> Iterator[ExecutedTask]:
     """The stored pools of a file's tasks, in its order, one in memory at a time.
 
     Raises:
@@ -162,16 +196,23 @@ def cached_pools(
         DamagedShard: A stored pool cannot be read.
         RunError: A task is not in the cache.
     """
-    table = Table(cache_dir, Shard)
-    for key in _keys(path, settings or PoolSettings(), n_tasks):
-        shards = table.get(key)
-        if not shards and not (cache_dir / f"{key}.parquet").exists():
-            raise RunError(f"{cache_dir} holds no {key}.parquet; execute {path} first")
-        yield _pool(shards, cache_dir / f"{key}.parquet")
+    table = Table(cache_dir, PackedTask)
+    for samples in islice(read_samples(path), n_tasks):
+        file = cache_dir / f"{_key(samples, settings or PoolSettings())}.parquet"
+        if not file.exists():
+            raise RunError(f"{cache_dir} holds no {file.name}; execute {path} first")
+        try:
+            (packed,) = table.get(file.stem)
+            yield packed.unpacked()
+        except (ValueError, IndexError) as error:
+            raise DamagedShard(
+                f"{file} holds no executed task ({error}); delete it: only the task in it is "
+                f"executed again"
+            ) from error
 
 
-def pools_of_run(run: Run, iteration: int) -> Iterator[Pool]:
-    """The finished problems of a run, sorted by id; what is right is not known there.
+def pools_of_run(run: Run, iteration: int) -> Iterator[ExecutedTask]:
+    """The problems of a run that have a selection, sorted by id; their truth is unknown.
 
     Raises:
         DamagedShard: A table cannot be read.
@@ -179,7 +220,7 @@ def pools_of_run(run: Run, iteration: int) -> Iterator[Pool]:
     attempts = run.attempts.rows()
     entry_points = {a.problem.id: a.problem.interface.name for a in attempts if a.problem}
     for problem_id in sorted(run.selections(iteration).keys() & entry_points.keys()):
-        yield Pool(
+        yield ExecutedTask(
             task_id=problem_id,
             entry_point=entry_points[problem_id],
             inputs=tuple(i for suite in run.suites.get(problem_id) for i in suite.inputs),
@@ -189,67 +230,81 @@ def pools_of_run(run: Run, iteration: int) -> Iterator[Pool]:
         )
 
 
-async def _filled(
-    path: Path,
-    cache_dir: Path,
+async def execute(samples: TaskSamples, executor: Executor, settings: PoolSettings) -> ExecutedTask:
+    """Make a task's inputs, run every distinct program on them, and look up who is right.
+
+    Args:
+        samples: The task.
+        executor: Where programs run, entered, with the settings' limits.
+        settings: How.
+
+    Raises:
+        SandboxClosed: The executor is not open.
+    """
+    candidates = make_candidates(samples)
+    inputs = await make_inputs(samples, candidates, executor, settings.inputs)
+    arguments = [test_input.arguments for test_input in inputs]
+    programs = {c.program_id: c.program for c in candidates if c.reason is None}
+    executions: dict[str, Execution] = {}
+    correct: dict[str, bool | None] = {}
+
+    async def call(program_id: str) -> None:
+        report = await executor.call(programs[program_id], samples.entry_point, arguments)
+        executions[program_id] = Execution(
+            samples.task_id, 0, program_id, report.status, report.detail, report.outcomes,
+            report.cpu_s, report.wall_s,
+        )  # fmt: skip
+
+    async def check(program_id: str) -> None:
+        report = await executor.check(
+            programs[program_id], samples.test, settings.check_timeout_s,
+            entry_point=samples.entry_point,
+        )  # fmt: skip
+        failed = report.verdict is Verdict.SANDBOX_FAILED
+        correct[program_id] = None if failed else report.verdict is Verdict.PASSED
+
+    async def both(program_id: str) -> None:
+        await gather_bounded(lambda work: work(program_id), (call, check), 2)
+
+    await gather_bounded(both, programs, max(len(programs), 1))
+    return ExecutedTask(
+        task_id=samples.task_id,
+        entry_point=samples.entry_point,
+        inputs=inputs,
+        candidates=candidates,
+        executions=tuple(executions[program_id] for program_id in programs),
+        correct=tuple(correct[program_id] for program_id in programs),
+    )
+
+
+async def _fill(
+    table: Table[PackedTask],
+    tasks: Iterator[TaskSamples],
+    done: int,
     executor: Executor,
     settings: PoolSettings,
-    n_tasks: int | None,
     progress: Progress,
 ) -> None:
+    """Execute tasks, a few at a time, and store them; the first failure ends all."""
+
+    async def lane(_: int) -> None:
+        # Lanes take their next task from one iterator, so that no more than these are in memory.
+        nonlocal done
+        for samples in tasks:
+            pool = await execute(samples, executor, settings)
+            table.put(_key(samples, settings), [PackedTask.of(pool)])
+            done += 1
+            progress.advance("executions", done, right=f"{pool.n_correct()}/{len(pool.candidates)}")
+            failed = sum(e.status is ProgramStatus.SANDBOX_FAILED for e in pool.executions)
+            if failed:
+                progress.message(f"{pool.task_id}: the sandbox failed on {failed} programs")
+
     async with executor:
-        await fill_cache(
-            path, cache_dir, executor, settings=settings, n_tasks=n_tasks, progress=progress
-        )
+        await gather_bounded(lane, range(MAX_CONCURRENT_TASKS), MAX_CONCURRENT_TASKS)
 
 
-def _keys(path: Path, settings: PoolSettings, n_tasks: int | None) -> list[str]:
-    """The names of the shards of a file's tasks."""
-    return [_key(samples, settings) for samples in islice(read_samples(path), n_tasks)]
-
-
-def _key(samples: Samples, settings: PoolSettings) -> str:
+def _key(samples: TaskSamples, settings: PoolSettings) -> str:
     # Trees, and with them which programs are equal, are those of one version of Python.
     made_by = json.dumps([FORMAT, sys.version_info[:2], asdict(settings)], sort_keys=True)
     name = re.sub(r"[^A-Za-z0-9_=-]", "-", samples.task_id)[:60]
     return f"{name}.{digest(samples.digest, made_by, length=32)}"
-
-
-def _is_complete(cache_dir: Path, keys: Sequence[str]) -> bool:
-    return set(keys) <= Table(cache_dir, Shard).keys()
-
-
-def _shard(pool: Pool) -> Shard:
-    outcomes, executions = pack(pool.executions)
-    return Shard(
-        task_id=pool.task_id,
-        entry_point=pool.entry_point,
-        inputs=pool.inputs,
-        candidates=pool.candidates,
-        outcomes=outcomes,
-        executions=tuple(executions),
-        verdicts=tuple(Verdict(program_id, correct) for program_id, correct in pool.correct),
-    )
-
-
-def _pool(shards: Sequence[Shard], path: Path) -> Pool:
-    try:
-        (shard,) = shards
-        executions = tuple(unpack(shard))
-    except (ValueError, IndexError) as error:
-        raise DamagedShard(
-            f"{path} holds no executed task ({error}); delete it: only the task in it is "
-            f"executed again"
-        ) from error
-    return Pool(
-        task_id=shard.task_id,
-        entry_point=shard.entry_point,
-        inputs=shard.inputs,
-        candidates=shard.candidates,
-        executions=executions,
-        correct=tuple((verdict.program_id, verdict.correct) for verdict in shard.verdicts),
-    )
-
-
-def _n_sandbox_failures(pool: Pool) -> int:
-    return sum(e.status is ProgramStatus.SANDBOX_FAILED for e in pool.executions)

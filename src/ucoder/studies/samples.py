@@ -22,20 +22,29 @@ import ast
 import gzip
 import hashlib
 import json
+import math
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    ValidationError,
+    model_validator,
+)
 
 from ucoder.errors import BenchmarkError
 from ucoder.execution.duplicates import program_key
 from ucoder.inputs.text import parse_module, unparse
 from ucoder.records import Candidate, FinishReason, Interface, Parameter, Reason, digest
-from ucoder.studies import fields
 
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Where CodeT cuts a sample, one after the other."""
@@ -46,10 +55,64 @@ MAX_LINE_BYTES = 256 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_PROGRAM_CHARS = 100_000
 _ASSERT = re.compile(r"\s*assert\b")
+_FAULTS = {
+    "model_type": "must be a JSON object",
+    "is_instance_of": "must be a text",
+    "list_type": "must be a list",
+    "int_type": "must be a whole number",
+    "greater_than_equal": "must be a count",
+    "less_than": "must be a count",
+    "float_type": "must be a number",
+    "literal_error": 'must be "stop" or "length"',
+}
+"""What is wrong with a value, by pydantic's name of it."""
+
+
+class _FormatError(Exception):
+    """What is wrong with a line; the caller knows its number."""
+
+
+_Text = InstanceOf[str]
+"""Any text: pydantic's own strings refuse lone surrogates, which models write and JSON holds."""
+
+
+class _Line(BaseModel):
+    """The fields of a line, checked and not converted; see the module for what they mean."""
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    task_id: _Text
+    prompt: _Text
+    entry_point: _Text
+    generated_test_texts: list[_Text]
+    test: _Text
+    candidate_bodies: list[_Text] | None = None
+    candidates: list[_Text] | None = None
+    n_tokens: list[Annotated[int, Field(ge=0, lt=1 << 62)]] | None = None
+    sum_logprobs: list[float | None] | None = None
+    finish: list[Literal["stop", "length"]] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_kind_of_candidates(self) -> Self:
+        if (self.candidates is None) == (self.candidate_bodies is None):
+            given = "neither" if self.candidates is None else "both"
+            raise ValueError(f"needs either candidate_bodies or candidates, got {given}")
+        return self
+
+    def column(self, name: str, n: int, unknown: Any) -> Sequence[Any]:
+        """One value for each of n candidates, `unknown` where the line has no such field.
+
+        Raises:
+            _FormatError: There are more or fewer values.
+        """
+        values: Sequence[Any] | None = getattr(self, name)
+        if values is not None and len(values) != n:
+            raise _FormatError(f"{name} has {len(values)} values for {n} candidates")
+        return [unknown] * n if values is None else values
 
 
 @dataclass(frozen=True, slots=True)
-class Samples:
+class TaskSamples:
     """One task with its samples: one line of the file.
 
     Attributes:
@@ -86,7 +149,7 @@ def program(prompt: str, body: str) -> str:
     return prompt + body
 
 
-def read_samples(path: Path) -> Iterator[Samples]:
+def read_samples(path: Path) -> Iterator[TaskSamples]:
     """The file's tasks, in its order, one in memory at a time.
 
     Args:
@@ -100,12 +163,12 @@ def read_samples(path: Path) -> Iterator[Samples]:
         where = f"{path}, line {number}"
         try:
             samples = _samples(line)
-        except fields.FormatError as error:
+        except _FormatError as error:
             raise BenchmarkError(f"{where}: {error}") from None
         first = lines_of_tasks.setdefault(samples.task_id, number)
         if first != number:
             raise BenchmarkError(
-                f"{where}: task_id {fields.short(samples.task_id)} is that of line {first}; each "
+                f"{where}: task_id {_short(samples.task_id)} is that of line {first}; each "
                 f"task has one line with all of its candidates"
             )
         yield samples
@@ -113,7 +176,7 @@ def read_samples(path: Path) -> Iterator[Samples]:
         raise BenchmarkError(f"{path} holds no line; expected one JSON object a task")
 
 
-def make_candidates(samples: Samples) -> tuple[Candidate, ...]:
+def make_candidates(samples: TaskSamples) -> tuple[Candidate, ...]:
     """The task's candidates as records; one that was cut at the token limit takes no part.
 
     What does not compile takes part: that is for the sandbox to find out.
@@ -121,7 +184,7 @@ def make_candidates(samples: Samples) -> tuple[Candidate, ...]:
     return tuple(_candidate(samples, index) for index in range(len(samples.programs)))
 
 
-def interface_of(samples: Samples) -> Interface | None:
+def interface_of(samples: TaskSamples) -> Interface | None:
     """The signature that calls are bound to, None where no text of the task holds it.
 
     The prompt's `def` counts; where the prompt does not parse (it may end inside the `def` line),
@@ -144,7 +207,7 @@ def interface_of(samples: Samples) -> Interface | None:
     return firsts[votes.most_common(1)[0][0]] if votes else None
 
 
-def _candidate(samples: Samples, index: int) -> Candidate:
+def _candidate(samples: TaskSamples, index: int) -> Candidate:
     cut = samples.finish[index] is FinishReason.LENGTH
     text = "" if cut else samples.programs[index]
     return Candidate(
@@ -218,58 +281,72 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
             yield unpacked  # type: ignore[misc]  # GzipFile reads like any binary file
 
 
-def _samples(line: bytes) -> Samples:
+def _samples(line: bytes) -> TaskSamples:
     try:
-        record = json.loads(line.decode("utf-8"))
+        checked = _Line.model_validate(json.loads(line.decode("utf-8")))
     except UnicodeDecodeError as error:
-        raise fields.FormatError(f"neither gzip nor UTF-8 text ({error.reason})") from None
+        raise _FormatError(f"neither gzip nor UTF-8 text ({error.reason})") from None
+    except ValidationError as error:
+        raise _FormatError(_complaint(error)) from None
     except (ValueError, RecursionError) as error:
-        raise fields.FormatError(f"not JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise fields.FormatError(f"must be a JSON object, got {fields.kind_of(record)}")
-    prompt = fields.text(record, "prompt", empty=True)
-    entry_point = fields.text(record, "entry_point")
-    if not entry_point.isidentifier():
-        raise fields.FormatError(
-            f"entry_point must be a function's name, got {fields.short(entry_point)}"
+        raise _FormatError(f"invalid JSON: {error}") from None
+    if not checked.task_id.strip():
+        raise _FormatError("task_id must not be empty")
+    if not checked.entry_point.isidentifier():
+        raise _FormatError(
+            f"entry_point must be a function's name, got {_short(checked.entry_point)}"
         )
-    completions, programs = _programs(record, prompt)
-    texts = fields.texts(record, "generated_test_texts")
-    n = len(programs)
+    completions = tuple(checked.candidates or checked.candidate_bodies or ())
+    n = len(completions)
     if n == 0:
-        raise fields.FormatError("holds no candidate")
-    return Samples(
-        task_id=fields.text(record, "task_id"),
-        prompt=prompt,
-        entry_point=entry_point,
+        raise _FormatError("holds no candidate")
+    logprobs = [math.nan if p is None else p for p in checked.column("sum_logprobs", n, None)]
+    for at, value in enumerate(logprobs):
+        if math.isinf(value):
+            raise _FormatError(f"sum_logprobs[{at}] must be finite, or null where unknown")
+    return TaskSamples(
+        task_id=checked.task_id,
+        prompt=checked.prompt,
+        entry_point=checked.entry_point,
         completions=completions,
-        programs=programs,
-        test_texts=tuple(text if _ASSERT.match(text) else f"assert {text}" for text in texts),
-        test=_complete(fields.text(record, "test"), entry_point),
-        n_tokens=tuple(fields.counts(record, "n_tokens", n)),
-        sum_logprobs=tuple(fields.logprobs(record, "sum_logprobs", n)),
-        finish=tuple(fields.finishes(record, "finish", n)),
+        programs=tuple(checked.candidates or (program(checked.prompt, b) for b in completions)),
+        test_texts=tuple(
+            text if _ASSERT.match(text) else f"assert {text}"
+            for text in checked.generated_test_texts
+        ),
+        test=_complete(checked.test, checked.entry_point),
+        n_tokens=tuple(checked.column("n_tokens", n, 0)),
+        sum_logprobs=tuple(logprobs),
+        finish=tuple(FinishReason(value) for value in checked.column("finish", n, "stop")),
         digest=hashlib.sha256(line).hexdigest(),
     )
 
 
-def _programs(record: dict[str, Any], prompt: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the model wrote, and the programs that it makes."""
-    if ("candidates" in record) == ("candidate_bodies" in record):
-        given = "both" if "candidates" in record else "neither"
-        raise fields.FormatError(f"needs either candidate_bodies or candidates, got {given}")
-    if "candidates" in record:
-        whole = fields.texts(record, "candidates")
-        return whole, whole
-    bodies = fields.texts(record, "candidate_bodies")
-    return bodies, tuple(program(prompt, body) for body in bodies)
+def _complaint(error: ValidationError) -> str:
+    """The first fault of a line, in the words of JSON."""
+    fault = error.errors(include_url=False)[0]
+    place = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"])
+    value = fault["input"]
+    if fault["type"] == "missing":
+        return f"lacks the field {place!r}; it has {_short(', '.join(value))}"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    got = "a list" if isinstance(value, list) else "an object"
+    if not isinstance(value, list | dict):
+        got = _short(json.dumps(value))
+    return f"{place} {_FAULTS.get(fault['type'], fault['msg'])}, got {got}".strip()
+
+
+def _short(text: str) -> str:
+    """A text as a message can show it: one line, ASCII, not too long."""
+    return ascii(text if len(text) <= 80 else text[:77] + "...")
 
 
 def _complete(test: str, entry_point: str) -> str:
     """The truth script with the call of `check` that HumanEval leaves to its reader."""
     module = parse_module(test)
     if module is None or not module.body:
-        raise fields.FormatError("test must be a Python script, got " + fields.short(test))
+        raise _FormatError("test must be a Python script, got " + _short(test))
     defines = any(isinstance(n, ast.FunctionDef) and n.name == "check" for n in module.body)
     statements = [n for n in module.body if not isinstance(n, ast.FunctionDef | ast.ClassDef)]
     calls = (node for statement in statements for node in ast.walk(statement))

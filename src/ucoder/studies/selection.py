@@ -2,176 +2,66 @@
 
 pass@1 is the share of tasks whose choice the truth accepts. A selector that draws at random is
 scored by its exact expectation, not by one draw. Two lines frame all of them: a candidate drawn
-from everything that was sampled, refused ones being wrong, and the oracle, which is right wherever
-one candidate is. Every selector also chooses on the model's own inputs alone: how far mutations
-and boundary values help beside the rule shows there.
+from everything that was sampled, rejected ones being wrong, and the oracle, which is right wherever
+one candidate is. Every selector also chooses on the model's own inputs alone, which shows how much
+mutations and boundary values help.
+
+Table `selection`, for each of `inputs` ("all", or "own" for the model's own) and selector:
+
+    pass_at_1      nothing selected counts as wrong
+    against_paper  pass@1 less that of the paper's consensus on the same inputs, paired by task
+    coverage       share of tasks with a selection
+    as_paper       share of tasks whose choice answers all inputs as the paper's choice does
+
+`selection_tasks` holds every choice; `selection_calibration`, `selection_reliability` and
+`selection_precision` the probabilities on all inputs, see `calibration`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from ucoder.consensus.inputs import kept_inputs
-from ucoder.consensus.theorem import Observation, TheoremEstimate, estimate, observe
-from ucoder.consensus.votes import Floats
-from ucoder.evaluation.statistics import Interval, bootstrap_difference, bootstrap_interval
-from ucoder.studies.calibration import (
-    Bin,
-    Calibration,
-    Precision,
-    calibration,
-    precisions,
-    reliability,
+from ucoder.consensus.theorem import Observation, estimate, observe
+from ucoder.evaluation.statistics import Interval, bootstrap_interval
+from ucoder.records import NAN
+from ucoder.studies.calibration import calibration, precisions, reliability
+from ucoder.studies.figures import selector_rows, tradeoff
+from ucoder.studies.results import (
+    Listing,
+    Study,
+    difference,
+    frame,
+    interval_table,
+    mean_of,
+    nested,
+    percent,
+    readable,
+    records,
+    share,
+    text,
 )
-from ucoder.studies.choices import PAPER, RULE, choose, known_selectors
-from ucoder.studies.figures_selection import draw_reliability, draw_selectors
-from ucoder.studies.tables import Table
-from ucoder.studies.tasks import Task
+from ucoder.studies.tasks import PAPER, RULE, StudyTask, choose, known_selectors
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ALL: Final = "all"
 OWN: Final = "own"
 
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """One choice: one task, one selector, one set of inputs.
-
-    Attributes:
-        task_id: The task.
-        inputs: "all", or "own" for the model's own alone.
-        selector: Who chose.
-        selected: Whether there is a choice.
-        right: How likely it is right, 0 or 1 but for lotteries; NaN where the truth is unknown.
-        probability: What was said of it; NaN where nothing was.
-        as_paper: Whether it answers all inputs as the paper's choice does.
-    """
-
-    task_id: str
-    inputs: str
-    selector: str
-    selected: bool
-    right: float
-    probability: float
-    as_paper: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One selector on one set of inputs.
-
-    Attributes:
-        inputs: As in `Scored`.
-        selector: Who chose.
-        pass_at_1: Nothing selected counts as wrong.
-        against_paper: pass@1 less that of the paper's consensus on the same inputs, paired.
-        coverage: Share of tasks with a selection.
-        as_paper: Share of tasks that are answered as by the paper's choice.
-    """
-
-    inputs: str
-    selector: str
-    pass_at_1: Interval
-    against_paper: Interval
-    coverage: Interval
-    as_paper: Interval
-
-
-@dataclass(frozen=True)
-class SelectionStudy:
-    """What was found; see the module.
-
-    Attributes:
-        n_tasks: Tasks.
-        random: pass@1 of a candidate drawn from all.
-        oracle: Share of tasks with at least one right candidate.
-        results: Selectors in the order of their registry, on all inputs and then on the own.
-        calibrations: Of selectors with a probability, on all inputs.
-        bins: Their reliability tables.
-        precisions: Their precision at coverage.
-        theorem: Theorem 2.4's bound beside what was observed; None where no truth is known.
-        scored: Every choice.
-    """
-
-    n_tasks: int
-    random: Interval
-    oracle: Interval
-    results: tuple[Result, ...]
-    calibrations: tuple[Calibration, ...]
-    bins: tuple[Bin, ...]
-    precisions: tuple[Precision, ...]
-    theorem: TheoremEstimate | None
-    scored: tuple[Scored, ...]
-    name: str = "selection"
-
-    def on(self, inputs: str) -> list[Result]:
-        """The results on one set of inputs."""
-        return [result for result in self.results if result.inputs == inputs]
-
-    def best(self) -> Result:
-        """The highest pass@1 on all inputs; `agreement`, then the registry's order, where equal.
-
-        Raises:
-            ValueError: There is no result.
-        """
-        ordered = sorted(self.on(ALL), key=lambda result: result.selector != "agreement")
-        return max(ordered, key=lambda result: round(result.pass_at_1.value, 9))
-
-    def told(self) -> tuple[str, ...]:
-        """Whose probabilities are shown: the paper's rule, and the best selector that gives any.
-
-        Those of all are in the tables; drawn together they would hide each other.
-        """
-        said = {found.selector for found in self.calibrations}
-        ranked = sorted(self.on(ALL), key=lambda result: -result.pass_at_1.value)
-        best = [result.selector for result in ranked if result.selector in said]
-        return tuple(dict.fromkeys((PAPER, *best[:1])))
-
-    def tables(self) -> list[Table]:
-        """See `Study.tables`."""
-        return [
-            Table("selection", Result, self.results),
-            Table("selection_calibration", Calibration, self.calibrations),
-            Table("selection_reliability", Bin, self.bins),
-            Table("selection_precision", Precision, self.precisions),
-            Table("selection_tasks", Scored, self.scored),
-        ]
-
-    def summary(self) -> dict[str, Any]:
-        """See `Study.summary`."""
-        return {
-            "study": self.name,
-            "n_tasks": self.n_tasks,
-            "tau": RULE.tau,
-            "rho": RULE.rho,
-            "min_input_support": RULE.min_input_support,
-            "random": self.random,
-            "oracle": self.oracle,
-            "selectors": self.results,
-            "calibration": self.calibrations,
-            "precision": self.precisions,
-            "theorem_2_4": self.theorem,
-        }
-
-    def draw(self, folder: Path) -> list[Path]:
-        """See `Study.draw`."""
-        rows = [
-            (result.selector, result.inputs == ALL, result.pass_at_1, result.as_paper)
-            for result in self.results
-        ]
-        drawn = draw_selectors(rows, self.random, self.oracle, folder, self.name)
-        bins = [row for row in self.bins if row.selector in self.told()]
-        return drawn + draw_reliability(bins, folder, f"{self.name}_reliability")
+_CHOICES = ("task_id", "inputs", "selector", "selected", "right", "probability", "as_paper")
+_MEASURES = ("pass_at_1", "against_paper", "coverage", "as_paper")
 
 
 def study_selection(
-    tasks: Iterable[Task], selectors: Sequence[str] = (), seed: int = 0
-) -> SelectionStudy:
+    tasks: Iterable[StudyTask], selectors: Sequence[str] = (), seed: int = 0
+) -> Study:
     """Let every selector choose on every task.
 
     Args:
@@ -180,80 +70,102 @@ def study_selection(
         seed: Of the resampling of tasks.
 
     Raises:
-        ConfigError: A name is no selector's.
+        ConfigError: There is no selector of a name.
     """
     names = known_selectors(selectors)
-    scored: list[Scored] = []
+    rows: list[dict[str, Any]] = []
     random: list[float] = []
-    oracle: list[float] = []
     observations: list[Observation] = []
-    for task in tasks:
-        scored += _scored(task, names)
+    for number, task in enumerate(tasks):
+        rows += ({"task": number, **row} for row in _choices(task, names))
         random.append(task.share_right())
-        oracle.append(float(random[-1] > 0.0) if not math.isnan(random[-1]) else math.nan)
         observations += _observed(task)
-    said = {name: _probabilities(scored, name) for name in names}
-    known = [(name, p, r) for name, (p, r) in said.items() if not np.isnan(p + r).all()]
-    return SelectionStudy(
-        n_tasks=len(random),
-        random=bootstrap_interval(random, seed),
-        oracle=bootstrap_interval(oracle, seed),
-        results=tuple(_results(scored, names, seed)),
-        calibrations=tuple(calibration(name, p, r, seed) for name, p, r in known),
-        bins=tuple(row for name, p, r in known for row in reliability(name, p, r)),
-        precisions=tuple(row for name, p, r in known for row in precisions(name, p, r)),
-        theorem=estimate(observations) if observations else None,
-        scored=tuple(scored),
+    oracle = [NAN if math.isnan(value) else float(value > 0.0) for value in random]
+    choices = frame(rows, ("task", *_CHOICES, "against_paper"))
+    measures = choices.rename(columns={"right": "pass_at_1", "selected": "coverage"})
+    table = interval_table(measures, {"inputs": (ALL, OWN), "selector": names}, _MEASURES, seed)
+    probabilities = _probability_tables(choices, names, seed)
+    lines = {
+        "random": bootstrap_interval(random, seed),
+        "oracle": bootstrap_interval(oracle, seed),
+    }
+    tables = {"selection": table, **probabilities, "selection_tasks": choices[list(_CHOICES)]}
+    return Study(
+        name="selection",
+        tables=tables,
+        summary={
+            "study": "selection",
+            "n_tasks": len(random),
+            "tau": RULE.tau,
+            "rho": RULE.rho,
+            "min_input_support": RULE.min_input_support,
+            **lines,
+            "selectors": nested(table),
+            "calibration": nested(tables["selection_calibration"]),
+            "precision": nested(tables["selection_precision"]),
+            "theorem_2_4": asdict(estimate(observations)) if observations else None,
+        },
+        listings=_listings(table, len(random)),
+        notes=_notes(tables, lines),
+        figures=_figures(tables, lines),
     )
 
 
-def _scored(task: Task, names: Sequence[str]) -> list[Scored]:
-    rows = []
+def best_selector(table: DataFrame) -> dict[str, Any]:
+    """The row with the highest pass@1 on all inputs; `agreement`, then the first, where equal."""
+    shown = table[table["inputs"] == ALL]
+    shown = shown.assign(
+        rounded=shown["pass_at_1"].round(9), other=shown["selector"] != "agreement"
+    )
+    ordered = shown.sort_values(["rounded", "other"], ascending=[False, True], kind="stable")
+    return records(ordered)[0]
+
+
+def shown_probabilities(tables: Mapping[str, DataFrame]) -> list[str]:
+    """The selectors whose probabilities are shown: the paper's, and the best one that gives any.
+
+    The tables hold those of all; drawn together they would hide each other.
+    """
+    known = set(tables["selection_calibration"]["selector"])
+    table = tables["selection"]
+    ranked = table[(table["inputs"] == ALL) & table["selector"].isin(known)]
+    best = ranked.sort_values("pass_at_1", ascending=False, kind="stable")["selector"].head(1)
+    return [name for name in dict.fromkeys((PAPER, *best)) if name in known]
+
+
+def probability_lines(tables: Mapping[str, DataFrame]) -> Iterator[str]:
+    """For each selector of `shown_probabilities`: how good its probabilities are, in words."""
+    for name in shown_probabilities(tables):
+        (said,) = _rows_of(tables["selection_calibration"], name)
+        kept = _rows_of(tables["selection_precision"], name)
+        precision = ", ".join(
+            f"{mean_of(row, 'precision')} at {100 * row['coverage']:.0f}%" for row in kept
+        )
+        yield (
+            f"{name}: Brier {said['brier']:.3f}, calibration error {said['expected_error']:.3f}; "
+            f"precision {precision}"
+        )
+
+
+def _choices(task: StudyTask, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     for inputs, votes in ((ALL, task.votes), (OWN, task.with_own_inputs())):
         asked = tuple(dict.fromkeys((*names, PAPER)))
         choices = choose(votes, asked, with_probability=inputs == ALL)
-        rows += [
-            Scored(
-                task_id=task.task_id,
-                inputs=inputs,
-                selector=name,
-                selected=choices[name].program is not None,
-                right=task.chance_right(choices[name]),
-                probability=choices[name].probability,
-                as_paper=task.answers_alike(choices[name], choices[PAPER]),
-            )
-            for name in asked
-        ]
-    return rows
+        right = {name: task.chance_right(choices[name]) for name in asked}
+        for name in asked:
+            yield {
+                "task_id": readable(task.task_id),
+                "inputs": inputs,
+                "selector": name,
+                "selected": choices[name].program is not None,
+                "right": right[name],
+                "probability": choices[name].probability,
+                "as_paper": task.answers_alike(choices[name], choices[PAPER]),
+                "against_paper": right[name] - right[PAPER],
+            }
 
 
-def _results(scored: Sequence[Scored], names: Sequence[str], seed: int) -> list[Result]:
-    results = []
-    for inputs in (ALL, OWN):
-        paper = [s.right for s in scored if (s.inputs, s.selector) == (inputs, PAPER)]
-        for name in names:
-            rows = [s for s in scored if (s.inputs, s.selector) == (inputs, name)]
-            right = [s.right for s in rows]
-            results.append(
-                Result(
-                    inputs=inputs,
-                    selector=name,
-                    pass_at_1=bootstrap_interval(right, seed),
-                    against_paper=bootstrap_difference(right, paper, seed),
-                    coverage=bootstrap_interval([float(s.selected) for s in rows], seed),
-                    as_paper=bootstrap_interval([float(s.as_paper) for s in rows], seed),
-                )
-            )
-    return results
-
-
-def _probabilities(scored: Sequence[Scored], name: str) -> tuple[Floats, Floats]:
-    """Probability and truth of a selector's choices on all inputs."""
-    rows = [s for s in scored if (s.inputs, s.selector) == (ALL, name)]
-    return np.array([s.probability for s in rows]), np.array([s.right for s in rows])
-
-
-def _observed(task: Task) -> list[Observation]:
+def _observed(task: StudyTask) -> list[Observation]:
     """What theorem 2.4 speaks of, on the inputs that count; nothing where no truth is known."""
     known = ~np.isnan(task.right_P)
     if not known.any():
@@ -261,3 +173,86 @@ def _observed(task: Task) -> list[Observation]:
     votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
     right_P = task.right_P[known] == 1.0
     return [observe(votes.answers_PT[known], votes.weights_P[known], right_P)]
+
+
+def _probability_tables(
+    choices: DataFrame, names: Sequence[str], seed: int
+) -> dict[str, DataFrame]:
+    """Of every selector that gives a probability where the truth is known, on all inputs."""
+    summaries, bins, kept = [], [], []
+    for name in names:
+        rows = choices[(choices["inputs"] == ALL) & (choices["selector"] == name)]
+        p, right = (rows[column].to_numpy(float) for column in ("probability", "right"))
+        if np.isnan(p + right).all():
+            continue
+        selector = {"selector": name}
+        summaries.append(selector | calibration(p, right, seed))
+        bins += [selector | row for row in reliability(p, right)]
+        kept += [selector | row for row in precisions(p, right)]
+    return {
+        "selection_calibration": frame(
+            summaries,
+            ("selector", "brier", "expected_error", "mean_probability", "right"),
+            ("brier", "right"),
+        ),
+        "selection_reliability": frame(
+            bins, ("selector", "low", "high", "probability", "right"), ("right",)
+        ),
+        "selection_precision": frame(
+            kept,
+            ("selector", "coverage", "n_kept", "least_probability", "precision"),
+            ("precision",),
+        ),
+    }
+
+
+def _listings(table: DataFrame, n_tasks: int) -> list[Listing]:
+    cells = {
+        "selector": text("selector"),
+        "pass@1": percent("pass_at_1"),
+        "less consensus": difference("against_paper"),
+        "chosen": share("coverage"),
+        "as consensus": percent("as_paper"),
+    }
+    return [
+        Listing(f"selection on {title}, {n_tasks} tasks", table[table["inputs"] == inputs], cells)
+        for inputs, title in ((ALL, "all inputs"), (OWN, "the model's own inputs"))
+    ]
+
+
+def _notes(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> list[str]:
+    notes = []
+    if lines["random"].n:
+        notes.append(f"random candidate {lines['random']}, oracle {lines['oracle']}")
+    notes.append(
+        f"every selector with tau={RULE.tau}; nothing selected counts as wrong; as consensus: the "
+        f"same answers to all inputs as its choice"
+    )
+    return [*notes, *probability_lines(tables)]
+
+
+def _figures(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> dict[str, Any]:
+    table, bins = tables["selection"], tables["selection_reliability"]
+    has_truth = lines["random"].n > 0
+    figures: dict[str, Any] = {
+        "selection": partial(
+            selector_rows,
+            {"all inputs": table[table["inputs"] == ALL],
+             "the model's own inputs": table[table["inputs"] == OWN]},
+            "pass_at_1" if has_truth else "as_paper",
+            ("pass@1" if has_truth else "tasks answered as by the paper's choice")
+            + ", with 95% intervals over tasks",
+            {name: line.value for name, line in lines.items()} if has_truth else {},
+        )
+    }  # fmt: skip
+    bins = bins[bins["selector"].isin(shown_probabilities(tables))]
+    if len(bins):
+        figures["selection_reliability"] = partial(
+            tradeoff, bins, "probability", "probability of a choice, mean of a bin", "right",
+            "share of choices that are right", diagonal=True,
+        )  # fmt: skip
+    return figures
+
+
+def _rows_of(table: DataFrame, selector: str) -> list[dict[str, Any]]:
+    return records(table[table["selector"] == selector])

@@ -1,8 +1,13 @@
-"""One executed task as a study reads it: votes in numbers, and beside them who is right.
+"""An executed task as a study reads it: votes in numbers, who is right, what a selector chooses.
 
-A task is counted and coded once; samples and inputs are then left out by taking rows' weights and
-columns away, which costs microseconds. What is right stands in arrays of its own, and is read
-after a choice has been made, never before.
+A task is counted and coded once; samples and inputs are then left out by changing weights and
+selecting columns, which takes microseconds. Who is right stands in arrays of its own, which are
+read after a choice has been made, never before.
+
+All selectors choose under one rule with tau = 1: whether the largest cluster has two members or
+three says nothing of which candidate is best, and a rule that selects nothing cannot be right.
+Where a selector has no winner nonetheless (no candidate is reliable, or it abstains), the task
+counts as wrong, and the coverage of the selector says how often that was so.
 
 Array names carry their dimensions: P distinct programs that vote, T inputs, N candidates.
 """
@@ -13,20 +18,54 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ucoder.consensus.inputs import kept_inputs
+from ucoder.consensus.probability import probability_right
+from ucoder.consensus.selection import ranked_programs
+from ucoder.consensus.selectors import SELECTORS, Ranking, Rule, selector_named
 from ucoder.consensus.votes import Floats, Ints, Votes, votes_of
 from ucoder.records import NAN, InputOrigin
-from ucoder.studies.choices import Choice
-from ucoder.studies.executing import Pool
+from ucoder.studies.pools import ExecutedTask
+
+RULE: Final = Rule(tau=1)
+"""The rule of every study; `selector` is set to each of those that are compared."""
+
+PAPER: Final = "consensus"
+"""The selector that every other one is compared with."""
+
+MAIN: Final = ("consensus", "agreement", "codet", "mbr_soft", "srank")
+"""The selectors that the longer studies compare where none are named."""
 
 _OWN = (InputOrigin.GIVEN, InputOrigin.EXAMPLE, InputOrigin.MODEL)
 
 
+@dataclass(frozen=True, slots=True)
+class StudyChoice:
+    """What one selector chose on one set of votes.
+
+    Attributes:
+        shares: Programs that may have been chosen, with their chances, which add up to 1: one
+            program, or all that take part in a lottery, the drawn one first. Empty where nothing
+            is selected.
+        probability: That the first of them is right; NaN where it is unknown, for lotteries, and
+            where it was not asked for.
+    """
+
+    shares: tuple[tuple[str, float], ...]
+    probability: float
+
+    @property
+    def program(self) -> str | None:
+        """The id of the chosen program, None where nothing was chosen."""
+        return self.shares[0][0] if self.shares else None
+
+
 @dataclass(frozen=True, eq=False)
-class Task:
+class StudyTask:
     """One task, coded.
 
     Attributes:
@@ -34,7 +73,7 @@ class Task:
         votes: On all of its inputs.
         right_P: 1 where a program is right, 0 where it is wrong, NaN where that is unknown.
         programs_N: Each candidate's program, by place in the votes; -1 where it has no vote.
-        right_N: As `right_P`, for every candidate: one that is refused is wrong.
+        right_N: As `right_P`, for every candidate; a rejected candidate is wrong.
         tokens_N: Tokens sampled for each candidate; 0 where unknown.
         perplexities_N: f(r) of each candidate; NaN where undefined.
     """
@@ -49,7 +88,7 @@ class Task:
 
     @property
     def n(self) -> int:
-        """Candidates, those without a vote among them."""
+        """Number of candidates, those without a vote among them."""
         return self.programs_N.size
 
     @cached_property
@@ -58,14 +97,14 @@ class Task:
         return {program: at for at, program in enumerate(self.votes.programs)}
 
     def share_right(self) -> float:
-        """How likely a candidate drawn from all is right; NaN where the truth is unknown."""
+        """The chance that a random candidate is right; NaN where the truth is unknown."""
         known = self.right_N[~np.isnan(self.right_N)]
         return float(known.mean()) if known.size else NAN
 
-    def chance_right(self, choice: Choice) -> float:
-        """How likely the choice is right: 0 or 1, between them for a lottery.
+    def chance_right(self, choice: StudyChoice) -> float:
+        """The chance that a choice is right: 0 or 1, or between them for a lottery.
 
-        Nothing selected is not right. NaN where the truth is unknown.
+        Nothing selected is wrong. NaN where the truth is unknown.
         """
         if not choice.shares:
             return NAN if math.isnan(self.share_right()) else 0.0
@@ -74,19 +113,19 @@ class Task:
         known = ~np.isnan(right)
         return float(right[known] @ shares[known] / shares[known].sum()) if known.any() else NAN
 
-    def answers_alike(self, one: Choice, other: Choice) -> bool:
+    def answers_alike(self, one: StudyChoice, other: StudyChoice) -> bool:
         """Whether two choices give the same answers to all of the task's inputs, or both none.
 
-        Of a lottery, the program that was drawn is compared: where many are equally good, two
-        draws differ although the selector does not.
+        Of a lottery, the drawn program is compared: where many are equally good, two draws differ
+        although the selector does not.
         """
         if one.program is None or other.program is None:
             return one.program is other.program
         places, clusters_P = self.places, self.votes.clusters_P
         return bool(clusters_P[places[one.program]] == clusters_P[places[other.program]])
 
-    def sampled(self, kept: Sequence[int] | NDArray[np.int64]) -> Votes:
-        """The votes as they were, had only these candidates been sampled."""
+    def sampled(self, kept: NDArray[np.int64] | Sequence[int]) -> Votes:
+        """The votes as they would be if only these candidates had been sampled."""
         at = np.asarray(kept, dtype=np.intp)
         programs_K = self.programs_N[at]
         voting = programs_K >= 0
@@ -99,45 +138,89 @@ class Task:
         return replace(self.votes, perplexities_P=perplexities_P).with_weights(weights_P)
 
     def with_own_inputs(self) -> Votes:
-        """The votes on the model's own inputs alone; on all where it wrote none."""
+        """The votes on the inputs that the model wrote; on all inputs where it wrote none."""
         own = [at for at, given in enumerate(self.votes.inputs) if given.origin in _OWN]
         return self.votes.on(own) if own else self.votes
 
 
-def task_of(pool: Pool, *, has_truth: bool = True) -> Task:
-    """Count and code one pool.
-
-    Args:
-        pool: One task, executed.
-        has_truth: Whether somebody can know who is right there. Then refused candidates are
-            wrong; in a run, where nobody can, nothing is known of them either.
-    """
-    votes = votes_of(pool.candidates, {e.program_id: e for e in pool.executions}, pool.inputs)
-    truth = pool.truth() if has_truth and (pool.correct or not pool.executions) else {}
-    places = {program: at for at, program in enumerate(votes.programs)}
-    candidates = pool.candidates
-    return Task(
-        task_id=pool.task_id,
-        votes=votes,
-        right_P=np.array([_number(truth.get(p)) for p in votes.programs], dtype=np.float64),
-        programs_N=np.array(
-            [places.get(c.program_id, -1) if c.reason is None else -1 for c in candidates],
-            dtype=np.int32,
-        ),
-        right_N=np.array(
-            [_number(truth.get(c.program_id if c.reason is None else "")) for c in candidates],
-            dtype=np.float64,
-        ),
-        tokens_N=np.array([c.n_tokens for c in candidates], dtype=np.int32),
-        perplexities_N=np.array([c.perplexity for c in candidates], dtype=np.float64),
-    )
-
-
-def tasks_of(pools: Iterable[Pool], *, has_truth: bool = True) -> Iterator[Task]:
-    """The tasks of pools, one at a time; see `task_of`."""
+def tasks_of(pools: Iterable[ExecutedTask], *, has_truth: bool = True) -> Iterator[StudyTask]:
+    """The tasks coded, one at a time; see `task_of`."""
     for pool in pools:
         yield task_of(pool, has_truth=has_truth)
 
 
-def _number(is_right: bool | None) -> float:
-    return NAN if is_right is None else float(is_right)
+def task_of(pool: ExecutedTask, *, has_truth: bool = True) -> StudyTask:
+    """Count and code one executed task.
+
+    Args:
+        pool: The task.
+        has_truth: Whether its verdicts can be known. Then rejected candidates are wrong; in a
+            run, where there is no truth, they are unknown like all others.
+    """
+    votes = votes_of(pool.candidates, {e.program_id: e for e in pool.executions}, pool.inputs)
+    truth = pool.truth() if has_truth and (pool.correct or not pool.executions) else {}
+    places = {program: at for at, program in enumerate(votes.programs)}
+    # The program that votes for each candidate, "" for a rejected one.
+    programs = ["" if c.reason is not None else c.program_id for c in pool.candidates]
+
+    def right(ids: Iterable[str]) -> Floats:
+        verdicts = [truth.get(program) for program in ids]
+        return np.array([NAN if v is None else float(v) for v in verdicts], dtype=np.float64)
+
+    return StudyTask(
+        task_id=pool.task_id,
+        votes=votes,
+        right_P=right(votes.programs),
+        programs_N=np.array([places.get(p, -1) if p else -1 for p in programs], dtype=np.int32),
+        right_N=right(programs),
+        tokens_N=np.array([c.n_tokens for c in pool.candidates], dtype=np.int32),
+        perplexities_N=np.array([c.perplexity for c in pool.candidates], dtype=np.float64),
+    )
+
+
+def known_selectors(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each once; all selectors where none is given.
+
+    Raises:
+        ConfigError: There is no selector of a name.
+    """
+    for name in names:
+        selector_named(name)
+    return tuple(dict.fromkeys(names)) or tuple(SELECTORS)
+
+
+def choose(
+    votes: Votes, selectors: Sequence[str], *, with_probability: bool = False
+) -> dict[str, StudyChoice]:
+    """What each selector chooses under `RULE`.
+
+    Args:
+        votes: Of one task, on all inputs; those that do not count are left out here.
+        selectors: Their names.
+        with_probability: Whether to compute the probability, which takes longer.
+
+    Raises:
+        ConfigError: There is no selector of a name.
+    """
+    kept = votes.on(kept_inputs(votes, RULE.min_input_support))
+    return {name: _choice(kept, name, with_probability) for name in selectors}
+
+
+def _choice(votes: Votes, name: str, with_probability: bool) -> StudyChoice:
+    ranking = selector_named(name)(votes, replace(RULE, selector=name))
+    order = ranked_programs(votes, ranking) if ranking.reason is None else []
+    if not order:
+        return StudyChoice((), NAN)
+    if ranking.is_lottery:
+        return StudyChoice(_chances(votes, ranking, order), NAN)
+    probability = probability_right(votes, order[0]) if with_probability else NAN
+    return StudyChoice(((votes.programs[order[0]], 1.0),), probability)
+
+
+def _chances(votes: Votes, ranking: Ranking, order: Sequence[int]) -> tuple[tuple[str, float], ...]:
+    """The programs with the best score; each of their candidates has an equal chance."""
+    best = ranking.scores_P[order[0]]
+    able = [at for at in order if ranking.scores_P[at] == best]
+    weights = votes.weights_P[able].astype(np.float64)
+    chances = (weights / weights.sum()).tolist()
+    return tuple((votes.programs[at], chance) for at, chance in zip(able, chances, strict=True))

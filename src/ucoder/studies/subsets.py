@@ -1,0 +1,308 @@
+"""Studies: how many inputs, and how many samples, a choice needs.
+
+Random subsets of each task's inputs or candidates, several of each size, the smaller ones parts of
+the larger ones. Two questions, columns of the tables `coverage` and `samples`:
+
+    pass_at_1    how often the choice is right; unknown where the truth is
+    same_choice  how often it answers all inputs as the choice on everything does
+
+`n_tasks_with_more` counts the tasks from which something was left out; a task that has fewer inputs
+or candidates than the size keeps all.
+
+Of inputs, the knee is the fewest from which on `same_choice` is above 95%. The table
+`coverage_distinguishing` sets beside it how few inputs, chosen greedily, tell as many behaviours
+apart as all of those that count: what random inputs waste. Of samples, the study also asks where
+sampling in rounds may stop by itself, see `sequential`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ucoder.consensus.inputs import distinguishing_inputs, kept_inputs
+from ucoder.consensus.votes import Votes
+from ucoder.evaluation.statistics import bootstrap_interval
+from ucoder.seeds import derive_seed
+from ucoder.studies.figures import curves, tradeoff
+from ucoder.studies.results import (
+    Listing,
+    Study,
+    difference,
+    frame,
+    interval_table,
+    nested,
+    number,
+    percent,
+    readable,
+    text,
+)
+from ucoder.studies.sequential import MEASURES, REGRETS, ROUND, can_forecast, stops_of
+from ucoder.studies.tasks import MAIN, RULE, StudyTask, choose, known_selectors
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+INPUT_SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 150, 200)
+SAMPLE_SIZES: Final = (4, 8, 16, 32, 64, 128)
+REPEATS: Final = 3
+SHUFFLES: Final = 3
+KNEE: Final = 0.95
+
+_MEASURES = ("pass_at_1", "same_choice")
+
+
+def study_coverage(
+    tasks: Iterable[StudyTask],
+    selectors: Sequence[str] = MAIN,
+    seed: int = 0,
+    *,
+    sizes: Sequence[int] = INPUT_SIZES,
+    repeats: int = REPEATS,
+) -> Study:
+    """Leave inputs out, and choose again.
+
+    Args:
+        tasks: Read once, one at a time; those without an input are passed over.
+        selectors: Their names.
+        seed: Of the subsets and of the resampling of tasks.
+        sizes: Numbers of inputs.
+        repeats: Subsets of each size.
+
+    Raises:
+        ConfigError: There is no selector of a name.
+    """
+    names = known_selectors(selectors or MAIN)
+    rows: list[dict[str, Any]] = []
+    suites: list[dict[str, Any]] = []
+    for task in tasks:
+        n = len(task.votes.inputs)
+        if n == 0:
+            continue
+
+        def on(kept: NDArray[np.int64], votes: Votes = task.votes) -> Votes:
+            return votes.on(np.sort(kept).tolist())
+
+        found = _subsets(task, names, sorted(set(sizes)), repeats, (seed, "coverage"), n, on)
+        rows += ({"task": len(suites), **row} for row in found)
+        suites.append(_distinguishing(task))
+    table = _table(rows, "n_inputs", {size: size for size in sizes}, names, seed)
+    fewest = frame(suites, ("task_id", "n_inputs", "n_kept", "n_distinguishing", "n_clusters"))
+    table.insert(2, "n_tasks_with_more", _n_above(table["n_inputs"], list(fewest["n_inputs"])))
+    distinguishing, kept = (
+        bootstrap_interval(fewest[column].to_numpy(float), seed)
+        for column in ("n_distinguishing", "n_kept")
+    )
+    knees = {name: knee(table[table["selector"] == name]) for name in names}
+    return Study(
+        name="coverage",
+        tables={"coverage": table, "coverage_distinguishing": fewest},
+        summary={
+            "study": "coverage",
+            "n_tasks": len(suites),
+            "subsets": repeats,
+            "knee_above": KNEE,
+            "knee": {name: size or "not reached" for name, size in knees.items()},
+            "distinguishing_inputs": distinguishing,
+            "kept_inputs": kept,
+            "rows": nested(table),
+        },
+        listings=[_listing(table, f"inputs, {len(suites)} tasks", "inputs", "n_inputs")],
+        notes=[
+            f"{name}: more than 95% the same choice from "
+            + ("not reached" if size is None else f"{size} inputs")
+            for name, size in knees.items()
+        ]
+        + [f"{distinguishing.value:.1f} inputs distinguish what {kept.value:.1f} do, on average"],
+        figures=_figures(table, "coverage", "n_inputs", "inputs", KNEE),
+    )
+
+
+def knee(table: DataFrame) -> int | None:
+    """The fewest inputs from which on the same choice is above 95%, for one selector's rows.
+
+    None where leaving inputs out never reaches it; with all inputs it is reached by definition.
+    """
+    found = None
+    for row in reversed(table.to_dict("records")):
+        if not row["same_choice"] > KNEE:
+            break
+        if row["n_tasks_with_more"]:
+            found = row["n_inputs"]
+    return found
+
+
+def study_sampling(
+    tasks: Iterable[StudyTask],
+    selectors: Sequence[str] = MAIN,
+    seed: int = 0,
+    *,
+    sizes: Sequence[int] = SAMPLE_SIZES,
+    repeats: int = REPEATS,
+    shuffles: int = SHUFFLES,
+    regrets: Sequence[float] = REGRETS,
+) -> Study:
+    """Leave candidates out, and choose again; then sample in rounds, and stop.
+
+    Args:
+        tasks: Read once, one at a time; those without a candidate are passed over.
+        selectors: Their names.
+        seed: Of subsets, shuffles, the simulation and the resampling of tasks.
+        sizes: Numbers of candidates; that of the task with most takes the place of larger ones.
+        repeats: Subsets of each size.
+        shuffles: Orders in which a task is sampled in rounds.
+        regrets: Values of `max_regret`.
+
+    Raises:
+        ConfigError: There is no selector of a name.
+    """
+    names = known_selectors(selectors or MAIN)
+    rows: list[dict[str, Any]] = []
+    stops: list[dict[str, Any]] = []
+    n_samples: list[int] = []
+    able: set[str] = set()
+    for task in tasks:
+        if task.n == 0:
+            continue
+        at = {"task": len(n_samples)}
+        found = _subsets(
+            task, names, sorted(set(sizes)), repeats, (seed, "samples"), task.n, task.sampled
+        )
+        rows += (at | row for row in found)
+        stops += (at | row for row in stops_of(task, names, regrets, shuffles, seed))
+        able |= can_forecast(task, names)
+        n_samples.append(task.n)
+    most = max(n_samples, default=0)
+    labels = {size: min(size, most) for size in sorted(set(sizes), reverse=True)}
+    table = _table(rows, "n_samples", labels, names, seed)
+    table.insert(2, "n_tasks_with_more", _n_above(table["n_samples"], n_samples))
+    stopping = interval_table(
+        frame(stops, ("task", "selector", "max_regret", *MEASURES)),
+        {"selector": [n for n in names if n in able], "max_regret": sorted(set(regrets))},
+        MEASURES,
+        seed,
+    )
+    not_forecast = [name for name in names if name not in able]
+    figures = _figures(table, "samples", "n_samples", "samples")
+    listings = [_listing(table, f"samples, {len(n_samples)} tasks", "samples", "n_samples")]
+    if len(stopping):
+        figures["samples_stopping"] = _stopping_figure(stopping)
+        listings.append(_stopping_listing(stopping, most))
+    return Study(
+        name="samples",
+        tables={"samples": table, "samples_stopping": stopping},
+        summary={
+            "study": "samples",
+            "n_tasks": len(n_samples),
+            "n_samples": most,
+            "subsets": repeats,
+            "shuffles": shuffles,
+            "round": ROUND,
+            "not_forecast": not_forecast,
+            "rows": nested(table),
+            "stopping": nested(stopping),
+        },
+        listings=listings,
+        notes=[f"no forecast, so no stopping: {', '.join(not_forecast)}"] if not_forecast else [],
+        figures=figures,
+    )
+
+
+def _subsets(
+    task: StudyTask,
+    names: Sequence[str],
+    sizes: Sequence[int],
+    repeats: int,
+    seed: tuple[int, str],
+    n: int,
+    votes_on: Callable[[NDArray[np.int64]], Votes],
+) -> Iterator[dict[str, Any]]:
+    """Choices on subsets of the n inputs or candidates of one task, compared with that on all."""
+    full = choose(task.votes, names)
+    for repeat in range(repeats):
+        random = np.random.default_rng(derive_seed(*seed, task.task_id, repeat))
+        order = random.permutation(n)
+        for size in sizes:
+            choices = choose(votes_on(order[:size]), names) if size < n else full
+            for name, choice in choices.items():
+                yield {
+                    "selector": name,
+                    "size": size,
+                    "pass_at_1": task.chance_right(choice),
+                    "same_choice": float(task.answers_alike(choice, full[name])),
+                }
+
+
+def _table(
+    rows: list[dict[str, Any]],
+    column: str,
+    labels: dict[int, int],
+    names: Sequence[str],
+    seed: int,
+) -> DataFrame:
+    """Means by selector and size; a size stands under its label, the smallest with the same one."""
+    sizes = sorted({label: size for size, label in labels.items()}.items())
+    values = frame(rows, ("task", "selector", "size", *_MEASURES))
+    by = {"selector": names, "size": [size for _, size in sizes]}
+    table = interval_table(values, by, _MEASURES, seed)
+    table["size"] = table["size"].map(labels)
+    return table.rename(columns={"size": column})
+
+
+def _n_above(sizes: Iterable[int], counts: Sequence[int]) -> list[int]:
+    return [sum(n > size for n in counts) for size in sizes]
+
+
+def _distinguishing(task: StudyTask) -> dict[str, Any]:
+    votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
+    return {
+        "task_id": readable(task.task_id),
+        "n_inputs": len(task.votes.inputs),
+        "n_kept": len(votes.inputs),
+        "n_distinguishing": len(distinguishing_inputs(votes)),
+        "n_clusters": len(set(votes.clusters_P.tolist())),
+    }
+
+
+def _listing(table: DataFrame, title: str, heading: str, column: str) -> Listing:
+    cells = {
+        "selector": text("selector"),
+        heading: text(column),
+        **({"tasks with more": text("n_tasks_with_more")} if column == "n_inputs" else {}),
+        "pass@1": percent("pass_at_1"),
+        "same choice": percent("same_choice"),
+    }
+    return Listing(title, table, cells)
+
+
+def _stopping_listing(stopping: DataFrame, most: int) -> Listing:
+    cells = {
+        "selector": text("selector"),
+        "regret": number("max_regret"),
+        "samples": percent("saved"),
+        "tokens": percent("tokens_saved"),
+        "differs": percent("differs"),
+        "pass@1 lost": difference("lost"),
+    }
+    return Listing(f"stopping at max_regret: saved of {most} samples", stopping, cells)
+
+
+def _figures(
+    table: DataFrame, name: str, column: str, things: str, level: float | None = None
+) -> dict[str, Any]:
+    if not table[column].any():
+        return {}
+    panels = {"pass_at_1": "pass@1", "same_choice": f"same choice as with all {things}"}
+    label = f"{things} of a task, at most"
+    return {name: partial(curves, table, column, label, panels, counts=True, level=level)}
+
+
+def _stopping_figure(stopping: DataFrame) -> Any:
+    has_truth = bool(stopping["lost_n"].any())
+    y, label = ("lost", "pass@1 lost") if has_truth else ("differs", "choices that differ")
+    x_label = "samples saved; the numbers are max_regret"
+    return partial(tradeoff, stopping, "saved", x_label, y, label, note="max_regret")
