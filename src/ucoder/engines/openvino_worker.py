@@ -46,8 +46,7 @@ class OpenVINOWorker:
         scheduler.dynamic_split_fuse = True
         # The instructions of a stage are the same for every problem: computed once.
         scheduler.enable_prefix_caching = True
-        # The default 8-bit cache has to be unpacked for every token: slower here, and less exact.
-        properties = {"KV_CACHE_PRECISION": "bf16"}
+        properties = {"KV_CACHE_PRECISION": _cache_precision()}
         self._pipeline = genai.ContinuousBatchingPipeline(
             settings["path"], scheduler, "CPU", properties
         )
@@ -183,6 +182,18 @@ class _PolledInbox:
             for line in lines:
                 yield json.loads(line)
                 wait = False
+
+
+def _cache_precision() -> str:
+    """The 16-bit format that this processor computes with.
+
+    The default 8-bit cache has to be unpacked for every token, which is slower on most processors
+    and less exact. Those without bfloat16 instructions (AVX2 alone) refuse a bfloat16 cache.
+    """
+    import openvino
+
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if "BF16" in capabilities else "f16"
 
 
 def _config(message: dict[str, Any]) -> Any:
