@@ -28,7 +28,7 @@ A configuration is a preset (`ucoder run demo`) or a YAML file (`ucoder run my.y
 any number of `key=value` overrides whose values are read as YAML:
 
 ```
-ucoder run demo problems.n=100 'solutions.stopping={max_regret: 0.01}'
+ucoder run demo problems.n=100 solutions.n=64 'solutions.stopping={max_regret: 0.01}'
 ```
 
 Every key has a default, so a file holds only what it changes. Unknown keys are refused, and every

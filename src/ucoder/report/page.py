@@ -17,7 +17,6 @@ from ucoder.analysis.diversity import PAPER_COMPLEXITY, PAPER_LINES, lexical_ent
 from ucoder.analysis.numbers import describe
 from ucoder.analysis.quality import Quality, bins, qualities, rank_correlation
 from ucoder.analysis.summary import Summary, summarise
-from ucoder.errors import MissingDependency
 from ucoder.evaluation.registry import title_of
 from ucoder.report import plots, words
 from ucoder.report.escape import clip, visible
@@ -27,6 +26,7 @@ from ucoder.report.limits import limits
 from ucoder.report.overlaps import overlaps
 from ucoder.report.scores import benchmark_views
 from ucoder.runs.directory import write_atomically
+from ucoder.runtime import require
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -53,6 +53,7 @@ def write_report(run: Run) -> Path:
 
 def render(run: Run) -> str:
     """The page's text."""
+    require("the report", "jinja2", "markupsafe", "matplotlib", extra="report")
     return _page(_gather(run))
 
 
@@ -147,13 +148,8 @@ def _last_score(summary: Summary) -> Any:
 
 
 def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingDependency(
-            'the report is a jinja2 template; pip install "ucoder[report]"'
-        ) from error
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     def seen(value: Any) -> Any:
         if isinstance(value, Markup) or not isinstance(value, str):
