@@ -64,7 +64,7 @@ def test_leaving_ends_every_process_and_descriptor(provider: str) -> None:
 
     processes, descriptors = descendants(), n_descriptors()
     asyncio.run(use())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while descendants() - processes and time.monotonic() < deadline:
         time.sleep(0.01)
     assert descendants() <= processes
@@ -79,7 +79,7 @@ async def test_leaving_amid_programs_tells_their_callers(provider: str) -> None:
         ]
         await asyncio.sleep(0.3)
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15  # the programs would take 20 seconds
     ends = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(end) for end in ends] == [SandboxClosed] * 3
 
