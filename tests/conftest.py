@@ -18,6 +18,27 @@ settings.register_profile("default", deadline=None)
 settings.load_profile("default")
 settings.register_profile("thorough", max_examples=2_000, deadline=None)
 
+SLOW = (
+    "engines/test_conformance.py",  # real engines on real models
+    "engines/test_openai.py",
+    "engines/test_transformers.py",
+    "execution/test_attacks.py",  # every attack on every sandbox
+    "fault_tolerance",  # clusters, and runs that are killed again and again
+    "models/test_model_conversion.py",
+    "test_wheel.py",  # installs packages from the index
+    "training/test_ranks.py",  # several processes that train
+    "training/test_sft.py",
+)
+"""Files and folders whose tests `make test` leaves out and `make test-all` runs."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folder = Path(__file__).parent
+    for item in items:
+        if any(item.path.is_relative_to(folder / place) for place in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
 MAKE_TINY = """
 import sys
 from pathlib import Path

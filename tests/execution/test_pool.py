@@ -65,7 +65,7 @@ def test_leaving_ends_every_process_and_descriptor(provider: str) -> None:
 
     processes, descriptors = descendants(), n_descriptors()
     asyncio.run(use())
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while descendants() - processes and time.monotonic() < deadline:
         time.sleep(0.01)
     assert descendants() <= processes
@@ -80,7 +80,7 @@ async def test_leaving_while_programs_run_raises_in_their_callers(provider: str)
         ]
         await asyncio.sleep(0.3)
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15  # the programs would take 20 seconds
     ends = await asyncio.gather(*calls, return_exceptions=True)
     assert [type(end) for end in ends] == [SandboxClosed] * 3
 

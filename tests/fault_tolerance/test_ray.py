@@ -65,13 +65,18 @@ def test_the_same_records_as_on_one_machine(
 def test_lost_actors_nodes_and_drivers_change_no_record(
     cluster: Any, configuration: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
+    """Losses are tied to the run's progress, not to a clock, so each happens at any speed."""
     path, random_ = tmp_path / "run", random.Random(int(os.environ.get("UCODER_TEST_SEED", "5")))
     driver = Driver(configuration, path, cluster.address)
     kinds = ["actor", "actor", "node", "driver"]
     lost: list[str] = []
     finished: dict[Path, int] = {}
+    # The last loss falls due when 60% of the records are there: much is left to be disturbed.
+    per_loss = len(shards(undisturbed)) * 0.6 / N_LOSSES
     while not driver.is_done and len(lost) < N_LOSSES:
-        time.sleep(random_.uniform(0.5, 4.0))
+        time.sleep(random_.uniform(0.0, 0.05))
+        if len(shards(path)) < per_loss * (len(lost) + 1):
+            continue
         now = {shard: at for shard, at in shards(path).items() if "selections" in shard.parts}
         # What was finished is not done again: its files are the very same.
         assert {shard: now[shard] for shard in finished} == finished
@@ -93,7 +98,7 @@ def test_lost_actors_nodes_and_drivers_change_no_record(
     driver.end()
     n_replicas = driver.log.read_text("utf-8", "replace").count("is ready")
     print(f"lost: {Counter(lost)}; replicas started: {n_replicas}")
-    assert set(lost) == set(kinds), "the run ended before anything was lost"
+    assert set(lost) == set(kinds), "the run ended before one of each kind was lost"
     assert tables(path) == tables(undisturbed)
 
 

@@ -135,5 +135,6 @@ def test_a_silent_hub_is_given_up_within_the_limit(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         start_s = time.monotonic()
         reason = hub.unreachable_reason(timeout_s=0.5)
-        assert time.monotonic() - start_s < 2
+        # Far below the system's own limits, with room for a busy machine.
+        assert time.monotonic() - start_s < 8
     assert reason is not None and address in reason

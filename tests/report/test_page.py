@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from importlib import resources
 
 import pytest
 
@@ -10,7 +11,7 @@ from ucoder.errors import MissingDependency
 from ucoder.evaluation.contamination import Match, MatchKind
 from ucoder.evaluation.records import GradeReason, Score
 from ucoder.execution.outcomes import Outcome, OutcomeKind
-from ucoder.records import Checkpoint
+from ucoder.records import Checkpoint, InputOrigin
 from ucoder.report import write_report
 from ucoder.report.page import _gather, _page, render
 from ucoder.report.scores import overlaps
@@ -279,3 +280,8 @@ def test_importing_the_report_loads_nothing_heavy():
         "import sys, ucoder.report\nassert not {'matplotlib', 'jinja2', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_page_has_words_for_every_origin_of_an_input():
+    template = (resources.files("ucoder.report") / "template.html").read_text("utf-8")
+    assert not [origin for origin in InputOrigin if f"'{origin}': " not in template]

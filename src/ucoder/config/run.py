@@ -25,6 +25,7 @@ class RunConfig(Section):
     """A whole run."""
 
     seed: Annotated[int, Field(ge=0)] = 0
+    """Every request's seed is derived from this one (docs/design/determinism.md)."""
     model: str = "qwen2.5-coder-0.5b-instruct"
     """A catalog name, a Hugging Face model id, or a local path."""
     engine: EngineConfig = EngineConfig()

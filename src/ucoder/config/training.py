@@ -13,8 +13,11 @@ class LoraConfig(Section):
     """Low-rank adaptation (PEFT), on all linear layers; merged after training."""
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Rank of the two factors that are trained for each weight matrix."""
     alpha: Annotated[float, Field(gt=0.0)] = 32.0
+    """Scale of the update: it is multiplied by alpha / rank."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Dropout on the input of the adapter, during training."""
 
 
 class ConsolidationConfig(Section):
@@ -26,8 +29,11 @@ class ConsolidationConfig(Section):
     iterations: Annotated[int, Field(ge=0, le=100)] = 7
     """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
     epochs: Annotated[float, Field(gt=0.0)] = 3.0
+    """Passes over the training pairs in each iteration."""
     learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 5e-6
+    """Peak learning rate of AdamW; LoRA usually needs a larger one than full fine-tuning."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate decays after the warm-up."""
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the steps that warm up. The paper names none."""
     batch_size: Positive = 128

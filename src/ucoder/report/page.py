@@ -25,7 +25,6 @@ from ucoder.analysis.figures import (
 )
 from ucoder.analysis.numbers import describe
 from ucoder.analysis.summary import Summary, summarise
-from ucoder.errors import MissingDependency
 from ucoder.evaluation.registry import title_of
 from ucoder.files import write_atomically
 from ucoder.report import plots, words
@@ -33,6 +32,7 @@ from ucoder.report.examples import examples, shown_iteration
 from ucoder.report.funnel import candidate_funnel, problem_funnel
 from ucoder.report.limits import limits
 from ucoder.report.scores import benchmark_views, overlaps
+from ucoder.runtime import require
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -59,6 +59,7 @@ def write_report(run: Run) -> Path:
 
 def render(run: Run) -> str:
     """The page's text."""
+    require("the report", "jinja2", "markupsafe", "matplotlib", extra="report")
     return _page(_gather(run))
 
 
@@ -153,13 +154,8 @@ def _last_score(summary: Summary) -> Any:
 
 
 def _environment() -> Environment:
-    try:
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingDependency(
-            'the report is a jinja2 template; pip install "ucoder[report]"'
-        ) from error
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     def seen(value: Any) -> Any:
         if isinstance(value, Markup) or not isinstance(value, str):
