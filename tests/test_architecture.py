@@ -13,13 +13,14 @@ import ucoder
 
 SOURCE = Path(ucoder.__file__).parent
 HEAVY = ("torch", "transformers", "openvino", "openvino_genai", "optimum", "trl", "peft",
-         "datasets", "ray", "vllm", "matplotlib", "pandas")  # fmt: skip
+         "datasets", "ray", "vllm", "matplotlib", "pandas", "openai")  # fmt: skip
 LIGHT = ("ucoder", "ucoder.consensus", "ucoder.consensus.selection", "ucoder.execution",
          "ucoder.records", "ucoder.stages.solutions", "ucoder.pipeline", "ucoder.cli.app",
          "ucoder.models", "ucoder.engines.protocol", "ucoder.analysis.summary",
          "ucoder.report", "ucoder.evaluation.registry", "ucoder.evaluation.running",
          "ucoder.planning", "ucoder.scale.local", "ucoder.scale.ray", "ucoder.scale.training",
-         "ucoder.engines.vllm", "ucoder.engines.openai")  # fmt: skip
+         "ucoder.engines.vllm", "ucoder.engines.openai", "ucoder.studies.selection",
+         "ucoder.studies.pools")  # fmt: skip
 
 
 @pytest.mark.parametrize("module", LIGHT)
@@ -29,9 +30,18 @@ def test_importing_loads_nothing_heavy(module: str) -> None:
     assert done.stdout.split() == []
 
 
-def imports_of(module: Path) -> set[str]:
+def imports_of(module: Path, for_types: bool = True) -> set[str]:
+    """The modules of ucoder that a module imports, inside of functions too.
+
+    Args:
+        module: The file.
+        for_types: Whether imports under `if TYPE_CHECKING:` count.
+    """
     found = set()
-    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+    tree = ast.parse(module.read_text("utf-8"))
+    if not for_types:
+        tree.body = [node for node in tree.body if not isinstance(node, ast.If)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
         elif isinstance(node, ast.Import):
@@ -39,33 +49,81 @@ def imports_of(module: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] == "ucoder"}
 
 
-FORBIDDEN = {
-    "records.py": ("ucoder.config", "ucoder.stages", "ucoder.runs", "ucoder.engines"),
-    "execution": ("ucoder.records", "ucoder.config", "ucoder.stages", "ucoder.engines",
-                  "ucoder.runs"),
-    "consensus": ("ucoder.stages", "ucoder.runs", "ucoder.engines", "ucoder.analysis"),
-    "analysis": ("ucoder.stages", "ucoder.engines", "ucoder.report", "ucoder.cli",
-                 "ucoder.pipeline"),
-    "stages": ("ucoder.runs", "ucoder.pipeline", "ucoder.steps", "ucoder.cli", "ucoder.models"),
-    "engines": ("ucoder.stages", "ucoder.runs", "ucoder.config", "ucoder.cli"),
-    "training": ("ucoder.stages", "ucoder.runs", "ucoder.cli", "ucoder.engines"),
-    "models": ("ucoder.stages", "ucoder.runs", "ucoder.cli", "ucoder.engines", "ucoder.config"),
-    "runs": ("ucoder.stages", "ucoder.engines", "ucoder.models", "ucoder.cli"),
-    "evaluation": ("ucoder.steps", "ucoder.pipeline", "ucoder.cli", "ucoder.report",
-                   "ucoder.config", "ucoder.stages", "ucoder.runs", "ucoder.components"),
-    "bounded.py": ("ucoder",),
-    "planning": ("ucoder.engines", "ucoder.cli", "ucoder.pipeline", "ucoder.steps",
-                 "ucoder.report", "ucoder.components", "ucoder.scale"),
-    "scale": ("ucoder.cli", "ucoder.pipeline", "ucoder.steps", "ucoder.report", "ucoder.analysis"),
-}  # fmt: skip
+# From the ground up. A room imports from the floors below its own, never from its own or above.
+FLOORS = (
+    {"errors", "progress"},
+    {"execution", "files", "runtime"},
+    {"records"},
+    {"config", "models", "seeds"},
+    {"consensus", "engines", "training"},
+    {"evaluation", "inputs"},
+    {"programs", "runs"},
+    {"analysis", "stages"},
+    {"attempts", "planning", "studies"},
+    {"scale"},
+    {"components"},
+    {"steps"},
+    {"pipeline"},
+    {"report"},
+    {"cli"},
+)
 
 
-@pytest.mark.parametrize("room", FORBIDDEN)
-def test_imports_point_one_way(room: str) -> None:
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def rooms() -> set[str]:
+    public = {path.stem for path in SOURCE.iterdir() if not path.name.startswith("__")}
+    return public - {"presets", "py"}
+
+
+def test_every_room_has_a_floor() -> None:
+    floors = [room for floor in FLOORS for room in floor]
+    assert sorted(floors) == sorted(rooms())
+
+
+@pytest.mark.parametrize("room", sorted(room for floor in FLOORS for room in floor))
+def test_a_room_imports_from_the_floors_below_it_alone(room: str) -> None:
+    floor_of = {name: number for number, floor in enumerate(FLOORS) for name in floor}
     place = SOURCE / room
-    for module in [place] if place.is_file() else place.rglob("*.py"):
+    for module in place.rglob("*.py") if place.is_dir() else [SOURCE / f"{room}.py"]:
         for name in imports_of(module):
-            assert not name.startswith(FORBIDDEN[room]), f"{module.name} imports {name}"
+            other = room_of(name)
+            if other and other != room and name != "ucoder.__version__":
+                assert floor_of[other] < floor_of[room], f"{module.name} imports {name}"
+
+
+def test_no_circle_of_imports() -> None:
+    """Among modules as well as rooms, also inside functions; imports for types alone may."""
+    names = {
+        ".".join(("ucoder", *path.relative_to(SOURCE).with_suffix("").parts)): path
+        for path in SOURCE.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+    imports = {
+        name: imports_of(path, for_types=False) & names.keys() for name, path in names.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, " -> ".join((*above[above.index(name) :], name))
+        if name not in done:
+            for other in sorted(imports[name]):
+                visit(other, (*above, name))
+            done.add(name)
+
+    for name in sorted(imports):
+        visit(name, ())
+
+
+def test_a_class_name_means_one_thing_in_the_whole_package() -> None:
+    found: dict[str, list[str]] = {}
+    for module in SOURCE.rglob("*.py"):
+        for node in ast.parse(module.read_text("utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(module.relative_to(SOURCE)))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}
 
 
 def test_the_executor_stands_by_itself() -> None:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ucoder.errors import UcoderError
     from ucoder.execution import open_executor
     from ucoder.pipeline import run_pipeline
-    from ucoder.report import write_report
     from ucoder.runs import Run
 
 __version__ = "0.1.0"
@@ -35,7 +34,6 @@ _HOMES = {
     "open_executor": "ucoder.execution",
     "run_pipeline": "ucoder.pipeline",
     "summarise": "ucoder.analysis.summary",
-    "write_report": "ucoder.report",
 }
 
 __all__ = [
@@ -47,7 +45,6 @@ __all__ = [
     "open_executor",
     "run_pipeline",
     "summarise",
-    "write_report",
 ]
 
 

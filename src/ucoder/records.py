@@ -322,7 +322,7 @@ class Execution:
 
 
 class Flag(StrEnum):
-    """What to be careful about with a selection (`ucoder.consensus.flags`)."""
+    """What to be careful about with a selection (`ucoder.consensus.explanation`)."""
 
     FLOAT_NOISE = "float_noise"
     """Answers that differ in the last bits of a float were made one."""

@@ -71,7 +71,7 @@ class StageWork:
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class ExpectedWork:
     """Problems accepted, those decided in stage 5, work by stage, and what cannot be counted."""
 
     problems: Range
@@ -138,7 +138,7 @@ class Plan:
     """What is assumed, done, left and needed; `training_bytes` of each GPU by their number."""
 
     assumed: Assumptions
-    expected: Expectation
+    expected: ExpectedWork
     disk: Disk
     training_bytes: Mapping[int, int]
     forecasts: tuple[Forecast, ...]
@@ -187,7 +187,7 @@ def make_plan(
     works = [StageWork(name, _UNITS.get(name, name), **w) for name, w in told["stages"].items()]
     return Plan(
         assumed,
-        Expectation(told["problems"], told["decided"], tuple(works), uncounted(config)),
+        ExpectedWork(told["problems"], told["decided"], tuple(works), uncounted(config)),
         Disk(told["tables"], checkpoint_bytes(config), told["files"]),
         training_bytes(config),
         tuple(forecasts),
