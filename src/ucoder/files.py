@@ -44,8 +44,8 @@ def replacing(path: Path) -> Iterator[Path]:
         _remove(temporary)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                f"no space left for {path}; free some and run the same command again: everything "
-                f"written before it is kept"
+                f"no space left for {path}; free some and resume, or run the same command again: "
+                f"what was written before it is kept"
             ) from error
         raise
 
