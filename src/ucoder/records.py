@@ -148,18 +148,18 @@ class Attempt:
 
     Attributes:
         index: Position in the run's fixed order of attempts.
-        seed: Of its first request.
-        area: As in `Problem`.
-        topic: As in `Problem`.
+        seed: Seed of its first request.
+        area: The paper's area that the topic belongs to.
+        topic: What the model was asked about.
         problem: What was accepted, None where `reason` says why not.
         reason: Why it was rejected.
         detail: The reason in a sentence.
-        problem_text: The model's text of stage 1, with the prefill.
-        rating_text: The same of stage 2, "" where it was not reached.
-        interface_text: The same of stage 3.
+        problem_text: The model's text of stage 1, prefill included.
+        rating_text: The model's text of stage 2, "" where that stage was not reached.
+        interface_text: The model's text of stage 3, "" where that stage was not reached.
         problem_tokens: Tokens sampled in stage 1.
-        rating_tokens: In stage 2.
-        interface_tokens: In stage 3.
+        rating_tokens: Tokens sampled in stage 2.
+        interface_tokens: Tokens sampled in stage 3.
     """
 
     index: int
@@ -307,8 +307,8 @@ class Execution:
         status: What happened to the program as a whole.
         detail: Why, where it did not load.
         outcomes: One an input, in the suite's order.
-        cpu_s: CPU seconds used. Measured: differs between otherwise equal runs.
-        wall_s: Wall-clock seconds. Measured, as above.
+        cpu_s: CPU seconds used; differs between otherwise equal runs.
+        wall_s: Wall-clock seconds; differs between otherwise equal runs.
     """
 
     problem_id: str
@@ -343,21 +343,21 @@ class Selection:
     Attributes:
         problem_id: Which problem.
         iteration: As in `Candidate`.
-        n_candidates: Sampled.
-        n_programs: Distinct programs among those that could run.
-        n_inputs: In the suite.
-        n_kept_inputs: After dropping those that hardly any candidate can run.
+        n_candidates: Candidates sampled.
+        n_programs: Distinct programs among the candidates that could run.
+        n_inputs: Inputs in the suite.
+        n_kept_inputs: Inputs left after dropping those that hardly any candidate can run.
         n_reliable: Candidates that could win: with e(r) >= rho under the paper's rule.
         cluster_sizes: s(r) of every cluster of candidates that could win, largest first.
         candidate_id: r*, None where `reason` says why there is none.
-        success: e(r*), NaN without r*.
-        perplexity: f(r*), NaN without r*.
+        success: e(r*); NaN where nothing was selected.
+        perplexity: f(r*); NaN where nothing was selected.
         reason: Why nothing was selected.
         n_sandbox_failures: Candidates left out because the sandbox failed on them.
         selector: The rule that chose.
         score: What it gave the winner; the would-be winner's where `reason` says why not.
-        runner_up_score: The best score of another cluster, NaN where there is none.
-        score_unit: What a score counts, for people.
+        runner_up_score: The best score of another cluster; NaN where there is only one.
+        score_unit: What a score counts, in words.
         probability: That the would-be winner is right (`ucoder.consensus.probability`).
         flags: What to be careful about.
         n_wanted: Candidates that the configuration asked for; more than `n_candidates` where
@@ -408,8 +408,8 @@ class Checkpoint:
         iteration: t.
         path: Relative to the run directory.
         sha256: Identity of its weights.
-        n_examples: It was trained on.
-        n_left_out: Examples longer than the training length.
+        n_examples: Examples that it was trained on.
+        n_left_out: Examples left out because they exceed the training length.
         n_steps: Optimiser steps.
         loss: Mean training loss, NaN where the trainer reports none.
     """
