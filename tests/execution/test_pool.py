@@ -56,6 +56,49 @@ def n_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+async def test_a_call_cancelled_while_its_worker_starts_leaves_at_once_and_the_worker_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, start = descendants(), process.SandboxProcess.start
+    starting, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def held_back(launch: process.Launch) -> process.SandboxProcess:
+        starting.set()
+        await may_go_on.wait()
+        return await start(launch)
+
+    async with open_executor("unsafe-process", LIMITS, n_workers=1) as executor:
+        monkeypatch.setattr(process.SandboxProcess, "start", held_back)
+        suicide = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n" + HONEST
+        call = asyncio.create_task(executor.call(suicide, "f", ["(1,)"]))
+        await starting.wait()
+        call.cancel()
+        await asyncio.wait([call])  # hangs where the start itself is cancelled
+        assert call.cancelled()
+        may_go_on.set()
+    assert descendants() == before
+
+
+async def test_leaving_while_workers_start_waits_only_so_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    starting = asyncio.Event()
+
+    async def never_up(launch: process.Launch) -> process.SandboxProcess:
+        starting.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(pool, "EXIT_TIMEOUT_S", 0.05)
+    async with open_executor("unsafe-process", LIMITS, n_workers=1) as executor:
+        monkeypatch.setattr(process.SandboxProcess, "start", never_up)
+        suicide = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n" + HONEST
+        call = asyncio.create_task(executor.call(suicide, "f", ["(1,)"]))
+        await starting.wait()
+    call.cancel()
+    await asyncio.wait([call])
+
+
 @PROVIDERS
 def test_leaving_ends_every_process_and_descriptor(provider: str) -> None:
     async def use() -> None:

@@ -12,12 +12,13 @@ machine. It is retried once with more wall-clock time and the same CPU time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from ucoder.errors import SandboxClosed, SandboxUnavailable
 from ucoder.execution.inputs import InputBatch, batch_of
@@ -59,6 +60,9 @@ RETRY_FACTOR: Final = 3.0
 
 CPU_SHARE: Final = 0.8
 """A call that used at least this share of its time limit on a CPU was slow; else it waited."""
+
+EXIT_TIMEOUT_S: Final = 15.0
+"""How long leaving an executor waits for its workers to end: they are killed before."""
 
 _ATTEMPTS: Final = 2
 _NO_BATCH: Final = InputBatch(0, (), b"")
@@ -129,7 +133,13 @@ class PooledExecutor(ABC):
         assert not self._is_open, "the executor is open already"
         await self._prepare()
         slots = [_Slot() for _ in range(self.n_workers)]
-        starts = await asyncio.gather(*map(self._fill, slots), return_exceptions=True)
+        try:
+            starts = await asyncio.gather(*map(self._fill, slots), return_exceptions=True)
+        except asyncio.CancelledError:
+            for slot in slots:
+                self._discard(slot)
+            await self._wait_for_ends()
+            raise
         self._free = asyncio.Queue()
         for slot in slots:
             self._free.put_nowait(slot)
@@ -155,8 +165,15 @@ class PooledExecutor(ABC):
                 slot.worker.kill()
         stops = [slot.worker.stop() for slot in idle if slot and slot.worker]
         await asyncio.gather(*stops, return_exceptions=True)
-        await self._quiet.wait()
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(EXIT_TIMEOUT_S):
+                await self._quiet.wait()
+        await self._wait_for_ends()
+
+    async def _wait_for_ends(self) -> None:
+        """Wait for workers that were killed, but not without end: the kernel may hold one back."""
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=EXIT_TIMEOUT_S)
 
     async def call(
         self,
@@ -279,7 +296,18 @@ class PooledExecutor(ABC):
             raise SandboxClosed(f"the {self.name} executor is not open; use it in `async with`")
 
     async def _fill(self, slot: _Slot) -> SandboxProcess:
-        slot.worker = await SandboxProcess.start(self._launch())
+        """Start a slot's worker.
+
+        A start is never cancelled half-way: asyncio may then wait without end for a process whose
+        pipes are not connected yet. A caller that is cancelled leaves at once, and the worker is
+        ended in the background as soon as it has started.
+        """
+        starting = asyncio.ensure_future(SandboxProcess.start(self._launch()))
+        try:
+            slot.worker = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._end_in_background(_end_after_start(starting))
+            raise
         return slot.worker
 
     def _discard(self, slot: _Slot) -> None:
@@ -287,9 +315,21 @@ class PooledExecutor(ABC):
         worker, slot.worker = slot.worker, None
         if worker is not None:
             worker.kill()
-            ending = asyncio.ensure_future(worker.end())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            self._end_in_background(worker.end())
+
+    def _end_in_background(self, end: Coroutine[Any, Any, str]) -> None:
+        ending = asyncio.ensure_future(end)
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+
+async def _end_after_start(starting: asyncio.Future[SandboxProcess]) -> str:
+    """End a worker whose start was not waited for; returns what it printed."""
+    try:
+        worker = await starting
+    except WorkerLost as lost:
+        return str(lost)
+    return await worker.end()
 
 
 def _n_cores() -> int:
