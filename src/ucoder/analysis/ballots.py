@@ -21,21 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Everything about one problem in one iteration.
-
-    Attributes:
-        problem: The problem.
-        suite: Its inputs.
-        candidates: All of them, the refused ones among them.
-        executions: By program id.
-        ballot: What the rule makes of them.
-    """
+    """Everything about one problem in one iteration."""
 
     problem: Problem
-    suite: TestSuite
-    candidates: tuple[Candidate, ...]
-    executions: Mapping[str, Execution]
-    ballot: Ballot
+    suite: TestSuite  # its inputs
+    candidates: tuple[Candidate, ...]  # all, including the rejected ones
+    executions: Mapping[str, Execution]  # by program id
+    ballot: Ballot  # their clusters and the selection
 
     def outcomes(self, cluster: Cluster) -> tuple[Outcome, ...]:
         """What the cluster's best member made of every input of the suite."""

@@ -33,20 +33,13 @@ _EVALUATION = re.compile(r".+ M\d+")
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """One stage over all iterations.
-
-    Attributes:
-        stage: Its name.
-        seconds: From the journal, NaN where it did not time the stage by this name.
-        tokens: Sampled from the model; None for a stage that samples none.
-        tokens_share: Of all sampled tokens, NaN without tokens.
-        finished: Whether every begun part of it came to its end; None where it was not timed.
-    """
+    """One stage over all iterations."""
 
     stage: str
-    seconds: float
-    tokens: int | None
-    tokens_share: float
+    seconds: float  # from the journal; NaN where it has no times of this stage
+    tokens: int | None  # sampled from the model; None for a stage that samples none
+    tokens_share: float  # of all sampled tokens, NaN without tokens
+    # Whether every part that started has ended; None where it was not timed.
     finished: bool | None
 
 

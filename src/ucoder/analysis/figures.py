@@ -65,15 +65,11 @@ def lexical_entropy(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Size of a program (figure 8).
+    """Size of a program (figure 8)."""
 
-    Attributes:
-        lines: Lines that are not blank.
-        complexity: Cyclomatic complexity of the whole module: one plus its decisions (branches,
-            loops, handlers, comprehension clauses and filters, and/or).
-    """
-
-    lines: int
+    lines: int  # lines that are not blank
+    # Cyclomatic complexity of the whole module: one plus its decisions (branches, loops, handlers,
+    # comprehension clauses and filters, and/or).
     complexity: int
 
 
@@ -111,21 +107,13 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class PerplexityGroup:
-    """Candidates of neighbouring perplexity.
+    """Candidates of neighbouring perplexity."""
 
-    Attributes:
-        low: Least perplexity in it.
-        high: Greatest.
-        n: How many candidates.
-        perplexity: Their mean perplexity.
-        success: Their mean e(r).
-    """
-
-    low: float
-    high: float
-    n: int
-    perplexity: float
-    success: float
+    low: float  # least perplexity in it
+    high: float  # greatest
+    n: int  # how many candidates
+    perplexity: float  # their mean perplexity
+    success: float  # their mean e(r)
 
 
 def qualities(

@@ -19,26 +19,15 @@ from ucoder.records import NAN
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A sample in a few numbers; every one but `n` is NaN where it is undefined.
+    """A sample in a few numbers; every one but `n` is NaN where it is undefined."""
 
-    Attributes:
-        n: How many values are defined.
-        mean: Their mean.
-        sd: Sample standard deviation (n - 1); NaN for fewer than two values.
-        low: The least.
-        q1: First quartile, interpolated linearly.
-        median: Second quartile.
-        q3: Third quartile.
-        high: The greatest.
-    """
-
-    n: int
+    n: int  # how many values are defined
     mean: float
-    sd: float
+    sd: float  # sample standard deviation (n - 1); NaN for fewer than two values
     low: float
-    q1: float
-    median: float
-    q3: float
+    q1: float  # first quartile, interpolated linearly
+    median: float  # second quartile
+    q3: float  # third quartile
     high: float
 
 

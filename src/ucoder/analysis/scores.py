@@ -19,60 +19,38 @@ from ucoder.records import NAN
 
 @dataclass(frozen=True, slots=True)
 class PassAt:
-    """pass@k of one model on one benchmark.
+    """pass@k of one model on one benchmark."""
 
-    Attributes:
-        k: Samples one may try.
-        n: Tasks with at least k verdicts; the others are left out.
-        value: Mean of `pass_at_k` over them; NaN for n = 0.
-        low: Lower end of its 95% interval; NaN for n = 0.
-        high: Upper end; NaN for n = 0.
-    """
-
-    k: int
-    n: int
-    value: float
-    low: float
-    high: float
+    k: int  # samples one may try
+    n: int  # tasks with at least k verdicts; the others are left out
+    value: float  # mean of `pass_at_k` over them; NaN for n = 0
+    low: float  # lower end of its 95% interval; NaN for n = 0
+    high: float  # upper end; NaN for n = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelScore:
-    """One model on one benchmark.
-
-    Attributes:
-        benchmark: Its name.
-        model_index: 0 for M0, t + 1 for the model that iteration t trained.
-        n_tasks: Tasks answered.
-        n_run: Those with a verdict on at least one sample.
-        n_samples: Verdicts over all tasks.
-        passed: Of these samples.
-        value: pass@1: mean over the tasks run of their share of passed samples; NaN if none was
-            run.
-        low: Lower end of its 95% interval: Wilson's for one sample a task, else bootstrapped over
-            tasks; NaN if none was run.
-        high: Upper end; NaN if none was run.
-        pass_at: One for each k of the configuration.
-        not_run: Samples without a verdict, by reason.
-        failures: Samples that failed, by reason.
-        paired: The comparison with M0; None for M0 itself, and where M0 has no scores.
-        previous: The comparison with the model before, which is M0 for M1; None for M0, and where
-            the model before has no scores.
-    """
+    """One model on one benchmark."""
 
     benchmark: str
-    model_index: int
-    n_tasks: int
-    n_run: int
-    n_samples: int
-    passed: int
+    model_index: int  # 0 for M0, t + 1 for the model that iteration t trained
+    n_tasks: int  # tasks answered
+    n_run: int  # those with a verdict on at least one sample
+    n_samples: int  # verdicts over all tasks
+    passed: int  # of these samples
+    # pass@1: mean over the tasks run of their share of passed samples; NaN if none was run.
     value: float
+    # Lower end of its 95% interval: Wilson's for one sample a task, else bootstrapped over tasks;
+    # NaN if none was run.
     low: float
-    high: float
-    pass_at: tuple[PassAt, ...]
-    not_run: Mapping[str, int]
-    failures: Mapping[str, int]
+    high: float  # upper end; NaN if none was run
+    pass_at: tuple[PassAt, ...]  # one for each k of the configuration
+    not_run: Mapping[str, int]  # samples without a verdict, by reason
+    failures: Mapping[str, int]  # samples that failed, by reason
+    # The comparison with M0; None for M0 itself, and where M0 has no scores.
     paired: PairedTest | None
+    # The comparison with the model before, which is M0 for M1; None for M0, and where the model
+    # before has no scores.
     previous: PairedTest | None
 
 

@@ -25,68 +25,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the configuration asks for.
+    """What the configuration asks for."""
 
-    Attributes:
-        problems: Accepted problems wanted.
-        max_attempts: Tries after which stage 1 stops.
-        inputs: Test inputs a problem.
-        candidates: n of stage 5.
-        rho: Least e(r).
-        tau: Least size of the winning cluster.
-        iterations: Passes over stages 5 and 6.
-        trains: Whether stage 6 trains, and does not end with the examples.
-        benchmarks: What every model is scored on.
-        benchmark_tasks: Tasks of each; None means all of them.
-    """
-
-    problems: int
-    max_attempts: int
-    inputs: int
-    candidates: int
-    rho: float
-    tau: int
-    iterations: int
-    trains: bool
-    benchmarks: tuple[str, ...]
-    benchmark_tasks: int | None
+    problems: int  # accepted problems wanted
+    max_attempts: int  # tries after which stage 1 stops
+    inputs: int  # test inputs a problem
+    candidates: int  # n of stage 5
+    rho: float  # least e(r)
+    tau: int  # least size of the winning cluster
+    iterations: int  # passes over stages 5 and 6
+    trains: bool  # whether stage 6 trains instead of ending with the examples
+    benchmarks: tuple[str, ...]  # what every model is scored on
+    benchmark_tasks: int | None  # tasks of each; None means all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in numbers.
+    """A run in numbers."""
 
-    Attributes:
-        name: The run's folder.
-        model: What was asked for as M0.
-        seed: The run's.
-        created: Seconds since 1970.
-        targets: What was asked for.
-        problem_space: Stages 1 to 3.
-        input_space: Stage 4.
-        iterations: Stages 5 and 6, those that have begun.
-        scores: By benchmark, those asked for first, and model.
-        costs: By stage, in the paper's order.
-        times: By stage and iteration, in the order in which they ran.
-        seconds: Over all stages, NaN where nothing was timed.
-        tokens: Sampled over all stages.
-        missing: What has still to come, in words; empty for a run that is done.
-    """
-
-    name: str
-    model: str
-    seed: int
-    created: float
-    targets: Targets
-    problem_space: ProblemSpace
-    input_space: InputSpace
-    iterations: tuple[Iteration, ...]
-    scores: tuple[ModelScore, ...]
-    costs: tuple[StageCost, ...]
-    times: tuple[StageTime, ...]
-    seconds: float
-    tokens: int
-    missing: tuple[str, ...]
+    name: str  # the run's folder
+    model: str  # the base model, M0, as configured
+    seed: int  # the run's
+    created: float  # seconds since 1970
+    targets: Targets  # from the configuration
+    problem_space: ProblemSpace  # stages 1 to 3
+    input_space: InputSpace  # stage 4
+    iterations: tuple[Iteration, ...]  # stages 5 and 6, those that have begun
+    scores: tuple[ModelScore, ...]  # by benchmark, those asked for first, and model
+    costs: tuple[StageCost, ...]  # by stage, in the paper's order
+    times: tuple[StageTime, ...]  # by stage and iteration, in the order in which they ran
+    seconds: float  # over all stages, NaN where nothing was timed
+    tokens: int  # sampled over all stages
+    missing: tuple[str, ...]  # what is still to be done, in words; empty for a finished run
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, undefined numbers as None; ready for `json.dumps`."""

@@ -41,17 +41,11 @@ _MAX_CONCURRENT_GRADES = 8
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResult:
-    """One score of one evaluation.
-
-    Attributes:
-        score: The numbers.
-        tasks: What was asked.
-        rows: Every sample's verdict.
-    """
+    """One score of one evaluation."""
 
     score: ModelScore
-    tasks: TaskSubset
-    rows: tuple[Score, ...]
+    tasks: TaskSubset  # the tasks that were graded
+    rows: tuple[Score, ...]  # every sample's verdict
 
     @property
     def title(self) -> str:

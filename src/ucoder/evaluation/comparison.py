@@ -42,29 +42,19 @@ class Trials(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """A second model against a first, on the tasks that were run for both.
+    """A second model against a first, on the tasks that were run for both."""
 
-    Attributes:
-        n: Such tasks.
-        n_left_out: Tasks without a verdict for one of the two.
-        better: Tasks that the second passes more often.
-        worse: Tasks that it passes less often.
-        difference: Mean over tasks of its pass rate less the first's, in [-1, 1]; NaN for n = 0.
-        low: Lower end of the 95% interval of the difference; NaN for n = 0.
-        high: Upper end; NaN for n = 0.
-        p: Two-sided p-value of no difference; NaN for n = 0.
-        p_corrected: The same after Holm's correction for the number of comparisons; equal to `p`
-            where this is the only one.
-    """
-
-    n: int
-    n_left_out: int
-    better: int
-    worse: int
+    n: int  # tasks with a verdict for both models
+    n_left_out: int  # tasks without a verdict for one of the two
+    better: int  # tasks that the second passes more often
+    worse: int  # tasks that it passes less often
+    # Mean over tasks of its pass rate less the first's, in [-1, 1]; NaN for n = 0.
     difference: float
-    low: float
-    high: float
-    p: float
+    low: float  # lower end of the 95% interval of the difference; NaN for n = 0
+    high: float  # upper end; NaN for n = 0
+    p: float  # two-sided p-value of no difference; NaN for n = 0
+    # The same after Holm's correction for the number of comparisons; equal to `p` where this is the
+    # only one.
     p_corrected: float
 
     @property

@@ -56,17 +56,13 @@ _ANSWERS = ("==", "=>", "->", "➞", "→", " = ")
 
 @dataclass(frozen=True, slots=True)
 class ContaminationRule:
-    """When two texts match; the defaults are measured, see the module's docstring.
+    """When two texts match; the defaults are measured, see the module's docstring."""
 
-    Attributes:
-        min_overlap: Least share, 0 to 1, of the lighter text's weight that is shared.
-        min_shared: Least weight that is shared, in words or pairs that a single prompt has.
-        window: What is shared has to lie within so many lengths of the lighter text: the words of
-            a short sentence are found scattered over a long page by chance.
-    """
-
-    min_overlap: float = 0.55
+    min_overlap: float = 0.55  # least share, 0 to 1, of the lighter text's weight that is shared
+    # Least weight that is shared, in words or pairs that a single prompt has.
     min_shared: float = 3.5
+    # What is shared has to lie within so many lengths of the lighter text: the words of a short
+    # sentence are found scattered over a long page by chance.
     window: float = 2.0
 
 
@@ -80,24 +76,15 @@ class MatchKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A problem of the run that a benchmark asks as well.
+    """A problem of the run that a benchmark asks as well."""
 
-    Attributes:
-        problem_id: The run's problem.
-        benchmark: Name of the benchmark.
-        task_id: The benchmark's own.
-        kind: What matched.
-        overlap: Share of the lighter text's weight that is shared, from
-            `ContaminationRule.min_overlap` to 1.
-        shared: The longest passage that both have, as normalised words, for people.
-    """
-
-    problem_id: str
+    problem_id: str  # the run's problem
     benchmark: str
-    task_id: str
+    task_id: str  # the benchmark's own
     kind: MatchKind
+    # Share of the lighter text's weight that is shared, from `ContaminationRule.min_overlap` to 1.
     overlap: float
-    shared: str
+    shared: str  # the longest passage that both have, as normalised words, for people
 
 
 def prose(text: str) -> str:

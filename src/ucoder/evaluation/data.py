@@ -116,6 +116,22 @@ def source_of(sha256: str, known: Mapping[str, str], title: str) -> str:
     return known.get(sha256, f"{title} in a file of unknown version (sha256 {sha256[:12]})")
 
 
+def chosen_or_from_hub(
+    given: Path | None, variable: str, repository: str, filename: str, revision: str | None = None
+) -> Path:
+    """The file that the user named (see `chosen`), or else one of a data set on the hub.
+
+    Raises:
+        BenchmarkError: Neither is available; the message says how to name a local file.
+    """
+    if named := chosen(given, variable):
+        return named
+    try:
+        return from_hub(repository, filename, revision)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{error}\nName a local file: --data FILE, or {variable}.") from error
+
+
 def from_hub(repository: str, filename: str, revision: str | None = None) -> Path:
     """A file of a data set on the Hugging Face hub, downloaded once into the hub's own cache.
 
@@ -142,20 +158,13 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A file that its publisher offers for download.
+    """A file that its publisher offers for download."""
 
-    Attributes:
-        title: Of the benchmark.
-        variable: Environment variable by which users name a copy of their own.
-        url: Of the gzipped file.
-        sha256: Of its content, unzipped.
-        kept_by_others: Where the publisher's own tool keeps its download; None if it keeps none.
-    """
-
-    title: str
-    variable: str
-    url: str
-    sha256: str
+    title: str  # of the benchmark
+    variable: str  # environment variable by which users name a copy of their own
+    url: str  # of the gzipped file
+    sha256: str  # of its content, unzipped
+    # Where the publisher's own tool keeps its download; None if it keeps none.
     kept_by_others: Path | None = None
 
 

@@ -117,17 +117,11 @@ Right = Callable[[Any, Any], bool]
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Inputs of one task, ready for the sandbox, and the expected result of each.
+    """Inputs of one task, ready for the sandbox, and the expected result of each."""
 
-    Attributes:
-        batches: The inputs in the order in which they run.
-        expected: One result an input.
-        output_limit_bytes: Longest canonical text of one result; every right one is shorter.
-    """
-
-    batches: tuple[InputBatch, ...]
-    expected: tuple[Any, ...]
-    output_limit_bytes: int
+    batches: tuple[InputBatch, ...]  # the inputs in the order in which they run
+    expected: tuple[Any, ...]  # one result an input
+    output_limit_bytes: int  # longest canonical text of one result; every right one is shorter
 
 
 def make_cases(

@@ -36,20 +36,16 @@ _FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One task's canonical solution on one list of inputs.
+    """One task's canonical solution on one list of inputs."""
 
-    Attributes:
-        kept: Indices of the inputs that are compared: all but those with a very long output.
-        texts: Canonical text of the output on each kept input.
-        seconds: CPU time of each call, writing the text included; wall-clock time for calls that
-            were too short to be measured.
-        tolerant_from: Index into `kept` of the input from which on floats are compared with a
-            tolerance; len(kept) if there is none.
-    """
-
+    # Indices of the inputs that are compared: all but those with a very long output.
     kept: tuple[int, ...]
-    texts: tuple[str, ...]
+    texts: tuple[str, ...]  # canonical text of the output on each kept input
+    # CPU time of each call, writing the text included; wall-clock time for calls that were too
+    # short to be measured.
     seconds: tuple[float, ...]
+    # Index into `kept` of the input from which on floats are compared with a tolerance; len(kept)
+    # if there is none.
     tolerant_from: int
 
 

@@ -36,21 +36,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,59}")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What some benchmarks let users choose.
+    """What some benchmarks let users choose."""
 
-    Attributes:
-        release: LiveCodeBench's name for one, such as `release_v6`.
-        start: LiveCodeBench: only tasks of contests on this day or later.
-        end: LiveCodeBench: only tasks of contests on this day or earlier.
-        language: FullStackBench: of the tasks' text, `en` or `zh`.
-        server_url: FullStackBench: a SandboxFusion server for its tasks in other languages than
-            Python.
-    """
-
-    release: str = "release_v6"
-    start: date | None = None
-    end: date | None = None
-    language: Literal["en", "zh"] = "en"
+    release: str = "release_v6"  # LiveCodeBench's name for one, such as `release_v6`
+    start: date | None = None  # LiveCodeBench: only tasks of contests on this day or later
+    end: date | None = None  # LiveCodeBench: only tasks of contests on this day or earlier
+    language: Literal["en", "zh"] = "en"  # FullStackBench: of the tasks' text, `en` or `zh`
+    # FullStackBench: a SandboxFusion server for its tasks in other languages than Python.
     server_url: str | None = None
 
 

@@ -51,17 +51,11 @@ class Tables(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TaskSubset:
-    """A benchmark, and those of its tasks that are asked.
-
-    Attributes:
-        benchmark: Which.
-        dataset: All of its tasks.
-        tasks: Those that are asked.
-    """
+    """A benchmark, and those of its tasks that are asked."""
 
     benchmark: Benchmark
-    dataset: Dataset
-    tasks: tuple[Task, ...]
+    dataset: Dataset  # all of its tasks
+    tasks: tuple[Task, ...]  # the chosen ones
 
 
 def choose_tasks(
@@ -88,29 +82,18 @@ def choose_tasks(
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One benchmark, ready to be put to a model: what is asked, how, and what grading needs.
+    """One benchmark, ready to be put to a model: what is asked, how, and what grading needs."""
 
-    Attributes:
-        tasks: The benchmark, its dataset and the chosen tasks.
-        n: Samples a task.
-        temperature: Of sampling; 0 is greedy decoding, and n is 1 then.
-        top_p: Nucleus sampling: share of the probability mass; unused in greedy decoding.
-        max_tokens: Longest answer; the benchmark's own where None.
-        seed: Of the whole evaluation; each task's seed is derived from it.
-        open_executor: Makes the executor that a benchmark's programs need, not yet entered.
-        cache: Folder where benchmarks keep what they made from their data.
-        max_concurrency: Tasks in progress at once.
-    """
-
-    tasks: TaskSubset
-    n: int
-    temperature: float
-    top_p: float
-    max_tokens: int | None
-    seed: int
+    tasks: TaskSubset  # the benchmark, its dataset and the chosen tasks
+    n: int  # samples a task
+    temperature: float  # of sampling; 0 is greedy decoding, and n is 1 then
+    top_p: float  # nucleus sampling: share of the probability mass; unused in greedy decoding
+    max_tokens: int | None  # longest answer; the benchmark's own where None
+    seed: int  # of the whole evaluation; each task's seed is derived from it
+    # Makes the executor that a benchmark's programs need, not yet entered.
     open_executor: Callable[[ExecutionRequirements], AbstractAsyncContextManager[Executor]]
-    cache: Path
-    max_concurrency: int
+    cache: Path  # folder where benchmarks keep what they made from their data
+    max_concurrency: int  # tasks in progress at once
 
     @property
     def benchmark(self) -> Benchmark:

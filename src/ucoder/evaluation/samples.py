@@ -22,17 +22,12 @@ from ucoder.files import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Programs that were made elsewhere.
+    """Programs that were made elsewhere."""
 
-    Attributes:
-        programs: By task id, in the file's order; tasks without samples are left out.
-        sha256: Of the file.
-        unknown: Lines of each task id that the benchmark does not have.
-    """
-
+    # By task id, in the file's order; tasks without samples are left out.
     programs: dict[str, list[str]]
-    sha256: str
-    unknown: dict[str, int]
+    sha256: str  # of the file
+    unknown: dict[str, int]  # lines of each task id that the benchmark does not have
 
 
 def read_samples(path: Path, tasks: Iterable[Task]) -> Samples:

@@ -47,31 +47,19 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class ExampleView:
-    """One problem as the page shows it.
+    """One problem as the page shows it."""
 
-    Attributes:
-        kind: Why it was chosen.
-        selected: Whether it has an r*.
-        problem: The problem itself.
-        verdict: Who won and why, in words.
-        clusters: The largest, in order.
-        rows: An input, and each shown cluster's output on it.
-        n_candidates: Sampled.
-        dropped: Candidates in no cluster, by reason.
-        n_small: Candidates in clusters that are not shown.
-        failures: Where there is no cluster: what the calls came to instead.
-    """
-
-    kind: str
-    selected: bool
+    kind: str  # why it was chosen
+    selected: bool  # whether it has an r*
     problem: Problem
-    verdict: str
-    clusters: tuple[ClusterView, ...]
+    verdict: str  # who won and why, in words
+    clusters: tuple[ClusterView, ...]  # the largest, in order
+    # An input, and each shown cluster's output on it.
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    n_candidates: int
-    dropped: Mapping[str, int]
-    n_small: int
-    failures: Mapping[str, int]
+    n_candidates: int  # sampled
+    dropped: Mapping[str, int]  # candidates in no cluster, by reason
+    n_small: int  # candidates in clusters that are not shown
+    failures: Mapping[str, int]  # outcomes of the calls, where there is no cluster
 
 
 def choose(selections: Sequence[Selection]) -> list[tuple[str, str]]:

@@ -12,21 +12,13 @@ from ucoder.analysis.summary import Summary
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One bar of the funnel.
+    """One bar of the funnel."""
 
-    Attributes:
-        label: What the stage did.
-        stage: The paper's number of it, "" where it has none.
-        kept: What was left after it.
-        width: Of the bar, in percent of the first.
-        losses: Why the others went, most frequent first.
-    """
-
-    label: str
-    stage: str
-    kept: int
-    width: float
-    losses: Mapping[str, int]
+    label: str  # what is left after the stage, in words
+    stage: str  # its number in the paper; "" where it has none
+    kept: int  # number left after it
+    width: float  # of the bar, in percent of the first
+    losses: Mapping[str, int]  # why the others were lost, most frequent first
 
 
 _LABELS = {

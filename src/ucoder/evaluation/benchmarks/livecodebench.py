@@ -30,7 +30,7 @@ from ucoder.evaluation.benchmarks.livecodebench_files import (
     read_file,
     read_tests,
 )
-from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset
+from ucoder.evaluation.data import Row, chosen, chosen_or_from_hub, make_dataset
 from ucoder.evaluation.grading import NO_PROGRAM, Cases, grade_cases, make_cases
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -78,7 +78,7 @@ PREAMBLE: Final = "".join(
         *(f"from {name} import *\n" for name in _STARRED),
         *(f"import {name}\n" for name in _NAMED),
         "sys.setrecursionlimit(50000)\n",
-        "sys.set_int_max_str_digits(50000)\n",  # LiveCodeBench's runner allows as many
+        "sys.set_int_max_str_digits(50000)\n",  # the limit of LiveCodeBench's runner
     ]
 )
 """What programs find imported."""
@@ -101,13 +101,12 @@ def livecodebench(
     """LiveCodeBench's tasks of one release, and within it of the contests between two dates.
 
     Args:
-        release: LiveCodeBench's name for it: `release_v1` to `release_v6` hold everything up to
-            then, `v1` to `v6` what that version added, `v4_v6` what these added.
-        start: The first date, None: no matter.
-        end: The last date, None: no matter.
+        release: LiveCodeBench's name for it, see `files_of`.
+        start: The first date; None for no limit.
+        end: The last date; None for no limit.
 
     Raises:
-        BenchmarkError: There is no such release, or the dates are the wrong way round.
+        BenchmarkError: There is no such release, or the window is empty.
     """
     files_of(release)
     if start and end and start > end:
@@ -135,11 +134,12 @@ def load(
     """Read a user's file, whatever release it is, or the files of a release from the hub.
 
     Raises:
-        BenchmarkError: They are not to be had or not in the published format, or no contest was
-            within the dates.
+        BenchmarkError: The data are not available or not in the published format, or no contest
+            was within the dates.
     """
     given = chosen(path, VARIABLE)
-    paths = [given] if given else [_from_hub(name) for name in files_of(release)]
+    names = [""] if given else files_of(release)
+    paths = [chosen_or_from_hub(path, VARIABLE, REPOSITORY, name) for name in names]
     parts = [(*read_file(one), one) for one in paths]
     sha256s = [sha256 for _, sha256, _ in parts]
     sha256 = (
@@ -156,13 +156,6 @@ def load(
         dates = sorted(str(task.fields["date"].date()) for task in dataset.tasks)
         raise BenchmarkError(f"{source} has no {window}: its dates are {dates[0]} to {dates[-1]}")
     return Dataset(tasks, f"{source}, {window}", sha256)
-
-
-def _from_hub(name: str) -> Path:
-    try:
-        return from_hub(REPOSITORY, name)
-    except BenchmarkError as error:
-        raise BenchmarkError(f"{error}\nName a local file: --data FILE, or {VARIABLE}.") from error
 
 
 def _within(task: Task, start: date | None, end: date | None) -> bool:
@@ -252,7 +245,7 @@ async def grader(context: GradingContext) -> Grader:
             return {NAME: NO_PROGRAM}
         try:
             cases = cases_of(task)
-        except (ValueError, RecursionError) as error:  # LiveCodeBench fails everyone on it
+        except (ValueError, RecursionError) as error:  # LiveCodeBench fails every program on it
             reason = f"{task.id} has tests that no program can pass: {error}"
             return {NAME: Grade(GradeReason.TESTS_FAILED, reason)}
         source = _FUNCTIONAL.format(
@@ -288,9 +281,9 @@ def _same_line(got: str, wanted: str) -> bool:
     if got == wanted:
         return True
     try:
-        # The expected line first: what is no row of numbers there ends it without reading more.
+        # The expected line first: where it is not a row of numbers, nothing more is read.
         return [Decimal(word) for word in wanted.split()] == [Decimal(word) for word in got.split()]
-    except InvalidOperation:  # no number, or a signalling NaN
+    except InvalidOperation:  # not a number, or a signalling NaN
         return False
 
 
@@ -304,7 +297,7 @@ def same_value(value: Any, expected: Any) -> bool:
 
 
 def _without_numpy(value: Any) -> Any:
-    """Scalars of numpy as Python's own, which they are equal to."""
+    """Numpy's scalars as Python's own, which they are equal to."""
     if type(value) is ScalarValue:
         return value.value
     if type(value) in (list, tuple):

@@ -1,7 +1,7 @@
 """Reading LiveCodeBench's files: which of them make a release, and the tests packed into them.
 
 The files take gigabytes, most of it private tests. So a file of JSON lines is read line by line,
-and a task keeps where its tests stand instead of the tests; they are read when it is graded.
+and a task keeps the position of its tests in the file; they are read when it is graded.
 
 Private tests are published as a pickle. None is unpickled here: the few opcodes that a pickled
 text has are read as data, and a pickle with any other is refused.
@@ -47,7 +47,7 @@ class Examples(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Where a task's line stands in a file."""
+    """The position of a task's line in a file."""
 
     path: Path
     offset: int
@@ -55,7 +55,10 @@ class Span(NamedTuple):
 
 
 def files_of(release: str) -> tuple[str, ...]:
-    """Names of the files that make a release, by LiveCodeBench's own names for them.
+    """Names of the files that make a release.
+
+    `release_v1` to `release_v6` hold everything up to that version, `v1` to `v6` what it added,
+    `v4_v6` what these added.
 
     Raises:
         BenchmarkError: There is no such release.
@@ -102,7 +105,7 @@ def read_file(path: Path) -> tuple[list[Row], str]:
 
 def _light(row: Any, span: Span) -> Row:
     if not isinstance(row, dict):
-        raise ValueError(f"a line holds no JSON object but {type(row).__name__}")
+        raise ValueError(f"a line holds not a JSON object but {type(row).__name__}")
     if "private_test_cases" in row:
         row["private_test_cases"] = span
     return row
@@ -150,7 +153,7 @@ def read_tests(text: str) -> list[tuple[str, str]]:
         (packed,) = pickled_texts(text)
         tests = json.loads(packed)
     if not isinstance(tests, list):
-        raise ValueError(f"tests are no list but {type(tests).__name__}")
+        raise ValueError(f"tests are not a list but {type(tests).__name__}")
     return [(_text(test["input"]), _text(test["output"])) for test in tests]
 
 
@@ -177,9 +180,9 @@ def pickled_texts(packed: str) -> list[str]:
 
 
 def from_sandbox_fusion(row: Row) -> Row:
-    """A task in the published fields, out of SandboxFusion's form of it.
+    """A task in the published fields, from SandboxFusion's form of it.
 
-    That form holds the finished prompt (`content`), the tests (`test`) and the id (`labels`), and
+    That form holds the finished prompt (`content`), the tests (`test`) and the id (`labels`), but
     neither date nor title.
 
     Raises:
