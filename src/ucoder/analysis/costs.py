@@ -1,8 +1,8 @@
 """What each stage cost: seconds from the journal, sampled tokens from the records.
 
-Stages 1 to 3 run as one journey for each problem and are timed as one, under the name of the
-first; generation overlaps execution, so stage 5 has one time for both. Evaluations are timed by
-benchmark and model, such as `humaneval M0`: here they count as one.
+Stages 1 to 3 run as one task for each problem and are timed together, under the name of the first;
+generation overlaps execution, so stage 5 has one time for both. Evaluations are timed by benchmark
+and model, such as `humaneval M0`; here they are summed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,10 @@ from ucoder.records import NAN
 from ucoder.runs.journal import StageTime
 
 STAGES = (
-    "problems",
-    "ratings",
-    "interfaces",
-    "test_inputs",
-    "solutions",
-    "consolidation",
+    *("problems", "ratings", "interfaces", "test_inputs", "solutions", "consolidation"),
     "evaluation",
 )
-"""The paper's six stages in its order (section 2.2), then the evaluation; named as the sections of
-the configuration."""
-
+"""The paper's six stages (section 2.2) and the evaluation, named as in the configuration."""
 
 _EVALUATION = re.compile(r".+ M\d+")
 
@@ -44,9 +37,9 @@ class StageCost:
 
 
 def stage_costs(times: Sequence[StageTime], tokens: Mapping[str, int]) -> tuple[StageCost, ...]:
-    """Cost by stage, in the paper's order; names that the paper does not have come where they ran.
+    """Cost of each stage that has seconds or tokens, in the paper's order.
 
-    A stage is listed once it has seconds or tokens.
+    Stages that the paper does not have are listed where they ran.
     """
     times = [
         replace(time, stage="evaluation") if _EVALUATION.fullmatch(time.stage) else time

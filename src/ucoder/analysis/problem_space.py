@@ -31,7 +31,7 @@ class ProblemSpace:
     tokens: Mapping[str, int]  # sampled by the model, by stage
 
     def left_after(self, stage: str) -> int:
-        """How many attempts were still alive after a stage: the funnel."""
+        """The number of attempts that were not rejected up to and including a stage."""
         done = PROBLEM_STAGES[: PROBLEM_STAGES.index(stage) + 1]
         return self.n_attempts - sum(sum(self.rejected[name].values()) for name in done)
 
@@ -52,10 +52,9 @@ class InputSpace:
 
 
 def stage_of_rejection(attempt: Attempt) -> str:
-    """The stage that refused an attempt.
+    """The stage that rejected an attempt.
 
-    Most reasons belong to one stage. A duplicate is found last, by its interface or its
-    description: the last stage that was asked for text tells.
+    Most reasons belong to one stage; a duplicate belongs to the last stage that sampled text.
     """
     if attempt.reason in _INTERFACE_REASONS or attempt.interface_text:
         return "interfaces"

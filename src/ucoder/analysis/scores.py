@@ -1,7 +1,7 @@
 """Benchmark scores, model by model: shares with intervals, and paired comparisons.
 
-Models that answered the same tasks are compared on those tasks (`evaluation.comparison`). A sample
-that was not run has no verdict: it is counted by its reason, and never as a failure.
+Models are compared on the tasks that both answered (`evaluation.comparison`). A sample that was not
+run has no verdict: it is counted by its reason, and never as a failure.
 """
 
 from __future__ import annotations
@@ -57,14 +57,11 @@ class ModelScore:
 def model_scores(
     tables: Mapping[tuple[str, int], Sequence[Score]], ks: Sequence[int] = ()
 ) -> tuple[ModelScore, ...]:
-    """Score every table, keyed by (benchmark, model index), in that order.
+    """Score every table with verdicts, keyed by (benchmark, model index), in that order.
 
     P-values are corrected (Holm) over all comparisons with M0, and separately over those with the
-    model before, from M2 on: each is one question, asked of every benchmark and model.
-
-    Args:
-        tables: Every sample's verdict; empty ones are left out.
-        ks: The k of every pass@k to compute.
+    previous model, from M2 on: each is one question, asked of every benchmark and model. `ks` are
+    the k of every pass@k to compute.
 
     Raises:
         InvalidArgument: A k is more than the samples a task.
@@ -86,11 +83,7 @@ def model_scores(
 
 
 def score_of(scores: Sequence[Score], ks: Sequence[int] = ()) -> ModelScore:
-    """Score one model on one benchmark, compared with nothing.
-
-    Args:
-        scores: Every sample's verdict, at least one.
-        ks: The k of every pass@k to compute.
+    """Score one model on one benchmark by its verdicts, at least one; compare it with nothing.
 
     Raises:
         InvalidArgument: A k is more than the samples a task.
@@ -117,12 +110,7 @@ def score_of(scores: Sequence[Score], ks: Sequence[int] = ()) -> ModelScore:
 
 
 def compare(first: Sequence[Score], second: Sequence[Score]) -> PairedTest:
-    """Compare two models on the tasks that were run for both, joined by their ids.
-
-    Args:
-        first: Verdicts on one benchmark's samples; those without one are left out.
-        second: The other model's.
-    """
+    """Compare two models' scores on one benchmark, on the tasks that were run for both."""
     then, now = trials_of(first), trials_of(second)
     both = [task for task in now if task in then and now[task].n and then[task].n]
     n_left_out = len(then.keys() | now.keys()) - len(both)
@@ -130,7 +118,7 @@ def compare(first: Sequence[Score], second: Sequence[Score]) -> PairedTest:
 
 
 def trials_of(scores: Sequence[Score]) -> dict[str, Trials]:
-    """Verdicts by task, in the order of the scores; none of n for a task without a verdict."""
+    """Verdicts by task, in the order of the scores; n is 0 for a task without a verdict."""
     found: dict[str, Trials] = {}
     for score in scores:
         passed, n = found.get(score.task_id, (0, 0))

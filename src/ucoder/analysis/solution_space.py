@@ -86,7 +86,7 @@ class _Executions:
 
 
 def solution_space(run: Run, iteration: int) -> Iteration:
-    """Count one iteration, as far as it has come.
+    """Count one iteration, complete or not.
 
     Raises:
         DamagedShard: A table's file cannot be read.

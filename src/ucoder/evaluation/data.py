@@ -1,7 +1,6 @@
 """Finding and reading benchmark data: local files, the hub, the publishers' releases.
 
-Data are read as plain values, never unpickled or run. A row that is not in the published format is
-refused with the name of its file and its number.
+Data are read as plain values, never unpickled or run. Errors name the file and the row.
 """
 
 from __future__ import annotations
@@ -84,13 +83,13 @@ def read_rows(path: Path) -> tuple[list[Row], str]:
 def make_dataset(
     path: Path, rows: Sequence[Row], sha256: str, source: str, make: Callable[[Row], Task]
 ) -> Dataset:
-    """Make tasks of rows.
+    """Make tasks of the rows that `read_rows` gave.
 
     Args:
-        path: Of the file, for messages.
-        rows: As read.
+        path: The file, for messages.
+        rows: One a task.
         sha256: Of the file.
-        source: Which publication, in words.
+        source: The publication, in words.
         make: Makes one task; a KeyError, TypeError, ValueError or AttributeError means that the
             row is not in the published format.
 
@@ -150,7 +149,7 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
                                     local_files_only=here_only))  # fmt: skip
     except unreachable as error:
         if here_only:
-            raise BenchmarkError("not here; downloaded from the hub when asked for") from error
+            raise BenchmarkError("not here; downloaded from the hub when needed") from error
         raise BenchmarkError(
             f"{filename} of the data set {repository} cannot be had from the hub: {error}"
         ) from error
@@ -189,7 +188,7 @@ def find_release(release: Release, given: Path | None) -> Path:
     if found is not None:
         return found
     if _HERE_ONLY.get():
-        raise BenchmarkError("not here; downloaded from its publisher when asked for")
+        raise BenchmarkError("not here; downloaded from its publisher when needed")
     import httpx
 
     try:

@@ -1,4 +1,4 @@
-"""From what the executor reports to a grade: the two ways of grading that benchmarks share.
+"""From the executor's reports to grades: the two ways of grading that benchmarks share.
 
 `by_tests` runs a test script that calls the program. `grade_cases` calls the program on inputs and
 compares its results in this process: expected results never enter the program's process.
@@ -72,12 +72,7 @@ def refusal(report: CallReport) -> Grade | None:
 
 
 def failure(outcome: Outcome, where: str) -> Grade:
-    """The grade of a program for a call that did not return.
-
-    Args:
-        outcome: Of the call; any kind but RETURNED.
-        where: Which call, such as "input 3".
-    """
+    """The grade of a program for a call that did not return; `where` is such as "input 3"."""
     detail = f"{where}: {outcome.kind} {outcome.text}".rstrip()
     return Grade(_OF_OUTCOME[outcome.kind], detail[:MAX_DETAIL])
 
@@ -158,16 +153,9 @@ async def grade_cases(
 ) -> Grade:
     """Call a program on the cases; stop after the first batch with a failure.
 
-    Args:
-        executor: Where it runs.
-        source: The program's text.
-        entry_point: Its function.
-        cases: What it is called on.
-        right: Compares a result with the expected one.
-        timeout_s: For each case.
-
     Returns:
-        PASSED, or the grade of the first case that was not right.
+        PASSED, or the grade of the first case whose result `right` does not accept, or which took
+        more than `timeout_s`.
     """
     at = 0
     for batch in cases.batches:
@@ -183,7 +171,7 @@ async def grade_cases(
         if grade is not None:
             return grade
         at += n
-    return Grade(GradeReason.PASSED)
+    return PASSED
 
 
 def _first_failure(report: CallReport, cases: Cases, at: int, right: Right) -> Grade | None:

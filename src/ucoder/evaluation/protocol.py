@@ -1,12 +1,12 @@
-"""What a benchmark is, in five answers.
+"""What a benchmark is: one value that answers five questions.
 
-Where its data are (`load`), how a task is put to a model (`prompt`, and where an answer ends,
+Where its data are (`load`), how a model is prompted (`prompt`, and where an answer ends,
 `chat_stop` and `base_stop`), how a program is cut out of the answer (`program`), how that is
-graded (`grader`), and what grading needs of the executor (`needs`). Everything else, sampling,
-running, keeping, resuming, counting, is the same for all of them and stands elsewhere.
+graded (`grader`), and what grading needs of the executor (`needs`). Sampling, running, storing,
+resuming and counting are the same for all benchmarks and live in other modules.
 
-A benchmark is a value of this class, made at the end of a small module (`benchmarks/`). Your own is
-a file that defines one as `BENCHMARK`: docs/evaluation.md shows it on a page.
+A benchmark is a `Benchmark` made at the end of a small module (`benchmarks/`). Your own is a file
+that defines one as `BENCHMARK`: docs/evaluation.md shows it on a page.
 """
 
 from __future__ import annotations
@@ -48,8 +48,7 @@ class Dataset:
 
     Attributes:
         tasks: In their published order.
-        source: Which publication and version, in words for people, such as
-            "HumanEval+ v0.1.10"; no path.
+        source: The publication and version for people, such as "HumanEval+ v0.1.10"; not a path.
         sha256: Of what was read; part of the identity of every reference made from it.
     """
 
@@ -60,12 +59,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What grading one program came to.
-
-    Attributes:
-        reason: PASSED, or why not.
-        detail: The same for people; "" where it passed.
-    """
+    """The result of grading one program: PASSED or why not, and details for people."""
 
     reason: GradeReason
     detail: str = ""
@@ -100,8 +94,8 @@ class GradingContext:
     """What a grader is made with.
 
     Attributes:
-        dataset: The tasks, all of them.
-        executor: Where programs run; entered, and as the benchmark's `needs` say.
+        dataset: All tasks.
+        executor: Where programs run; entered, and fulfilling the benchmark's `needs`.
         progress: Told about work ahead of the first grade, such as running reference solutions.
         cache: A folder where a benchmark may keep what it made from its data.
     """
@@ -117,23 +111,23 @@ class Benchmark:
     """A benchmark; see the module's docstring.
 
     Attributes:
-        name: As it is asked for, such as `humaneval+`: letters, digits, `+`, `.` and `-`.
-        title: As people write it, such as "HumanEval+".
-        load: Reads the data: from the path that the user gave, or, for None, from where they are.
-            Raises BenchmarkError where they are not to be had, saying how to get them.
-        prompt: How a task is put to a chat model and, in `Prompt.plain`, to a base model.
+        name: Its name in commands, such as `humaneval+`: letters, digits, `+`, `.` and `-`.
+        title: Its name for people, such as "HumanEval+".
+        load: Reads the data from the path that the user gave, or, for None, from its own source.
+            Raises BenchmarkError where they are not available, saying how to get them.
+        prompt: The prompt for a chat model and, in `Prompt.plain`, for a base model.
         program: Cuts the program out of a completion: task, completion, and whether a chat model
-            made it. "" where there is none. Any text at all may come.
+            made it. "" where there is none. Any text may come.
         grader: Makes what grades programs. Work that all tasks share, such as running reference
-            solutions, is done here, and kept in the setting's cache.
+            solutions, is done here, and kept in the context's cache.
         chat_stop: Strings that end a chat model's answer.
         base_stop: Strings that end a base model's.
         needs: What programs need.
-        scores: The names under which it reports, itself included; where there are several, one
-            pass over a program gives them all (HumanEval+ gives HumanEval too). Empty: its name.
-        prompts: Which prompts it asks: benchmarks of one name here share answers. "": its name.
+        scores: Names of its scores, its own included; grading a program gives them all
+            (HumanEval+ gives HumanEval too). Empty: its name.
+        prompts: Name of its prompts: benchmarks with equal prompts share answers. "": its name.
         max_tokens: Longest answer, unless the user says otherwise.
-        base_models: Whether it can be put to a model without a chat template.
+        base_models: Whether it can be run on a model without a chat template.
     """
 
     name: str

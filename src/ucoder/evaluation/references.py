@@ -1,8 +1,7 @@
 """Outputs of canonical solutions: made once in the sandbox, kept, and read one task at a time.
 
 The outputs are canonical texts, so most comparisons are of two strings. They can be long (one task
-of MBPP+ returns a hundred megabytes), so the file has one row group a task, and only the tasks that
-are graded are read.
+of MBPP+ returns 100 MB), so the file has one row group a task, and tasks are read when graded.
 """
 
 from __future__ import annotations
@@ -63,13 +62,9 @@ class References:
     def of(self, task_id: str) -> dict[str, Reference]:
         """A task's references, by the name of the list of inputs."""
         rows = self._file.read_row_group(self._row_groups[task_id], use_threads=False).to_pylist()
+        names = ("kept", "texts", "seconds")
         return {
-            row["part"]: Reference(
-                tuple(row["kept"]),
-                tuple(row["texts"]),
-                tuple(row["seconds"]),
-                row["tolerant_from"],
-            )
+            row["part"]: Reference(*(tuple(row[name]) for name in names), row["tolerant_from"])
             for row in rows
         }
 
@@ -89,8 +84,7 @@ async def references_of(
         name: Of the benchmark's family; part of the file's name and of messages.
         source: Gives a task's canonical solution.
         inputs: Gives its lists of inputs, by name.
-        text: Gives the text that stands for an outcome; None if a canonical solution must not end
-            that way.
+        text: Gives an outcome's text; None if a canonical solution must not end that way.
         is_tolerant: Whether an expected output makes later comparisons of floats tolerant.
 
     Raises:

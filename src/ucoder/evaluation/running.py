@@ -1,8 +1,7 @@
-"""Putting a benchmark to a model: sample the answers that are missing, grade them, keep both.
+"""Running a benchmark on a model: sample the answers that are missing, grade them, store both.
 
-A task's answers are written before its scores, each under the task's key. A process that was killed
-therefore continues where it stopped: answered tasks are not sampled again, and graded ones are not
-graded again. Sampling and grading overlap, because each task is one coroutine.
+A task's answers are stored before its scores, each under the task's key, so a process that was
+killed resumes where it stopped. Sampling and grading overlap, because each task is one coroutine.
 """
 
 from __future__ import annotations
@@ -61,12 +60,9 @@ class TaskSubset:
 def choose_tasks(
     benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = None
 ) -> TaskSubset:
-    """Load a benchmark and choose its tasks.
+    """Load a benchmark, from the user's own file if one is given, and choose its tasks.
 
-    Args:
-        benchmark: Which.
-        n_tasks: Size of a fixed, evenly spread subset; all tasks where None.
-        path: The user's own copy of the data.
+    With `n_tasks`, these are a fixed, evenly spread subset; otherwise all.
 
     Raises:
         BenchmarkError: The data are not available, or there are fewer tasks than n_tasks.
@@ -111,11 +107,7 @@ class Evaluation:
         return f"{self.benchmark.name} M{model_index}"
 
     def sampling(self, is_chat: bool) -> SamplingParams:
-        """How an engine samples one answer.
-
-        Args:
-            is_chat: Whether the model has a chat template; answers end at other strings then.
-        """
+        """How an engine samples one answer, of a model with or without a chat template."""
         return SamplingParams(
             self.temperature,
             self.top_p if self.temperature else 1.0,
@@ -134,13 +126,13 @@ class Evaluation:
         """Sample and grade the tasks that have no scores yet.
 
         Args:
-            model_index: Goes into answers and scores: 0 for M0, t + 1 for M(t + 1).
+            model_index: 0 for M0, t + 1 for M(t + 1); goes into answers and scores.
             engine: The model, entered.
             tables: Where its answers and scores are kept.
             progress: Told how many tasks are done.
 
         Raises:
-            BenchmarkError: The benchmark cannot be put to this model, or its references fail.
+            BenchmarkError: The benchmark cannot be run on this model, or its references fail.
             EngineError: The engine broke.
         """
         benchmark, is_chat = self.benchmark, engine.info.is_chat
@@ -181,13 +173,7 @@ class Evaluation:
     async def grade(
         self, model_index: int, programs_of: Programs, tables: Tables, progress: Progress
     ) -> None:
-        """Grade every sample of the tasks that have no scores yet.
-
-        Args:
-            model_index: Goes into the scores.
-            programs_of: Gives a task's programs, one for each sample.
-            tables: Where scores are kept.
-            progress: Told how many tasks are done.
+        """Grade every sample of the tasks that have no scores yet; see `run`.
 
         Raises:
             BenchmarkError: The benchmark's references fail.
@@ -220,12 +206,7 @@ class Evaluation:
         progress.end(label)
 
     def scores(self, tables: Tables, name: str) -> list[Score]:
-        """The stored verdicts on the chosen tasks' samples, in the order of the tasks.
-
-        Args:
-            tables: Where scores are kept.
-            name: Out of the benchmark's `scores`.
-        """
+        """The stored verdicts on the chosen tasks' samples, in the order of the tasks."""
         table = tables.scores(name)
         return [row for task in self.tasks.tasks for row in table.get(task_key(task.id))]
 

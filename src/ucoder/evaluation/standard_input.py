@@ -139,8 +139,7 @@ def stdin_program(source: str, *, preamble: str = "", any_exit: bool = False) ->
     """Wrap a whole program into one function, `ENTRY`, from its input to what it prints.
 
     Args:
-        source: The program; any text. If it does not compile, loading the wrapper raises the
-            SyntaxError.
+        source: The program; if it does not compile, loading the wrapper raises the SyntaxError.
         preamble: Statements that run before the program in its namespace.
         any_exit: Whether exiting with a status other than 0 is a normal end as well.
     """
@@ -186,8 +185,8 @@ def by_output(
         examples: Gives a task's pairs of an input and its expected output.
         same: Compares a printed output with the expected one.
         timeout_s: For each input.
-        preamble: See `stdin_program`.
-        any_exit: See `stdin_program`.
+        preamble: See `stdin_program`, as for `any_exit`.
+        any_exit: Whether any exit status is a normal end.
     """
     cases_of = lru_cache(maxsize=KEPT)(lambda task: text_cases(examples(task)))
 

@@ -45,12 +45,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """The chance that at least one of k samples passes, estimated from n samples of which c passed.
 
     1 - C(n - c, k) / C(n, k), the mean over all subsets of k of the n samples: unbiased (Chen et
-    al. 2021, equation 1), which 1 - (1 - c / n)^k is not.
-
-    Args:
-        n: Samples with a verdict.
-        c: Those that passed, 0 to n.
-        k: Samples one may try, 1 to n.
+    al. 2021, equation 1), which 1 - (1 - c / n)^k is not. 0 <= c <= n and 1 <= k <= n.
 
     Raises:
         InvalidArgument: n is less than k, or k less than 1.
@@ -99,14 +94,9 @@ def bootstrap_interval(
 ) -> Interval:
     """The mean of one value a task, with the percentile bootstrap's 95% interval.
 
-    Draws within a task (samples, seeds, subsets) must be averaged before. With few tasks the
-    interval is too narrow, and where all tasks have the same value it has no width; `n` says how
-    many tasks there were.
-
-    Args:
-        values: One a task; tasks whose value is NaN are left out.
-        seed: Of the resampling; the same seed gives the same interval.
-        n_resamples: Bootstrap samples, each as large as the values, 1 or more.
+    Draws within a task (samples, seeds, subsets) must be averaged before; NaN values are left out.
+    The same seed gives the same interval. With few tasks the interval is too narrow, and where all
+    tasks have the same value it has no width.
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]

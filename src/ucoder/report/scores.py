@@ -1,4 +1,4 @@
-"""Benchmarks as the page shows them: every score, and problems of the run that a benchmark asks."""
+"""Benchmarks as the page shows them: scores, and problems that are also tasks of a benchmark."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ucoder.runs import Run
 
 MAX_TASKS = 12
-"""Tasks named in one line; the rest are counted."""
+"""Tasks named in one line; the others are counted."""
 _MAX_LINES = 40
 
 MAX_ROWS = 100
-"""Matches listed at most."""
+"""Most matches that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class BenchmarkView:
 
 
 def benchmark_views(run: Run, summary: Summary) -> list[BenchmarkView]:
-    """Benchmarks in the order in which they were asked for, then those that came with them.
+    """Benchmarks in the order of the configuration, then others that have scores.
 
     Raises:
         DamagedShard: A table's file cannot be read.
@@ -80,7 +80,7 @@ def _view(run: Run, summary: Summary, name: str) -> BenchmarkView:
 
 
 def _not_run(rows: Sequence[Score]) -> list[NotRun]:
-    """Tasks without a verdict, those alike in one line."""
+    """Tasks without a verdict, grouped by reason, detail and models."""
     models: dict[tuple[str, str, str], set[int]] = {}  # of (reason, detail, task)
     for row in rows:
         if row.passed is None:
@@ -114,14 +114,7 @@ def overlaps(
     compared_with: Sequence[str],
     excluded: bool,
 ) -> Overlaps:
-    """Arrange the matches of a run.
-
-    Args:
-        matches: All of them.
-        titles: Of every problem that was compared, by its id.
-        compared_with: Names of the benchmarks.
-        excluded: Whether problems that match were kept out of training.
-    """
+    """Arrange the matches of a run; `titles` are those of every compared problem, by its id."""
     order = sorted(matches, key=lambda m: (-m.overlap, m.problem_id, m.benchmark, m.task_id))
     return Overlaps(
         n_problems=len(titles),

@@ -39,7 +39,7 @@ from ucoder.evaluation.references import Reference, References, references_of, r
 from ucoder.execution.canonical import CanonicalError, parse
 from ucoder.execution.inputs import InputBatch, batch_of_values
 from ucoder.execution.outcomes import Outcome, OutcomeKind
-from ucoder.execution.protocol import Budget, Limits
+from ucoder.execution.protocol import Budget, Executor, Limits
 
 BASE, PLUS = "base", "plus"
 CACHE = Path(user_cache_dir("evalplus"))
@@ -127,7 +127,7 @@ def grader_of(
             text=partial(_reference_text, family),
             is_tolerant=partial(_is_tolerant, family),
         )
-        return EvalPlusGrader(context, family, references, base, plus).grade
+        return _EvalPlusGrader(context.executor, family, references, base, plus).grade
 
     return make
 
@@ -143,23 +143,14 @@ class _Part:
     budget: Budget  # a program's limits
 
 
-class EvalPlusGrader:
-    """Grades programs of one family."""
+class _EvalPlusGrader:
+    """Grades programs of one family; its arguments are those of `grader_of`."""
 
     def __init__(
-        self,
-        context: GradingContext,
-        family: str,
-        references: References,
-        base: str,
-        plus: str | None,
+        self, executor: Executor, family: str, references: References, base: str, plus: str | None
     ) -> None:
-        """Prepare; the arguments are those of `grader_of`."""
-        self._executor = context.executor
-        self._family = family
-        self._references = references
-        self._base = base
-        self._plus = plus
+        self._executor, self._family, self._references = executor, family, references
+        self._base, self._plus = base, plus
         # Keeping the parts of all tasks would hold hundreds of megabytes for a few of them.
         self._parts = lru_cache(maxsize=_TASKS_KEPT)(self._read_parts)
 

@@ -1,9 +1,9 @@
-"""LiveCodeBench, code generation (Jain et al. 2024): prompts, programs and verdicts as its own.
+"""LiveCodeBench, code generation (Jain et al. 2024), with its prompts, cutting and verdicts.
 
 A task is a whole program that reads standard input (AtCoder, Codeforces), or a method of
-`Solution` (LeetCode). Programs see the imports that LiveCodeBench puts before them. Where its
-runner and Python disagree, because the runner turns a program into the body of a function and
-replaces its streams by stand-ins, this one goes with Python; docs/evaluation.md lists the cases.
+`Solution` (LeetCode). Programs see the imports that LiveCodeBench puts before them. Its runner
+turns a program into the body of a function and replaces its streams; where that deviates from
+Python, this module follows Python. docs/evaluation.md lists the cases.
 
 Source: https://github.com/LiveCodeBench/LiveCodeBench, `prompts/code_generation.py`,
 `utils/extraction_utils.py` and `evaluation/testing_util.py`, at 28fef95.
@@ -141,10 +141,9 @@ def load(
     names = [""] if given else files_of(release)
     paths = [chosen_or_from_hub(path, VARIABLE, REPOSITORY, name) for name in names]
     parts = [(*read_file(one), one) for one in paths]
-    sha256s = [sha256 for _, sha256, _ in parts]
-    sha256 = (
-        sha256s[0] if len(parts) == 1 else hashlib.sha256("".join(sha256s).encode()).hexdigest()
-    )
+    sha256 = "".join(one for _, one, _ in parts)
+    if len(parts) > 1:
+        sha256 = hashlib.sha256(sha256.encode()).hexdigest()
     rows = [row for rows, _, _ in parts for row in rows]
     source = f"LiveCodeBench {'from a local file' if given else release}"
     dataset = make_dataset(paths[0], rows, sha256, source, make_task)
@@ -162,7 +161,7 @@ def _within(task: Task, start: date | None, end: date | None) -> bool:
     held = task.fields.get("date")
     if held is None:
         raise BenchmarkError(f"{task.id} has no contest_date: leave the window out for this file")
-    # As LiveCodeBench has it: the last day counts up to its first moment, when contests are dated.
+    # As in LiveCodeBench: the last day counts up to midnight, the time at which contests are dated.
     return (start is None or datetime.combine(start, time.min) <= held) and (
         end is None or held <= datetime.combine(end, time.min)
     )
@@ -194,11 +193,8 @@ def make_task(row: Row) -> Task:
 def prompt(task: Task) -> Prompt:
     """The generic request, its system message before it, and for a base model the one-shot form."""
     question, starter = task.text, task.fields["starter_code"]
-    form = (
-        f"{_WITH_STARTER}\n```python\n{starter}\n```"
-        if starter
-        else (f"{_WITHOUT_STARTER}\n```python\n# YOUR CODE HERE\n```")
-    )
+    asked, code = (_WITH_STARTER, starter) if starter else (_WITHOUT_STARTER, "# YOUR CODE HERE")
+    form = f"{asked}\n```python\n{code}\n```"
     user = (
         f"{_SYSTEM}\n\n### Question:\n{question}\n\n### Format: {form}\n\n"
         "### Answer: (use the provided format with backticks)\n\n"
@@ -221,7 +217,7 @@ def _examples() -> Any:
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:
-    """What stands between the last two lines with a fence; all of a base model's answer."""
+    """The lines between the last two lines with a fence; all of a base model's answer."""
     if not is_chat:
         return completion.strip()
     lines = completion.split("\n")
@@ -263,7 +259,7 @@ def _printed(task: Task) -> list[tuple[str, str]]:
 
 
 def _call_cases(task: Task) -> Cases:
-    """The cases of a function: a line of JSON an argument, and JSON of the result."""
+    """The cases of a function: one line of JSON for each argument, and the result as JSON."""
     inputs, outputs = examples_of(task.fields)
     arguments = [tuple(json.loads(line) for line in text.split("\n")) for text in inputs]
     longest = max(map(len, outputs), default=0)
@@ -271,7 +267,7 @@ def _call_cases(task: Task) -> Cases:
 
 
 def same_output(printed: str, expected: str) -> bool:
-    """Whether lines are the same, blanks around them apart, or hold the same decimal numbers."""
+    """Whether stripped lines are equal, or hold the same decimal numbers."""
     got, wanted = printed.strip().split("\n"), expected.strip().split("\n")
     return len(got) == len(wanted) and all(map(_same_line, got, wanted))
 
@@ -288,7 +284,7 @@ def _same_line(got: str, wanted: str) -> bool:
 
 
 def same_value(value: Any, expected: Any) -> bool:
-    """Whether a result equals the expected one; a tuple may stand for a list, but not within."""
+    """Whether a result equals the expected one; at the top level a tuple may stand for a list."""
     value = _without_numpy(value)
     try:
         return bool((list(value) if type(value) is tuple else value) == expected)

@@ -30,13 +30,11 @@ MAX_TEST_BYTES: Final = 1 << 30
 """Longest text of one task's tests, unpacked."""
 
 _RELEASE = re.compile(r"release_v([1-9])|v([1-9])(?:_v([1-9]))?")
-_PICKLED_TEXT: Final = frozenset(
-    (
-        *("PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"),
-        *("EMPTY_DICT", "MARK", "SETITEM", "SETITEMS", "STOP"),
-    )
-)
-_TEXTS: Final = frozenset(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"))
+_PICKLED_TEXT: Final = {
+    "PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT",
+    "EMPTY_DICT", "MARK", "SETITEM", "SETITEMS", "STOP",
+}  # fmt: skip
+_TEXTS: Final = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 
 
 class Examples(NamedTuple):

@@ -137,7 +137,7 @@ def _read_report(data: bytes) -> tuple[CheckReport, bool]:
         return CheckReport(Verdict.PASSED), True
     if None in codes:
         return CheckReport(Verdict.TIMED_OUT, "" if compiled else "while it was compiled"), True
-    failed = next((step for step, code in zip(steps, codes, strict=True) if code != 0), {})
+    failed: dict[str, Any] = next((step for step in steps if _exit_status(step) != 0), {})
     said = _printable(str(failed.get("stderr") or failed.get("stdout") or ""))
     return CheckReport(Verdict.FAILED, said), compiled
 
