@@ -60,8 +60,8 @@ class ContaminationRule:
     min_overlap: float = 0.55  # least share, 0 to 1, of the lighter text's weight that is shared
     # Least weight that is shared, in words or pairs that a single prompt has.
     min_shared: float = 3.5
-    # What is shared has to lie within so many lengths of the lighter text: the words of a short
-    # sentence are found scattered over a long page by chance.
+    # What is shared has to lie within this many lengths of the lighter text: by chance, a long page
+    # holds most words of a short sentence.
     window: float = 2.0
 
 

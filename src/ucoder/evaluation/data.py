@@ -83,15 +83,10 @@ def read_rows(path: Path) -> tuple[list[Row], str]:
 def make_dataset(
     path: Path, rows: Sequence[Row], sha256: str, source: str, make: Callable[[Row], Task]
 ) -> Dataset:
-    """Make tasks of the rows that `read_rows` gave.
+    """Make a data set of the rows that `read_rows` gave for `path`.
 
-    Args:
-        path: The file, for messages.
-        rows: One a task.
-        sha256: Of the file.
-        source: The publication, in words.
-        make: Makes one task; a KeyError, TypeError, ValueError or AttributeError means that the
-            row is not in the published format.
+    A KeyError, TypeError, ValueError or AttributeError of `make` means that a row is not in the
+    published format. `source` names the publication in words.
 
     Raises:
         BenchmarkError: A row is not in the published format, or two tasks have the same id.
@@ -110,12 +105,23 @@ def make_dataset(
     return Dataset(tuple(tasks.values()), source, sha256)
 
 
+def text_of(value: Any) -> str:
+    """The value itself, if it is a text.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {type(value).__name__}")
+    return value
+
+
 def source_of(sha256: str, known: Mapping[str, str], title: str) -> str:
     """Name a file by its content: the publication if the checksum is known, else the checksum."""
     return known.get(sha256, f"{title} in a file of unknown version (sha256 {sha256[:12]})")
 
 
-def chosen_or_from_hub(
+def find_data(
     given: Path | None, variable: str, repository: str, filename: str, revision: str | None = None
 ) -> Path:
     """The file that the user named (see `chosen`), or else one of a data set on the hub.

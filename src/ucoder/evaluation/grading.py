@@ -91,10 +91,7 @@ def by_tests(context: GradingContext, name: str, tests: Callable[[Task], str]) -
     The program can neither read the script nor claim that it passed. What its functions return must
     be plain data (see `Executor.check`).
 
-    Args:
-        context: What the benchmark was given.
-        name: The score's name.
-        tests: Gives a task's script; a program passes if the script runs to its end.
+    `name` is the score's; `tests` gives a task's script, which passes if it runs to its end.
     """
 
     async def grade(task: Task, program: str) -> Mapping[str, Grade]:
@@ -124,10 +121,8 @@ def make_cases(
 ) -> Cases:
     """Prepare the cases of a task, once for all of its programs.
 
-    Args:
-        arguments: One argument tuple a case, of plain data.
-        expected: One result a case, in any form that the comparison takes.
-        longest_chars: Length of the longest expected result as it was published.
+    `arguments` are tuples of plain data, `expected` results are in any form that the comparison
+    takes, and `longest_chars` is the length of the longest one as it was published.
 
     Raises:
         BenchmarkError: There are no cases, or not as many results as cases.

@@ -27,34 +27,22 @@ MAX_DETAIL = 500
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task of a benchmark.
+    """One task of a benchmark."""
 
-    Attributes:
-        id: The benchmark's own.
-        text: The problem as a person would read it; contamination is looked for in it.
-        entry_point: The function that an answer has to define; "" where it is a whole program.
-        fields: The task as it was published, for the benchmark's own functions.
-    """
-
-    id: str
-    text: str
-    entry_point: str
+    id: str  # the benchmark's own
+    text: str  # the problem as a person would read it; contamination is looked for in it
+    entry_point: str  # the function that an answer has to define; "" where it is a whole program
+    # The task as it was published, for the benchmark's own functions.
     fields: Mapping[str, Any] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A benchmark's tasks, and where they came from.
+    """A benchmark's tasks, and where they came from."""
 
-    Attributes:
-        tasks: In their published order.
-        source: The publication and version for people, such as "HumanEval+ v0.1.10"; not a path.
-        sha256: Of what was read; part of the identity of every reference made from it.
-    """
-
-    tasks: tuple[Task, ...]
-    source: str
-    sha256: str
+    tasks: tuple[Task, ...]  # in their published order
+    source: str  # the publication and version for people, such as "HumanEval+ v0.1.10"; not a path
+    sha256: str  # of what was read; part of the identity of every reference made from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +66,21 @@ Grader = Callable[[Task, str], Awaitable[Mapping[str, Grade]]]
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRequirements:
-    """What the executor of a benchmark's programs has to offer.
+    """What the executor of a benchmark's programs has to offer."""
 
-    Attributes:
-        limits: What one program may use.
-        preload: Modules that workers have ready, a name out of `PRELOADS`.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    preload: str = "standard"
+    limits: Limits = field(default_factory=Limits)  # what one program may use
+    preload: str = "standard"  # modules that workers have ready, a name out of `PRELOADS`
 
 
 @dataclass(frozen=True, slots=True)
 class GradingContext:
-    """What a grader is made with.
+    """What a grader is made with."""
 
-    Attributes:
-        dataset: All tasks.
-        executor: Where programs run; entered, and fulfilling the benchmark's `needs`.
-        progress: Told about work ahead of the first grade, such as running reference solutions.
-        cache: A folder where a benchmark may keep what it made from its data.
-    """
-
-    dataset: Dataset
-    executor: Executor
+    dataset: Dataset  # all tasks
+    executor: Executor  # where programs run; entered, and fulfilling the benchmark's `needs`
+    # Told about work ahead of the first grade, such as running reference solutions.
     progress: Progress
-    cache: Path
+    cache: Path  # a folder where a benchmark may keep what it made from its data
 
 
 @dataclass(frozen=True, slots=True)

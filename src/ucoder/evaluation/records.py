@@ -10,27 +10,16 @@ from ucoder.records import FinishReason
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sample of a model for a benchmark's task.
+    """One sample of a model for a benchmark's task."""
 
-    Attributes:
-        prompts: The name of its prompts, see `Benchmark.prompts`.
-        model_index: 0 for M0, t + 1 for the model that iteration t trained.
-        task_id: The benchmark's own.
-        index: Of n samples of the task, from 0.
-        completion: The model's text, without the prefill.
-        program: What was cut out of it and is graded; "" if nothing was.
-        n_tokens: Sampled for it.
-        finish_reason: Why it ended.
-    """
-
-    prompts: str
-    model_index: int
-    task_id: str
-    index: int
-    completion: str
-    program: str
-    n_tokens: int
-    finish_reason: FinishReason
+    prompts: str  # the name of its prompts, see `Benchmark.prompts`
+    model_index: int  # 0 for M0, t + 1 for the model that iteration t trained
+    task_id: str  # the benchmark's own
+    index: int  # of n samples of the task, from 0
+    completion: str  # the model's text, without the prefill
+    program: str  # what was cut out of it and is graded; "" if nothing was
+    n_tokens: int  # sampled for it
+    finish_reason: FinishReason  # why it ended
 
 
 class GradeReason(StrEnum):
@@ -72,22 +61,12 @@ NOT_RUN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One benchmark's verdict on one sample.
+    """One benchmark's verdict on one sample."""
 
-    Attributes:
-        benchmark: Its name.
-        model_index: 0 for M0, t + 1 for the model that iteration t trained.
-        task_id: The benchmark's own.
-        index: Of n samples of the task, from 0.
-        passed: The verdict; None where it was not run, which is not wrong.
-        reason: Why, for programs.
-        detail: Why it did not pass, for people.
-    """
-
-    benchmark: str
-    model_index: int
-    task_id: str
-    index: int
-    passed: bool | None
-    reason: GradeReason
-    detail: str
+    benchmark: str  # its name
+    model_index: int  # 0 for M0, t + 1 for the model that iteration t trained
+    task_id: str  # the benchmark's own
+    index: int  # of n samples of the task, from 0
+    passed: bool | None  # the verdict; None where it was not run, which is not wrong
+    reason: GradeReason  # why, for programs
+    detail: str  # why it did not pass, for people

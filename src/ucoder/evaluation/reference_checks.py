@@ -56,11 +56,7 @@ class ReferenceChecks:
     async def verdict(
         self, task_id: str, run: Callable[[], Awaitable[CheckReport]]
     ) -> Grade | None:
-        """Whether the task can be run; concurrent calls run its solution once.
-
-        Args:
-            task_id: The task's.
-            run: Runs its solution as programs of the task are run.
+        """Whether the task can be run; concurrent calls `run` its solution once.
 
         Returns:
             None if the solution passes; else the grade of every program of this task, with a

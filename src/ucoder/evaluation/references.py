@@ -62,9 +62,10 @@ class References:
     def of(self, task_id: str) -> dict[str, Reference]:
         """A task's references, by the name of the list of inputs."""
         rows = self._file.read_row_group(self._row_groups[task_id], use_threads=False).to_pylist()
-        names = ("kept", "texts", "seconds")
         return {
-            row["part"]: Reference(*(tuple(row[name]) for name in names), row["tolerant_from"])
+            row["part"]: Reference(
+                tuple(row["kept"]), tuple(row["texts"]), tuple(row["seconds"]), row["tolerant_from"]
+            )
             for row in rows
         }
 

@@ -78,7 +78,7 @@ def choose_tasks(
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One benchmark, ready to be put to a model: what is asked, how, and what grading needs."""
+    """One benchmark, ready to be run on a model: tasks, decoding, and what grading needs."""
 
     tasks: TaskSubset  # the benchmark, its dataset and the chosen tasks
     n: int  # samples a task
@@ -138,7 +138,7 @@ class Evaluation:
         benchmark, is_chat = self.benchmark, engine.info.is_chat
         if not is_chat and not benchmark.base_models:
             raise BenchmarkError(
-                f"{benchmark.title} asks in words and cannot be put to a base model, which has no "
+                f"{benchmark.title} asks in words and cannot be run on a base model, which has no "
                 f"chat template; leave it out, or choose bigcodebench-complete"
             )
         table = tables.answers(benchmark.prompts)

@@ -177,16 +177,10 @@ def by_output(
     preamble: str = "",
     any_exit: bool = False,
 ) -> Grader:
-    """Grade programs by what they print.
+    """Grade programs by what they print, as the score `name`.
 
-    Args:
-        context: What the benchmark was given.
-        name: The score's name.
-        examples: Gives a task's pairs of an input and its expected output.
-        same: Compares a printed output with the expected one.
-        timeout_s: For each input.
-        preamble: See `stdin_program`, as for `any_exit`.
-        any_exit: Whether any exit status is a normal end.
+    `examples` gives a task's pairs of an input and its expected output, `same` compares a printed
+    output with an expected one, `timeout_s` is for each input; see `stdin_program` for the rest.
     """
     cases_of = lru_cache(maxsize=KEPT)(lambda task: text_cases(examples(task)))
 

@@ -104,7 +104,7 @@ def _types(code: str, kind: str) -> Iterator[tuple[str, str]]:
             return
         item = code[start : end.end()]
         name = re.split(r"\s", item.partition(word)[2], maxsplit=1)[0]
-        if "/" not in name and "\0" not in name:  # it names a file on somebody's machine
+        if "/" not in name and "\0" not in name:  # it becomes a file name
             yield name, item
         at = end.end()
 

@@ -1,6 +1,6 @@
 """BigCodeBench (Zhuo et al. 2024), Complete and Instruct, Full and Hard, as its package 0.2.5 does.
 
-The same prompts, cutting, "calibration" (the task's bare signature stands in front of a program)
+The same prompts, cutting, "calibration" (the task's bare signature precedes the program)
 and harness (`_unittest_script`), in the sandbox. Departures, and limits:
 
 - The package waits 240 s for a program, this module `TIMEOUT_S`; few solutions take seconds.
@@ -32,7 +32,7 @@ from ucoder.engines.protocol import Prompt
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks import _unittest_script
 from ucoder.evaluation.cutting import longest_program, reachable
-from ucoder.evaluation.data import Row, chosen, chosen_or_from_hub, make_dataset, read_rows
+from ucoder.evaluation.data import Row, chosen, find_data, make_dataset, read_rows, text_of
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -129,7 +129,7 @@ def load(split: Split, subset: Subset, path: Path | None) -> Dataset:
     """
     local = chosen(path, OVERRIDE)
     repository, revision = _HUB[subset]
-    found = chosen_or_from_hub(path, OVERRIDE, repository, _FILE, revision)
+    found = find_data(path, OVERRIDE, repository, _FILE, revision)
     rows, sha256 = read_rows(found)
     title = "BigCodeBench" if subset == "full" else "BigCodeBench-Hard"
     other: Subset = "hard" if subset == "full" else "full"
@@ -150,11 +150,9 @@ def make_task(split: Split, row: Row) -> Task:
         KeyError: A field is missing.
         TypeError: A field is not text.
     """
-    for name in ("task_id", "entry_point", *_FIELDS):
-        if not isinstance(row[name], str):
-            raise TypeError(f"{name} is {type(row[name]).__name__}, not text")
-    fields = {name: row[name] for name in _FIELDS}
-    return Task(row["task_id"], row[f"{split}_prompt"], row["entry_point"], fields)
+    task_id, entry_point = text_of(row["task_id"]), text_of(row["entry_point"])
+    fields = {name: text_of(row[name]) for name in _FIELDS}
+    return Task(task_id, fields[f"{split}_prompt"], entry_point, fields)
 
 
 def complete_prompt(task: Task) -> Prompt:

@@ -43,7 +43,14 @@ from ucoder.evaluation.benchmarks.autoeval import (
     without_entry_point,
 )
 from ucoder.evaluation.benchmarks.sandbox_fusion import check_url, run_on_server
-from ucoder.evaluation.data import Row, chosen_or_from_hub, make_dataset, read_rows, source_of
+from ucoder.evaluation.data import (
+    Row,
+    find_data,
+    make_dataset,
+    read_rows,
+    source_of,
+    text_of,
+)
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -164,7 +171,7 @@ def fullstackbench(
 
 def _load(path: Path | None, language: str) -> Dataset:
     filename = f"{language}/test-00000-of-00001.parquet"
-    found = chosen_or_from_hub(path, VARIABLES[language], REPOSITORY, filename, REVISION)
+    found = find_data(path, VARIABLES[language], REPOSITORY, filename, REVISION)
     rows, sha256 = read_rows(found)
     source = source_of(sha256, _KNOWN, f"FullStackBench {language}")
     return make_dataset(found, rows, sha256, source, _task)
@@ -177,9 +184,9 @@ def _task(row: Row) -> Task:
     files = _object(test.get("asset") or {})
     fields = {
         "test": Test(
-            programming_language=_text(programming),
-            execution_language=_text(labels.get("execution_language") or programming),
-            code=_text(test["code"]),
+            programming_language=text_of(programming),
+            execution_language=text_of(labels.get("execution_language") or programming),
+            code=text_of(test["code"]),
             # Parquet gives every row the names of every row's files, with null for the others'.
             files={
                 name: content
@@ -190,19 +197,13 @@ def _task(row: Row) -> Task:
         "solution": str(row.get("canonical_solution") or ""),
         "labels": labels,
     }
-    return Task(str(row["id"]), _text(row["content"]), "", fields)
+    return Task(str(row["id"]), text_of(row["content"]), "", fields)
 
 
 def _object(value: Any) -> dict[str, Any]:
     value = json.loads(value, strict=False) if isinstance(value, str) else value
     if not isinstance(value, dict):
-        raise TypeError(f"{type(value).__name__} in the place of an object")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} in the place of a text")
+        raise TypeError(f"expected a JSON object, got {type(value).__name__}")
     return value
 
 

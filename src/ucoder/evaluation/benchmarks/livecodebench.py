@@ -30,7 +30,7 @@ from ucoder.evaluation.benchmarks.livecodebench_files import (
     read_file,
     read_tests,
 )
-from ucoder.evaluation.data import Row, chosen, chosen_or_from_hub, make_dataset
+from ucoder.evaluation.data import Row, chosen, find_data, make_dataset
 from ucoder.evaluation.grading import NO_PROGRAM, Cases, grade_cases, make_cases
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -118,7 +118,7 @@ def livecodebench(
         prompt=prompt,
         program=program,
         grader=grader,
-        chat_stop=(),  # the last block of an answer counts, so it has to come to its end
+        chat_stop=(),  # the last block of an answer counts, so it has to be complete
         base_stop=("###",),
         needs=ExecutionRequirements(Limits(TIMEOUT_S, 60.0, 4096, file_size_mib=64), "numpy"),
         max_tokens=2000,
@@ -139,7 +139,7 @@ def load(
     """
     given = chosen(path, VARIABLE)
     names = [""] if given else files_of(release)
-    paths = [chosen_or_from_hub(path, VARIABLE, REPOSITORY, name) for name in names]
+    paths = [find_data(path, VARIABLE, REPOSITORY, name) for name in names]
     parts = [(*read_file(one), one) for one in paths]
     sha256 = "".join(one for _, one, _ in parts)
     if len(parts) > 1:

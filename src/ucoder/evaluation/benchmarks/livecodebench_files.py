@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ucoder.errors import BenchmarkError
-from ucoder.evaluation.data import Row, read_rows
+from ucoder.evaluation.data import Row, read_rows, text_of
 
 N_FILES: Final = 6
 """Files published so far; each release adds one."""
@@ -152,7 +152,7 @@ def read_tests(text: str) -> list[tuple[str, str]]:
         tests = json.loads(packed)
     if not isinstance(tests, list):
         raise ValueError(f"tests are not a list but {type(tests).__name__}")
-    return [(_text(test["input"]), _text(test["output"])) for test in tests]
+    return [(text_of(test["input"]), text_of(test["output"])) for test in tests]
 
 
 def pickled_texts(packed: str) -> list[str]:
@@ -188,7 +188,7 @@ def from_sandbox_fusion(row: Row) -> Row:
     """
     labels = row["labels"]
     labels = json.loads(labels) if isinstance(labels, str) else labels
-    _, _, asked = _text(row["content"]).partition("### Question:\n")
+    _, _, asked = text_of(row["content"]).partition("### Question:\n")
     question, _, form = asked.partition("\n\n### Format: ")
     starter = re.search(r"```python\n(.*)\n```", form, re.DOTALL)
     name, tests = pickled_texts(row["test"])
@@ -202,12 +202,6 @@ def from_sandbox_fusion(row: Row) -> Row:
         "difficulty": labels.get("difficulty", ""),
         "metadata": json.dumps({"func_name": tests["fn_name"]}),
         "examples": Examples(
-            tuple(map(_text, tests["inputs"])), tuple(map(_text, tests["outputs"]))
+            tuple(map(text_of, tests["inputs"])), tuple(map(text_of, tests["outputs"]))
         ),
     }
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError(f"expected a text, got {type(value).__name__}")
-    return value
