@@ -112,13 +112,7 @@ def _gather(run: Run) -> dict[str, Any]:
             "entropy": Markup(
                 plots.entropy_histogram([lexical_entropy(p.statement) for p in problems])
             ),
-            "clusters": Markup(
-                plots.largest_clusters(
-                    iteration.largest_clusters, summary.targets.tau, summary.targets.candidates
-                )
-                if iteration
-                else ""
-            ),
+            "clusters": Markup(plots.largest_clusters(iteration, summary.targets)),
         },
         "timed_as_one": not any(time.stage == "ratings" for time in summary.times),
         "max_seconds": max((c.seconds for c in summary.costs if c.seconds == c.seconds), default=0),

@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ucoder.analysis.figures import PAPER_MEAN_BITS, Quality, perplexity_groups
 from ucoder.analysis.numbers import describe
+from ucoder.analysis.solution_space import Iteration
+from ucoder.analysis.summary import Targets
 from ucoder.report.words import percent
 
 if TYPE_CHECKING:
@@ -110,10 +112,11 @@ def entropy_histogram(values: Sequence[float]) -> str:
         return _svg(figure, "Lexical entropy of the accepted problems")
 
 
-def largest_clusters(sizes: Mapping[int, int], tau: int, n: int) -> str:
+def largest_clusters(iteration: Iteration | None, targets: Targets) -> str:
     """The size of each problem's largest cluster, and which reach tau."""
-    if not sizes:
+    if iteration is None or not iteration.largest_clusters:
         return ""
+    sizes, tau = iteration.largest_clusters, targets.tau
     with _figure(2.9, "clusters") as (figure, axes):
         width = max(1, math.ceil((max(sizes) + 1) / 24))  # 128 candidates: bars of a few sizes
         below: dict[int, int] = {}  # a bar of several sizes can hold some on either side of tau
@@ -135,7 +138,7 @@ def largest_clusters(sizes: Mapping[int, int], tau: int, n: int) -> str:
         _whole_numbers(axes, room=1.28)
         axes.set_xlim(-0.7 * width, max(max(sizes), tau) + 0.9 * width)
         _at_whole_numbers(axes.xaxis)
-        axes.set_xlabel(f"candidates in the largest cluster, of {n} sampled")
+        axes.set_xlabel(f"candidates in the largest cluster, of {targets.candidates} sampled")
         axes.set_ylabel("problems")
         return _svg(figure, "Size of the largest cluster by problem")
 

@@ -31,6 +31,7 @@ from typing import Final, Literal
 from ucoder.engines.protocol import Prompt
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks import _unittest_script
+from ucoder.evaluation.benchmarks.evalplus import CHAT_STOP, HUMANEVAL_STOP, INSTRUCTION, PREFILL
 from ucoder.evaluation.cutting import longest_program, reachable
 from ucoder.evaluation.data import Row, chosen, find_data, make_dataset, read_rows, text_of
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
@@ -74,20 +75,6 @@ REQUIREMENTS: Final = ExecutionRequirements(
     preload="data",
 )
 
-_ASKED: Final = (
-    "Please provide a self-contained Python script that solves the following problem in a markdown "
-    "code block:\n"
-)
-_PREFILL: Final = (
-    "Below is a Python script with a self-contained function that solves the problem and passes "
-    "corresponding tests:\n```python\n"
-)
-_STOP: Final = (
-    *("<|endoftext|>", "<|endofmask|>", "</s>"),
-    *("\nif __name__", "\ndef main(", "\nprint("),
-)
-_BASE_STOP: Final = (*_STOP, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
-
 _FIELDS: Final = (
     *("complete_prompt", "instruct_prompt", "code_prompt"),
     *("canonical_solution", "test"),
@@ -112,8 +99,8 @@ def bigcodebench(split: Split, subset: Subset) -> Benchmark:
         prompt=complete_prompt if split == "complete" else instruct_prompt,
         program=program,
         grader=partial(make_grader, name),
-        chat_stop=(*_STOP, "\n```\n"),
-        base_stop=_BASE_STOP,
+        chat_stop=CHAT_STOP,
+        base_stop=HUMANEVAL_STOP,
         needs=REQUIREMENTS,
         prompts=prompts,
         max_tokens=1280,
@@ -156,14 +143,14 @@ def make_task(split: Split, row: Row) -> Task:
 
 
 def complete_prompt(task: Task) -> Prompt:
-    """The start of a script, as it is to a base model and with a request to a chat model."""
+    """The start of a script: as it is for a base model, with a request for a chat model."""
     text = task.fields["complete_prompt"]
-    return Prompt(f"{_ASKED}```\n{text.strip()}\n```\n", _PREFILL, plain=text)
+    return Prompt(f"{INSTRUCTION}\n```\n{text.strip()}\n```\n", PREFILL, plain=text)
 
 
 def instruct_prompt(task: Task) -> Prompt:
     """The task in words."""
-    return Prompt(f"{_ASKED}{task.fields['instruct_prompt'].strip()}\n", _PREFILL)
+    return Prompt(f"{INSTRUCTION}\n{task.fields['instruct_prompt'].strip()}\n", PREFILL)
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:

@@ -72,9 +72,9 @@ INSTRUCTION = (
     "Please provide a self-contained Python script that solves the following problem in a "
     "markdown code block:"
 )
-RESPONSE = (
+PREFILL = (
     "Below is a Python script with a self-contained function that solves the problem and passes "
-    "corresponding tests:"
+    "corresponding tests:\n```python\n"
 )
 _STOP = ("<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
 CHAT_STOP = (*_STOP, "\n```\n")
@@ -86,7 +86,7 @@ def prompt(task: Task) -> Prompt:
     """EvalPlus's prompt for a chat model, with its prefill, and for a base model."""
     text = task.fields["prompt"].strip()
     user = f"{INSTRUCTION}\n```\n{text}\n```\n"
-    return Prompt(user, f"{RESPONSE}\n```python\n", plain=f"{text}\n")
+    return Prompt(user, PREFILL, plain=f"{text}\n")
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:

@@ -73,6 +73,7 @@ async def run_on_server(
         "code": code, "language": script.language, "files": dict(script.files),
         "compile_timeout": timeout_s, "run_timeout": timeout_s,
     }  # fmt: skip
+    body = json.dumps(request).encode()  # in ASCII: a name of a file may hold a surrogate as well
     retrying = AsyncRetrying(
         stop=stop_after_attempt(ATTEMPTS),
         wait=wait_exponential(_FIRST_PAUSE_S),
@@ -82,7 +83,7 @@ async def run_on_server(
     parts = urlsplit(url)
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()  # without a password
     try:
-        return _read_report(await retrying(_post, url, request, 2 * timeout_s))
+        return _read_report(await retrying(_post, url, body, 2 * timeout_s))
     except _RetryableFailure as last:
         reason = f"{shown} failed {ATTEMPTS} times; the last: {last}"
     except _ServerFailed as error:
@@ -90,17 +91,18 @@ async def run_on_server(
     return CheckReport(Verdict.SANDBOX_FAILED, f"the server: {reason}"), True
 
 
-async def _post(url: str, request: dict[str, Any], timeout_s: float) -> bytes:
+async def _post(url: str, body: bytes, timeout_s: float) -> bytes:
     """Send one request and return the answer's body."""
     import httpx
 
     timeout = httpx.Timeout(timeout_s + _QUEUE_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
-    headers = {"Accept-Encoding": "identity"}  # a small compressed answer could become a large one
+    # Compressed, a small answer could become a large one.
+    headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
     data = bytearray()
     try:
         async with (
             httpx.AsyncClient(timeout=timeout, headers=headers) as client,
-            client.stream("POST", url.rstrip("/") + "/run_code", json=request) as response,
+            client.stream("POST", url.rstrip("/") + "/run_code", content=body) as response,
         ):
             async for chunk in response.aiter_raw():
                 data += chunk
