@@ -22,7 +22,7 @@ def test_a_ballot_taken_again_gives_the_stored_selection(finished):
         assert repr(case.ballot.selection) == repr(stored[problem.id])
 
 
-def test_half_a_ballot_is_none(tmp_path):
+def test_no_ballot_while_a_program_has_not_been_run(tmp_path):
     run = build(tmp_path / "run", "suites")
     problem = problem_of(ROMAN)
     assert take_ballot(run, 0, problem) is None
@@ -33,7 +33,7 @@ def test_half_a_ballot_is_none(tmp_path):
     assert take_ballot(run, 0, problem) is None
 
 
-def test_votes_on_other_inputs_are_no_ballot(tmp_path):
+def test_no_ballot_from_executions_on_a_replaced_suite(tmp_path):
     run = build(tmp_path / "run", "candidates")
     problem = problem_of(ROMAN)
     other = run.suites.get(problem_of(COUNT_VOWELS).id)[0]

@@ -48,7 +48,7 @@ def test_without_a_kept_input_success_is_undefined_and_left_out():
     )
 
 
-def test_a_sandbox_failure_is_no_failure_of_the_program():
+def test_a_sandbox_failure_is_not_a_failure_of_the_program():
     first, *others = executions_of(COUNT_VOWELS)
     failed = replace(first, status=ProgramStatus.SANDBOX_FAILED)
     found = qualities(

@@ -234,7 +234,7 @@ async def test_an_answer_without_a_program_fails(
     assert (await grader(dataset.tasks[0], ""))[COMPLETE.name].reason is GradeReason.NO_PROGRAM
 
 
-async def test_a_bare_body_is_no_way_around_the_signature(
+async def test_helpers_without_the_function_do_not_pass(
     dataset: Dataset, executor: Executor, tmp_path: Path
 ) -> None:
     grader = await COMPLETE.grader(setting(dataset, executor, tmp_path))

@@ -195,7 +195,7 @@ def test_a_short_passage_is_not_enough() -> None:
     assert found("coloured beads") == []
 
 
-def test_texts_without_words_match_nothing_and_are_no_prompts() -> None:
+def test_texts_without_words_match_nothing_and_are_not_indexed() -> None:
     assert guard().matches(problem()) == []
     assert Guard([]).matches(problem(TIDES)) == []
     assert Guard([("empty", tasks([("e", ""), ("f", "...")]))]).matches(problem("...")) == []

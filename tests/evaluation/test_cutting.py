@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ucoder.evaluation import cutting
@@ -109,6 +109,7 @@ LINES = st.sampled_from(
 )  # fmt: skip
 
 
+@example("\\\n ")
 @given(st.text() | st.lists(LINES | st.text(max_size=5), max_size=30).map("\n".join))
 def test_any_text_gives_a_program_that_parses_or_none(text: str) -> None:
     code = longest_program(text)

@@ -85,7 +85,7 @@ def test_parquet_is_read(tmp_path: Path) -> None:
     ids=["empty", "blank", "text", "torn", "numbers", "none", "binary", "torn gzip", "no gzip",
          "deep", "no parquet"],
 )  # fmt: skip
-def test_what_is_no_benchmark_file_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_a_file_in_another_format_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "tide.jsonl"
     path.write_bytes(content)
     with pytest.raises(BenchmarkError, match=r"tide\.jsonl"):
@@ -126,7 +126,7 @@ def test_a_file_is_chosen_by_argument_before_the_environment(
     assert chosen(one, VARIABLE) == one
 
 
-def test_a_named_file_that_is_not_there_is_refused_and_says_who_named_it(
+def test_a_missing_file_is_refused_with_the_option_that_named_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BenchmarkError, match="nowhere is not a file"):

@@ -251,7 +251,7 @@ def test_a_row_without_a_part_is_refused(tmp_path: Path, missing: str) -> None:
         (793, {}, []),
     ],
 )
-def test_mbpp_inputs_become_what_json_cannot_say(number: int, given: Any, wanted: Any) -> None:
+def test_mbpp_inputs_become_types_that_json_lacks(number: int, given: Any, wanted: Any) -> None:
     found = deserialise(f"Mbpp/{number}", given)
     assert found == wanted
     assert repr(found) == repr(wanted)

@@ -326,7 +326,7 @@ async def test_a_compiler_that_refuses_is_told_apart(bench: Bench, server: Stand
     ],
     ids=lambda data: ascii(data[:60]),
 )
-async def test_a_server_that_fails_is_no_verdict(
+async def test_a_failing_server_gives_no_verdict(
     bench: Bench, server: StandIn, fault: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sandbox_fusion, "_MAX_ANSWER_BYTES", 4_000_000)
@@ -357,7 +357,7 @@ async def test_a_busy_server_is_asked_again(
     assert server.n_posts == 5  # three refusals, the task's own solution, the answer
 
 
-async def test_a_server_that_stays_busy_is_no_verdict(
+async def test_a_server_that_stays_busy_gives_no_verdict(
     bench: Bench, server: StandIn, impatient: None
 ) -> None:
     server.refusals = [503] * 100

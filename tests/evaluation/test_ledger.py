@@ -61,7 +61,7 @@ def test_a_last_line_that_was_cut_off_costs_its_task_alone(tmp_path: Path, n_los
         json.dumps({"key": "z", "rows": [{"reason": "no such reason"}]}).encode(),
     ],
 )
-def test_a_line_that_is_no_entry_is_passed_over(tmp_path: Path, line: bytes) -> None:
+def test_a_line_that_is_not_an_entry_is_skipped(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "scores.jsonl"
     Ledger(path, Score).put("a", [score("a")])
     path.write_bytes(line + b"\n" + path.read_bytes() + line)

@@ -345,7 +345,7 @@ async def test_a_long_right_result_is_not_too_large(executor: Executor) -> None:
     assert (grade.reason, "case 2" in grade.detail) == (GradeReason.WRONG_OUTPUT, True)
 
 
-async def test_a_task_whose_tests_are_no_json_fails_every_program(executor: Executor) -> None:
+async def test_a_task_whose_tests_are_invalid_json_fails_every_program(executor: Executor) -> None:
     task = make_task(SQUARES | {"public_test_cases": text_of_tests([("", "[]")])})
     grade = await graded(executor, task, f"{SQUARE}return []")
     assert (grade.reason, grade.passed) == (GradeReason.TESTS_FAILED, False)

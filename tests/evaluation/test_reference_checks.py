@@ -73,7 +73,7 @@ async def test_a_missing_library_is_told_apart(
     assert detail in grade.detail
 
 
-async def test_what_a_busy_machine_did_is_not_kept(tmp_path: Path) -> None:
+async def test_timeouts_and_sandbox_failures_are_not_kept(tmp_path: Path) -> None:
     runs = Runs(CheckReport(Verdict.SANDBOX_FAILED, "lost"), CheckReport(Verdict.TIMED_OUT), PASSED)
     checks = ReferenceChecks(tmp_path, "data", "environment")
     reasons = [grade and grade.reason for grade in [await checks.verdict("t/1", runs)]]
@@ -100,7 +100,7 @@ async def test_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["[]", "3", "null", '{"task_id": 1}', "[" * 100_000, '"\\ud800"'])
-async def test_a_file_of_nonsense_is_no_answer(tmp_path: Path, line: str) -> None:
+async def test_an_unreadable_file_holds_no_results(tmp_path: Path, line: str) -> None:
     await ask(tmp_path, Runs(PASSED))
     (file,) = tmp_path.glob("references-*.jsonl")
     file.write_text(line)

@@ -84,7 +84,7 @@ def test_a_file_without_a_benchmark_is_refused(tmp_path: Path, text: str) -> Non
         find_benchmark(str(tmp_path / "own.py"))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="is not a file"):
         find_benchmark(str(tmp_path / "own.py"))
 

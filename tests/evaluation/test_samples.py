@@ -62,7 +62,7 @@ def test_a_line_in_neither_format_is_refused_with_its_number(
         read_samples(path, TASKS)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="is not a file"):
         read_samples(tmp_path / "nowhere", TASKS)
 

@@ -120,7 +120,7 @@ async def test_a_failure_is_told_by_its_reason(
     assert detail in grade.detail
 
 
-async def test_a_status_that_is_not_0_is_an_end_like_any_other_where_asked(
+async def test_any_exit_status_can_count_as_a_normal_end(
     executor: Executor,
 ) -> None:
     assert (await graded(executor, f"{READ}print(a + b)\nexit(1)", any_exit=True)).passed
@@ -235,7 +235,7 @@ async def test_a_large_input_arrives_whole(executor: Executor) -> None:
     assert await printed(executor, "print(sum(map(int, input().split())))", [text]) == ["3000000\n"]
 
 
-def test_white_space_at_ends_is_no_difference() -> None:
+def test_trailing_white_space_is_ignored() -> None:
     assert same_text("a \nb\n\n", "a\nb")
     assert not same_text(" a", "a")
     assert not same_text("a\n\nb", "a\nb")

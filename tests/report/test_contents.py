@@ -36,7 +36,7 @@ def test_every_loss_of_the_funnel_has_a_reason(run):
             assert before.kept - after.kept == sum(after.losses.values())
 
 
-def test_what_has_still_to_come_is_no_loss_without_a_name(synthetic, tmp_path):
+def test_unfinished_work_is_listed_as_still_to_come(synthetic, tmp_path):
     summary = summarise(synthetic.build(tmp_path / "run", "candidates"))
     (*_, last) = problem_funnel(summary, summary.iterations[0])
     assert (last.kept, last.losses) == (0, {"still_to_come": 5})

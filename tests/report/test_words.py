@@ -65,7 +65,7 @@ def test_a_difference_is_claimed_only_where_the_tasks_show_one():
     assert short_comparison(score(pair_of(0, 9, 0.004))) == "worse than before (p = 0.004)"
 
 
-def test_a_difference_comes_with_its_interval_and_what_it_rests_on():
+def test_a_difference_comes_with_its_interval_and_evidence():
     assert change(pair_of(3, 1, 0.625)) == "+10.0 [−10.0, +30.0]"
     assert evidence(pair_of(3, 1, 0.625)) == "3 up, 1 down of 20 tasks; p = 0.62"
     assert evidence(pair_of(9, 0, 0.0001, corrected=0.04)) == (

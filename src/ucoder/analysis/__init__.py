@@ -1,4 +1,4 @@
-"""What a run's records say: this package counts over records and decides nothing.
+"""A run's records in numbers: this package counts over records and decides nothing.
 
     numbers         tallies, distributions, JSON-able values
     figures         the paper's figures 4, 6 and 8

@@ -1,7 +1,7 @@
-"""One problem's ballot, taken again from the stored records: what `show` and the report display.
+"""One problem's clusters, recomputed from the stored records: what `show` and the report display.
 
-A selection stores the outcome only. Everything that it rests on (who is in which cluster, which
-inputs counted) follows from the records by the same pure rule, so it is computed, not stored.
+A selection stores the outcome only. The clusters' members and the inputs that counted follow from
+the records by the same pure rule, so they are computed, not stored.
 """
 
 from __future__ import annotations
@@ -21,24 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Everything about one problem in one iteration.
-
-    Attributes:
-        problem: The problem.
-        suite: Its inputs.
-        candidates: All of them, the refused ones among them.
-        executions: By program id.
-        ballot: What the rule makes of them.
-    """
+    """Everything about one problem in one iteration."""
 
     problem: Problem
-    suite: TestSuite
-    candidates: tuple[Candidate, ...]
-    executions: Mapping[str, Execution]
-    ballot: Ballot
+    suite: TestSuite  # its inputs
+    candidates: tuple[Candidate, ...]  # all, including the rejected ones
+    executions: Mapping[str, Execution]  # by program id
+    ballot: Ballot  # their clusters and the selection
 
     def outcomes(self, cluster: Cluster) -> tuple[Outcome, ...]:
-        """What the cluster's best member made of every input of the suite."""
+        """The outcomes of the cluster's best member, one for each input of the suite."""
         return self.executions[cluster.members[0].program_id].outcomes
 
 
@@ -47,7 +39,7 @@ def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
 
     Returns:
         None where the problem has no suite or no candidates yet, or where a candidate's program
-        has not been run: half a ballot would show a winner that is none.
+        has not been run: a part of the votes could show a wrong winner.
 
     Raises:
         DamagedShard: A table's file cannot be read.
@@ -60,7 +52,7 @@ def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
         return None
     inputs = suites[0].inputs
     if any(len(e.outcomes) != len(inputs) for e in executions.values()):
-        return None  # the suite was made again since: these votes are on other inputs
+        return None  # the suite was replaced since: these votes are on other inputs
     config = run.config.solutions
     rule, n_wanted = rule_of(config), n_wanted_by(config)
     ballot = select(problem.id, iteration, candidates, executions, inputs, rule, n_wanted)
@@ -68,11 +60,11 @@ def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
 
 
 def distinguishing_inputs(case: Case, clusters: Sequence[Cluster], limit: int) -> tuple[int, ...]:
-    """The few inputs that show best where clusters differ, by position in the suite.
+    """At most `limit` inputs that best distinguish clusters, by position in the suite.
 
-    Greedy: each next input separates as many pairs of clusters as possible that none before it
-    has separated, then as many as possible at all; short inputs come first, because people read
-    them. With a single cluster there is nothing to tell apart: the shortest inputs.
+    Greedy: each input distinguishes as many pairs of clusters as possible that none before it
+    did, then as many as possible in all; short inputs come first, because people read them. With
+    a single cluster, the shortest inputs.
     """
     outcomes = [case.outcomes(cluster) for cluster in clusters]
     left = list(case.ballot.kept)
@@ -83,13 +75,13 @@ def distinguishing_inputs(case: Case, clusters: Sequence[Cluster], limit: int) -
     }  # fmt: skip
     if len(clusters) > 1:
         left = [at for at in left if pairs[at]]
-    unseparated = set(combinations(range(len(clusters)), 2))
+    left_pairs = set(combinations(range(len(clusters)), 2))
     chosen: list[int] = []
     while left and len(chosen) < limit:
         best = min(
             left,
             key=lambda at: (
-                -len(pairs[at] & unseparated),
+                -len(pairs[at] & left_pairs),
                 -len(pairs[at]),
                 len(case.suite.inputs[at].arguments),
                 at,
@@ -97,5 +89,5 @@ def distinguishing_inputs(case: Case, clusters: Sequence[Cluster], limit: int) -
         )
         chosen.append(best)
         left.remove(best)
-        unseparated -= pairs[best]
+        left_pairs -= pairs[best]
     return tuple(sorted(chosen))

@@ -1,8 +1,8 @@
 """What each stage cost: seconds from the journal, sampled tokens from the records.
 
-Stages 1 to 3 run as one journey for each problem and are timed as one, under the name of the
-first; generation overlaps execution, so stage 5 has one time for both. Evaluations are timed by
-benchmark and model, such as `humaneval M0`: here they count as one.
+Stages 1 to 3 run as one task for each problem and are timed together, under the name of the first;
+generation overlaps execution, so stage 5 has one time for both. Evaluations are timed by benchmark
+and model, such as `humaneval M0`; here they are summed.
 """
 
 from __future__ import annotations
@@ -16,44 +16,30 @@ from ucoder.records import NAN
 from ucoder.runs.journal import StageTime
 
 STAGES = (
-    "problems",
-    "ratings",
-    "interfaces",
-    "test_inputs",
-    "solutions",
-    "consolidation",
+    *("problems", "ratings", "interfaces", "test_inputs", "solutions", "consolidation"),
     "evaluation",
 )
-"""The paper's six stages in its order (section 2.2), then the evaluation; named as the sections of
-the configuration."""
-
+"""The paper's six stages (section 2.2) and the evaluation, named as in the configuration."""
 
 _EVALUATION = re.compile(r".+ M\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """One stage over all iterations.
-
-    Attributes:
-        stage: Its name.
-        seconds: From the journal, NaN where it did not time the stage by this name.
-        tokens: Sampled from the model; None for a stage that samples none.
-        tokens_share: Of all sampled tokens, NaN without tokens.
-        finished: Whether every begun part of it came to its end; None where it was not timed.
-    """
+    """One stage over all iterations."""
 
     stage: str
-    seconds: float
-    tokens: int | None
-    tokens_share: float
+    seconds: float  # from the journal; NaN where it has no times of this stage
+    tokens: int | None  # sampled from the model; None for a stage that samples none
+    tokens_share: float  # of all sampled tokens, NaN without tokens
+    # Whether every part that started has ended; None where it was not timed.
     finished: bool | None
 
 
 def stage_costs(times: Sequence[StageTime], tokens: Mapping[str, int]) -> tuple[StageCost, ...]:
-    """Cost by stage, in the paper's order; names that the paper does not have come where they ran.
+    """Cost of each stage that has seconds or tokens, in the paper's order.
 
-    A stage is listed once it has seconds or tokens.
+    Stages that the paper does not have are listed where they ran.
     """
     times = [
         replace(time, stage="evaluation") if _EVALUATION.fullmatch(time.stage) else time

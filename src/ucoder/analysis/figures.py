@@ -2,9 +2,9 @@
 how large programs are (8).
 
 Figure 4: over 16,867 problems the paper finds a lexical entropy of 3.639 bits on average (standard
-deviation 0.687, median 3.617). A generator that begins to repeat itself shows here first, as its
-entropy falls. The paper does not say how it cuts a text into tokens. Ours are runs of letters,
-digits and underscores in lower case, so comparisons with the paper's numbers are rough.
+deviation 0.687, median 3.617). The entropy falls when a generator begins to repeat itself. The
+paper does not define its tokens; ours are runs of letters, digits and underscores in lower case, so
+comparisons with the paper's numbers are rough.
 
 Figure 6: selection breaks ties by perplexity f(r), which helps only while low perplexity goes with
 programs that run (definitions in section 2.3). The paper finds a success e(r) above 80% below a
@@ -65,15 +65,11 @@ def lexical_entropy(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Size of a program (figure 8).
+    """Size of a program (figure 8)."""
 
-    Attributes:
-        lines: Lines that are not blank.
-        complexity: Cyclomatic complexity of the whole module: one plus its decisions (branches,
-            loops, handlers, comprehension clauses and filters, and/or).
-    """
-
-    lines: int
+    lines: int  # lines that are not blank
+    # Cyclomatic complexity of the whole module: one plus its decisions (branches, loops, handlers,
+    # comprehension clauses and filters, and/or).
     complexity: int
 
 
@@ -83,7 +79,7 @@ def shape(program: str) -> Shape | None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an invalid escape in a model's string is no news
+            warnings.simplefilter("ignore")  # such as an invalid escape in a string
             module = ast.parse(program)
             nodes = list(ast.walk(module))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -111,21 +107,13 @@ class Quality:
 
 @dataclass(frozen=True, slots=True)
 class PerplexityGroup:
-    """Candidates of neighbouring perplexity.
+    """Candidates of neighbouring perplexity."""
 
-    Attributes:
-        low: Least perplexity in it.
-        high: Greatest.
-        n: How many candidates.
-        perplexity: Their mean perplexity.
-        success: Their mean e(r).
-    """
-
-    low: float
-    high: float
-    n: int
-    perplexity: float
-    success: float
+    low: float  # least perplexity in it
+    high: float  # greatest
+    n: int  # how many candidates
+    perplexity: float  # their mean perplexity
+    success: float  # their mean e(r)
 
 
 def qualities(
@@ -134,17 +122,11 @@ def qualities(
     inputs: Sequence[TestInput],
     min_support: float,
 ) -> list[Quality]:
-    """f(r) and e(r) of one problem's candidates.
+    """f(r) and e(r) of the candidates of one problem and iteration.
 
     Candidates for which one of the two is undefined are left out: those without a program, those
     whose program was not run yet or on which the sandbox failed, those whose log-probabilities are
-    unknown, and all of them where no input is kept.
-
-    Args:
-        candidates: Of one problem and iteration.
-        executions: Of the same.
-        inputs: The problem's.
-        min_support: As `SolutionsConfig.min_input_support`.
+    unknown, and all of them where no input is kept (`SolutionsConfig.min_input_support`).
     """
     by_program = {e.program_id: e for e in executions if not sandbox_failed(e)}
     voters = [c for c in candidates if c.reason is None and c.program_id in by_program]
@@ -160,9 +142,9 @@ def qualities(
 
 
 def perplexity_groups(points: Iterable[Quality], n: int = 4) -> tuple[PerplexityGroup, ...]:
-    """Cut candidates into n groups of equal size by perplexity: quartiles for n = 4.
+    """Cut candidates into n groups of equal size by perplexity, fewer for fewer than n candidates.
 
-    With fewer than n candidates there are fewer groups, and with none there is none.
+    Quartiles for n = 4.
     """
     ordered = sorted(points, key=lambda point: (point.perplexity, point.candidate_id))
     cuts = [at * len(ordered) // n for at in range(n + 1)]

@@ -1,4 +1,4 @@
-"""Tallies, distributions, and the way of a number into JSON.
+"""Tallies, distributions, and numbers as JSON.
 
 An undefined number is NaN here and null in JSON, never 0: a mean over nothing is not zero.
 """
@@ -19,26 +19,15 @@ from ucoder.records import NAN
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A sample in a few numbers; every one but `n` is NaN where it is undefined.
+    """A sample in a few numbers; all but `n` are NaN where they are undefined."""
 
-    Attributes:
-        n: How many values are defined.
-        mean: Their mean.
-        sd: Sample standard deviation (n - 1); NaN for fewer than two values.
-        low: The least.
-        q1: First quartile, interpolated linearly.
-        median: Second quartile.
-        q3: Third quartile.
-        high: The greatest.
-    """
-
-    n: int
+    n: int  # how many values are defined
     mean: float
-    sd: float
+    sd: float  # sample standard deviation (n - 1); NaN for fewer than two values
     low: float
-    q1: float
-    median: float
-    q3: float
+    q1: float  # first quartile, interpolated linearly
+    median: float  # second quartile
+    q3: float  # third quartile
     high: float
 
 
@@ -51,16 +40,8 @@ def describe(values: Iterable[float]) -> Distribution:
         only = sample[0]
         return Distribution(1, only, NAN, only, only, only, only, only)
     q1, median, q3 = statistics.quantiles(sample, n=4, method="inclusive")
-    return Distribution(
-        n=len(sample),
-        mean=statistics.fmean(sample),
-        sd=statistics.stdev(sample),
-        low=sample[0],
-        q1=q1,
-        median=median,
-        q3=q3,
-        high=sample[-1],
-    )
+    mean, sd = statistics.fmean(sample), statistics.stdev(sample)
+    return Distribution(len(sample), mean, sd, sample[0], q1, median, q3, sample[-1])
 
 
 def tally(names: Iterable[str]) -> dict[str, int]:

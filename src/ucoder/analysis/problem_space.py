@@ -19,65 +19,42 @@ _INTERFACE_REASONS = (Reason.MALFORMED_INTERFACE, Reason.INTERFACE_MISMATCH)
 
 @dataclass(frozen=True, slots=True)
 class ProblemSpace:
-    """Stages 1 to 3.
+    """Stages 1 to 3."""
 
-    Attributes:
-        n_attempts: Tries at a problem.
-        n_accepted: Those that became one.
-        rejected: By stage, then by reason.
-        ratings: Scores of the accepted problems, 0 to 10; a rejected problem's score is kept in
-            its text only.
-        areas: Accepted problems by the paper's area.
-        entropy: Lexical entropy of the accepted statements, in bits (figure 4).
-        tokens: Sampled, by stage.
-    """
-
-    n_attempts: int
-    n_accepted: int
-    rejected: Mapping[str, Mapping[str, int]]
+    n_attempts: int  # attempts at a problem
+    n_accepted: int  # attempts that became a problem
+    rejected: Mapping[str, Mapping[str, int]]  # by stage, then by reason
+    # Scores of the accepted problems, 0 to 10; a rejected problem's score is kept in its text only.
     ratings: Distribution
-    areas: Mapping[str, int]
-    entropy: Distribution
-    tokens: Mapping[str, int]
+    areas: Mapping[str, int]  # accepted problems by the paper's area
+    entropy: Distribution  # lexical entropy of the accepted statements, in bits (figure 4)
+    tokens: Mapping[str, int]  # sampled by the model, by stage
 
     def left_after(self, stage: str) -> int:
-        """How many attempts were still alive after a stage: the funnel."""
+        """The number of attempts that were not rejected up to and including a stage."""
         done = PROBLEM_STAGES[: PROBLEM_STAGES.index(stage) + 1]
         return self.n_attempts - sum(sum(self.rejected[name].values()) for name in done)
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpace:
-    """Stage 4.
+    """Stage 4."""
 
-    Attributes:
-        n_suites: Problems that went through it.
-        n_usable: Those with enough inputs to go on.
-        given_up: The others, by reason.
-        n_inputs: Inputs of the usable suites.
-        per_suite: Inputs a usable suite.
-        by_origin: Inputs of the usable suites by where they came from.
-        n_predicted: Inputs of the usable suites whose output the model predicted.
-        refused: Calls that the model wrote and that were dropped, by reason.
-        tokens: Sampled.
-    """
-
-    n_suites: int
-    n_usable: int
-    given_up: Mapping[str, int]
-    n_inputs: int
-    per_suite: Distribution
-    by_origin: Mapping[str, int]
-    n_predicted: int
-    refused: Mapping[str, int]
-    tokens: int
+    n_suites: int  # problems that completed it
+    n_usable: int  # those with enough inputs to go on
+    given_up: Mapping[str, int]  # the others, by reason
+    n_inputs: int  # inputs of the usable suites
+    per_suite: Distribution  # inputs a usable suite
+    by_origin: Mapping[str, int]  # inputs of the usable suites by where they came from
+    n_predicted: int  # inputs of the usable suites whose output the model predicted
+    refused: Mapping[str, int]  # calls that the model wrote and that were dropped, by reason
+    tokens: int  # sampled by the model
 
 
 def stage_of_rejection(attempt: Attempt) -> str:
-    """The stage that refused an attempt.
+    """The stage that rejected an attempt.
 
-    Most reasons belong to one stage. A duplicate is found last, by its interface or its
-    description: the last stage that was asked for text tells.
+    Most reasons belong to one stage; a duplicate belongs to the last stage that sampled text.
     """
     if attempt.reason in _INTERFACE_REASONS or attempt.interface_text:
         return "interfaces"

@@ -1,7 +1,7 @@
 """Benchmark scores, model by model: shares with intervals, and paired comparisons.
 
-Models that answered the same tasks are compared on those tasks (`evaluation.comparison`). A sample
-that was not run has no verdict: it is counted by its reason, and never as a failure.
+Models are compared on the tasks that both answered (`evaluation.comparison`). A sample that was not
+run has no verdict: it is counted by its reason, and never as a failure.
 """
 
 from __future__ import annotations
@@ -19,74 +19,49 @@ from ucoder.records import NAN
 
 @dataclass(frozen=True, slots=True)
 class PassAt:
-    """pass@k of one model on one benchmark.
+    """pass@k of one model on one benchmark."""
 
-    Attributes:
-        k: Samples one may try.
-        n: Tasks with at least k verdicts; the others are left out.
-        value: Mean of `pass_at_k` over them; NaN for n = 0.
-        low: Lower end of its 95% interval; NaN for n = 0.
-        high: Upper end; NaN for n = 0.
-    """
-
-    k: int
-    n: int
-    value: float
-    low: float
-    high: float
+    k: int  # samples one may try
+    n: int  # tasks with at least k verdicts; the others are left out
+    value: float  # mean of `pass_at_k` over them; NaN for n = 0
+    low: float  # lower end of its 95% interval; NaN for n = 0
+    high: float  # upper end; NaN for n = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelScore:
-    """One model on one benchmark.
-
-    Attributes:
-        benchmark: Its name.
-        model_index: 0 for M0, t + 1 for the model that iteration t trained.
-        n_tasks: Tasks answered.
-        n_run: Those with a verdict on at least one sample.
-        n_samples: Verdicts over all tasks.
-        passed: Of these samples.
-        value: pass@1: mean over the tasks run of their share of passed samples; NaN if none was
-            run.
-        low: Lower end of its 95% interval: Wilson's for one sample a task, else bootstrapped over
-            tasks; NaN if none was run.
-        high: Upper end; NaN if none was run.
-        pass_at: One for each k of the configuration.
-        not_run: Samples without a verdict, by reason.
-        failures: Samples that failed, by reason.
-        paired: The comparison with M0; None for M0 itself, and where M0 has no scores.
-        previous: The comparison with the model before, which is M0 for M1; None for M0, and where
-            the model before has no scores.
-    """
+    """One model on one benchmark."""
 
     benchmark: str
-    model_index: int
-    n_tasks: int
-    n_run: int
-    n_samples: int
-    passed: int
+    model_index: int  # 0 for M0, t + 1 for the model that iteration t trained
+    n_tasks: int  # tasks answered
+    n_run: int  # those with a verdict on at least one sample
+    n_samples: int  # verdicts over all tasks
+    passed: int  # of these samples
+    # pass@1: mean over the tasks run of their share of passed samples; NaN if none was run.
     value: float
+    # Lower end of its 95% interval: Wilson's for one sample a task, else bootstrapped over tasks;
+    # NaN if none was run.
     low: float
-    high: float
-    pass_at: tuple[PassAt, ...]
-    not_run: Mapping[str, int]
-    failures: Mapping[str, int]
+    high: float  # upper end; NaN if none was run
+    pass_at: tuple[PassAt, ...]  # one for each k of the configuration
+    not_run: Mapping[str, int]  # samples without a verdict, by reason
+    failures: Mapping[str, int]  # samples that failed, by reason
+    # The comparison with M0; None for M0 itself, and where M0 has no scores.
     paired: PairedTest | None
+    # The comparison with the model before, which is M0 for M1; None for M0, and where the model
+    # before has no scores.
     previous: PairedTest | None
 
 
 def model_scores(
     tables: Mapping[tuple[str, int], Sequence[Score]], ks: Sequence[int] = ()
 ) -> tuple[ModelScore, ...]:
-    """Score every table, keyed by (benchmark, model index), in that order.
+    """Score every table with verdicts, keyed by (benchmark, model index), in that order.
 
     P-values are corrected (Holm) over all comparisons with M0, and separately over those with the
-    model before, from M2 on: each is one question, asked of every benchmark and model.
-
-    Args:
-        tables: Every sample's verdict; empty ones are left out.
-        ks: The k of every pass@k to compute.
+    previous model, from M2 on: each is one question, asked of every benchmark and model. `ks` are
+    the k of every pass@k to compute.
 
     Raises:
         InvalidArgument: A k is more than the samples a task.
@@ -108,11 +83,7 @@ def model_scores(
 
 
 def score_of(scores: Sequence[Score], ks: Sequence[int] = ()) -> ModelScore:
-    """Score one model on one benchmark, compared with nothing.
-
-    Args:
-        scores: Every sample's verdict, at least one.
-        ks: The k of every pass@k to compute.
+    """Score one model on one benchmark by its verdicts, at least one; compare it with nothing.
 
     Raises:
         InvalidArgument: A k is more than the samples a task.
@@ -139,12 +110,7 @@ def score_of(scores: Sequence[Score], ks: Sequence[int] = ()) -> ModelScore:
 
 
 def compare(first: Sequence[Score], second: Sequence[Score]) -> PairedTest:
-    """Compare two models on the tasks that were run for both, joined by their ids.
-
-    Args:
-        first: Verdicts on one benchmark's samples; those without one are left out.
-        second: The other model's.
-    """
+    """Compare two models' scores on one benchmark, on the tasks that were run for both."""
     then, now = trials_of(first), trials_of(second)
     both = [task for task in now if task in then and now[task].n and then[task].n]
     n_left_out = len(then.keys() | now.keys()) - len(both)
@@ -152,7 +118,7 @@ def compare(first: Sequence[Score], second: Sequence[Score]) -> PairedTest:
 
 
 def trials_of(scores: Sequence[Score]) -> dict[str, Trials]:
-    """Verdicts by task, in the order of the scores; none of n for a task without a verdict."""
+    """Verdicts by task, in the order of the scores; n is 0 for a task without a verdict."""
     found: dict[str, Trials] = {}
     for score in scores:
         passed, n = found.get(score.task_id, (0, 0))

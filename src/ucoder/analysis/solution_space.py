@@ -22,54 +22,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Iteration:
-    """One pass over stages 5 and 6.
+    """One pass over stages 5 and 6."""
 
-    Attributes:
-        iteration: t; its candidates come from M(t).
-        n_problems: Problems with candidates.
-        n_candidates: Completions sampled.
-        n_programs: Distinct programs, counted within each problem.
-        without_program: Candidates that take no part, by reason.
-        n_executed: Distinct programs that were run.
-        n_calls: Calls that they were given: programs times inputs.
-        statuses: Programs by what happened to them as a whole.
-        outcomes: Calls by what they came to.
-        perplexity: f(r) of every candidate with a program (definition 2.3).
-        n_decided: Problems on which consensus has spoken.
-        n_selected: Those with an r*.
-        not_selected: The others, by reason.
-        n_inputs: Inputs of the decided problems.
-        n_kept_inputs: Those that some candidates could run, so that they count in e(r).
-        largest_clusters: Size of each decided problem's largest cluster -> number of problems,
-            in ascending order; 0 stands for no reliable candidate at all.
-        cluster_sizes: Size of a cluster -> number of clusters, over all decided problems.
-        n_sandbox_failures: Candidates left out because the sandbox failed on them: no votes.
-        n_examples: Training pairs.
-        checkpoint: M(t+1), None while there is none.
-        tokens: Sampled in stage 5.
-    """
-
-    iteration: int
-    n_problems: int
-    n_candidates: int
-    n_programs: int
-    without_program: Mapping[str, int]
-    n_executed: int
-    n_calls: int
-    statuses: Mapping[str, int]
-    outcomes: Mapping[str, int]
-    perplexity: Distribution
-    n_decided: int
-    n_selected: int
-    not_selected: Mapping[str, int]
-    n_inputs: int
-    n_kept_inputs: int
+    iteration: int  # t; its candidates come from M(t)
+    n_problems: int  # problems with candidates
+    n_candidates: int  # completions sampled
+    n_programs: int  # distinct programs, counted within each problem
+    without_program: Mapping[str, int]  # candidates left out, by reason
+    n_executed: int  # distinct programs that were run
+    n_calls: int  # calls in all: programs times inputs
+    statuses: Mapping[str, int]  # programs by status
+    outcomes: Mapping[str, int]  # calls by outcome
+    perplexity: Distribution  # f(r) of every candidate with a program (definition 2.3)
+    n_decided: int  # problems that consensus has decided
+    n_selected: int  # decided problems with an r*
+    not_selected: Mapping[str, int]  # the others, by reason
+    n_inputs: int  # inputs of the decided problems
+    n_kept_inputs: int  # those that some candidates could run, so that they count in e(r)
+    # Size of each decided problem's largest cluster -> number of problems, in ascending order; 0
+    # stands for no reliable candidate at all.
     largest_clusters: Mapping[int, int]
+    # Size of a cluster -> number of clusters, over all decided problems.
     cluster_sizes: Mapping[int, int]
-    n_sandbox_failures: int
-    n_examples: int
-    checkpoint: Checkpoint | None
-    tokens: int
+    n_sandbox_failures: int  # candidates left out because the sandbox failed on them: no votes
+    n_examples: int  # training pairs
+    checkpoint: Checkpoint | None  # M(t+1), None while there is none
+    tokens: int  # sampled in stage 5
 
 
 class _Candidates:
@@ -108,7 +86,7 @@ class _Executions:
 
 
 def solution_space(run: Run, iteration: int) -> Iteration:
-    """Count one iteration, as far as it has come.
+    """Count one iteration, complete or not.
 
     Raises:
         DamagedShard: A table's file cannot be read.

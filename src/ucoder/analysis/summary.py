@@ -1,13 +1,13 @@
 """A run in numbers: what `ucoder status --json` prints and the report draws.
 
-Works on a run at any point of its life: a table that is not there yet counts nothing, what is
-undefined is NaN (null in JSON), and `missing` says in words what has still to come.
+Works on an unfinished run too: a missing table counts as empty, what is undefined is NaN (null in
+JSON), and `missing` says in words what is still to be done.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ucoder.analysis.costs import StageCost, stage_costs
@@ -25,68 +25,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the configuration asks for.
+    """What the configuration asks for."""
 
-    Attributes:
-        problems: Accepted problems wanted.
-        max_attempts: Tries after which stage 1 stops.
-        inputs: Test inputs a problem.
-        candidates: n of stage 5.
-        rho: Least e(r).
-        tau: Least size of the winning cluster.
-        iterations: Passes over stages 5 and 6.
-        trains: Whether stage 6 trains, and does not end with the examples.
-        benchmarks: What every model is scored on.
-        benchmark_tasks: Tasks of each; None means all of them.
-    """
-
-    problems: int
-    max_attempts: int
-    inputs: int
-    candidates: int
-    rho: float
-    tau: int
-    iterations: int
-    trains: bool
-    benchmarks: tuple[str, ...]
-    benchmark_tasks: int | None
+    problems: int  # accepted problems wanted
+    max_attempts: int  # tries after which stage 1 stops
+    inputs: int  # test inputs a problem
+    candidates: int  # n of stage 5
+    rho: float  # least e(r)
+    tau: int  # least size of the winning cluster
+    iterations: int  # passes over stages 5 and 6
+    trains: bool  # whether stage 6 trains instead of ending with the examples
+    benchmarks: tuple[str, ...]  # what every model is scored on
+    benchmark_tasks: int | None  # tasks of each; None means all of them
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in numbers.
+    """A run in numbers."""
 
-    Attributes:
-        name: The run's folder.
-        model: What was asked for as M0.
-        seed: The run's.
-        created: Seconds since 1970.
-        targets: What was asked for.
-        problem_space: Stages 1 to 3.
-        input_space: Stage 4.
-        iterations: Stages 5 and 6, those that have begun.
-        scores: By benchmark, those asked for first, and model.
-        costs: By stage, in the paper's order.
-        times: By stage and iteration, in the order in which they ran.
-        seconds: Over all stages, NaN where nothing was timed.
-        tokens: Sampled over all stages.
-        missing: What has still to come, in words; empty for a run that is done.
-    """
-
-    name: str
-    model: str
-    seed: int
-    created: float
-    targets: Targets
-    problem_space: ProblemSpace
-    input_space: InputSpace
-    iterations: tuple[Iteration, ...]
-    scores: tuple[ModelScore, ...]
-    costs: tuple[StageCost, ...]
-    times: tuple[StageTime, ...]
-    seconds: float
-    tokens: int
-    missing: tuple[str, ...]
+    name: str  # the run's folder
+    model: str  # the base model, M0, as configured
+    seed: int  # the run's
+    created: float  # seconds since 1970
+    targets: Targets  # from the configuration
+    problem_space: ProblemSpace  # stages 1 to 3
+    input_space: InputSpace  # stage 4
+    iterations: tuple[Iteration, ...]  # stages 5 and 6, those that have begun
+    scores: tuple[ModelScore, ...]  # by benchmark, those asked for first, and model
+    costs: tuple[StageCost, ...]  # by stage, in the paper's order
+    times: tuple[StageTime, ...]  # by stage and iteration, in the order in which they ran
+    seconds: float  # over all stages, NaN where nothing was timed
+    tokens: int  # sampled over all stages
+    missing: tuple[str, ...]  # what is still to be done, in words; empty for a finished run
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, undefined numbers as None; ready for `json.dumps`."""
@@ -95,16 +65,14 @@ class Summary:
 
 
 def summarise(run: Run) -> Summary:
-    """Count everything that a run has come to so far.
+    """Count everything that a run holds so far.
 
     Raises:
         DamagedShard: A table's file cannot be read.
     """
-    targets = _targets(run.config, [benchmark for benchmark, _ in run.scored()])
     problems = problem_space(run.attempts.stream())
     inputs = input_space(run.suites.stream())
     iterations = tuple(solution_space(run, iteration) for iteration in run.iterations())
-    scores = _scores(run)
     times = tuple(run.journal.times())
     tokens = {
         **problems.tokens,
@@ -112,26 +80,27 @@ def summarise(run: Run) -> Summary:
         "solutions": sum(iteration.tokens for iteration in iterations),
         "evaluation": _evaluation_tokens(run),
     }
-    return Summary(
+    summary = Summary(
         name=run.path.resolve().name,
         model=run.config.model,
         seed=run.config.seed,
         created=run.manifest.created,
-        targets=targets,
+        targets=_targets(run.config, [benchmark for benchmark, _ in run.scored()]),
         problem_space=problems,
         input_space=inputs,
         iterations=iterations,
-        scores=scores,
+        scores=_scores(run),
         costs=stage_costs(times, tokens),
         times=times,
         seconds=sum(time.seconds for time in times) if times else float("nan"),
         tokens=sum(tokens.values()),
-        missing=tuple(_missing(targets, problems, inputs, iterations, scores)),
+        missing=(),
     )
+    return replace(summary, missing=tuple(_missing(summary)))
 
 
 def _scores(run: Run) -> tuple[ModelScore, ...]:
-    """Every score, benchmarks in the order in which they were asked for, then by name."""
+    """Every score, benchmarks in the order of the configuration, then by name."""
     tables = {key: run.scores(*key).rows() for key in run.scored()}
     scores = model_scores(tables, run.config.evaluation.k)
     asked = list(dict.fromkeys((*run.config.evaluation.benchmarks, *(s.benchmark for s in scores))))
@@ -139,13 +108,13 @@ def _scores(run: Run) -> tuple[ModelScore, ...]:
 
 
 def _evaluation_tokens(run: Run) -> int:
-    """Sampled for benchmarks; answers that several benchmarks share are there once."""
+    """Tokens sampled for benchmarks; answers that several benchmarks share count once."""
     return sum(answer.n_tokens for key in run.answered() for answer in run.answers(*key).rows())
 
 
 def _targets(config: RunConfig, scored: Sequence[str]) -> Targets:
-    # What a benchmark of the user's own is called stands in its file, which is code and not run
-    # here; so its path stands for it until there is a score of a name that is none of ours.
+    # The name of a user's own benchmark is in its file, which is code and not run here; so its path
+    # stands for it until there is a score with a name that is not one of ours.
     own = any(name not in NAMES for name in scored)
     asked = [name for name in config.evaluation.benchmarks if not (own and name.endswith(".py"))]
     return Targets(
@@ -162,15 +131,10 @@ def _targets(config: RunConfig, scored: Sequence[str]) -> Targets:
     )
 
 
-def _missing(
-    targets: Targets,
-    problems: ProblemSpace,
-    inputs: InputSpace,
-    iterations: tuple[Iteration, ...],
-    scores: tuple[ModelScore, ...],
-) -> list[str]:
-    """What a finished run would have and this one has not, stage by stage."""
+def _missing(summary: Summary) -> list[str]:
+    """What a finished run would have and this one does not, stage by stage."""
     lacks = []
+    targets, problems, inputs = summary.targets, summary.problem_space, summary.input_space
     wanted = min(targets.problems, problems.n_accepted)
     if not problems.n_attempts:
         lacks.append("stage 1: no attempt at a problem yet")
@@ -182,7 +146,7 @@ def _missing(
         lacks.append(f"stage 4: {inputs.n_suites} of {wanted} problems have test inputs so far")
     usable = min(inputs.n_usable, wanted)
     trained = {0}  # M0 is always there
-    for iteration in iterations:
+    for iteration in summary.iterations:
         t = iteration.iteration
         if iteration.n_decided < usable:
             lacks.append(
@@ -192,20 +156,17 @@ def _missing(
             trained.add(t + 1)
         elif t < targets.iterations and targets.trains:
             lacks.append(f"stage 6: iteration {t} has trained no model")
-    begun = {iteration.iteration for iteration in iterations}
-    waiting = [t for t in range(targets.iterations) if t not in begun]
-    if waiting:
-        named = ", ".join(str(t) for t in waiting)
-        lacks.append(f"stages 5 and 6: not begun for iteration {named}")
-    return lacks + _missing_scores(targets, trained, scores)
+    begun = {iteration.iteration for iteration in summary.iterations}
+    if waiting := [str(t) for t in range(targets.iterations) if t not in begun]:
+        lacks.append(f"stages 5 and 6: not begun for iteration {', '.join(waiting)}")
+    return lacks + _missing_scores(summary, trained)
 
 
-def _missing_scores(
-    targets: Targets, trained: set[int], scores: tuple[ModelScore, ...]
-) -> list[str]:
+def _missing_scores(summary: Summary, trained: set[int]) -> list[str]:
     """A line for each benchmark without a score, and for each score on too few tasks."""
     lacks = []
-    answered = {(score.benchmark, score.model_index): score.n_tasks for score in scores}
+    targets = summary.targets
+    answered = {(score.benchmark, score.model_index): score.n_tasks for score in summary.scores}
     for benchmark in targets.benchmarks:
         without = [i for i in sorted(trained) if not answered.get((benchmark, i))]
         if without:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from ucoder import __version__
@@ -36,22 +36,16 @@ RESULTS_FILE = "results.json"
 _REVISION = 1
 """Part of every kept score's identity; raise it when the same program is graded otherwise."""
 _MAX_CONCURRENT_GRADES = 8
-"""Tasks whose programs are on their way to the sandbox; enough to keep every worker busy."""
+"""Tasks that are graded at once; enough to keep every worker busy."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResult:
-    """One score of one evaluation.
-
-    Attributes:
-        score: The numbers.
-        tasks: What was asked.
-        rows: Every sample's verdict.
-    """
+    """One score of one evaluation."""
 
     score: ModelScore
-    tasks: TaskSubset
-    rows: tuple[Score, ...]
+    tasks: TaskSubset  # the tasks that were graded
+    rows: tuple[Score, ...]  # every sample's verdict
 
     @property
     def title(self) -> str:
@@ -65,12 +59,11 @@ class _Files:
 
     def __init__(self, identity: str, evaluation: Evaluation, config: RunConfig) -> None:
         benchmark, executor = evaluation.benchmark, config.executor.provider
-        graded = digest(
+        self._graded = digest(
             identity, benchmark.name, executor, repr(benchmark.needs), __version__, _REVISION
         )
         self._answers = evaluation.cache / "answers" / f"{identity}.jsonl"
         self._scores = evaluation.cache / "scores"
-        self._graded = graded
         self._open: dict[Path, Ledger[Any]] = {}
 
     def answers(self, prompts: str) -> Ledger[Answer]:
@@ -96,7 +89,7 @@ class _Files:
 async def evaluate_model(
     config: RunConfig, again: bool, output: Path | None, as_json: bool, out: Console
 ) -> None:
-    """Put the configuration's benchmarks to its model."""
+    """Run the configuration's benchmarks on its model."""
     results: list[BenchmarkResult] = []
     with Bars(Console(stderr=True) if as_json else out) as bars:
         components = Components(config, bars)
@@ -134,11 +127,8 @@ async def score_samples(
             samples = read_samples(path, every.tasks.tasks)
             tasks = tuple(task for task in every.tasks.tasks if task.id in samples.programs)
             _say_what_is_missing(samples, every.tasks, len(tasks), bars)
-            one = replace(
-                every,
-                tasks=replace(every.tasks, tasks=tasks),
-                max_concurrency=_MAX_CONCURRENT_GRADES,
-            )
+            chosen = replace(every.tasks, tasks=tasks)
+            one = replace(every, tasks=chosen, max_concurrency=_MAX_CONCURRENT_GRADES)
             kept = _Files(digest(samples.sha256, one.tasks.dataset.sha256), one, config)
             if again:
                 kept.forget_scores(one.benchmark)
@@ -193,8 +183,7 @@ def _report(
     out: Console,
 ) -> None:
     """Write the results into the output folder, and print them."""
-    values = {**about, "scores": [_plain(result) for result in results]}
-    text = json.dumps(values, indent=2)
+    text = json.dumps({**about, "scores": [_plain(result) for result in results]}, indent=2)
     if output is not None:
         rows = [json.dumps(asdict(row)) for result in results for row in result.rows]
         write_atomically(output / SCORES_FILE, "".join(f"{row}\n" for row in rows))
@@ -224,14 +213,13 @@ def _plain(result: BenchmarkResult) -> dict[str, Any]:
 
 
 def _table(results: Sequence[BenchmarkResult]) -> Table:
-    table = Table(title_justify="left")
-    table.add_column("benchmark")
+    table = Table("benchmark", title_justify="left")
     for k in dict.fromkeys(at.k for result in results for at in result.score.pass_at):
         table.add_column(f"pass@{k}", justify="right")
         table.add_column("95%", justify="right")
     table.add_column("passed", justify="right")
     table.add_column("not run", justify="right")
-    table.add_column("failures, the most frequent")
+    table.add_column("most frequent failures")
     for result in results:
         score = result.score
         cells = []
@@ -259,9 +247,8 @@ def _not_run(result: BenchmarkResult) -> list[str]:
 
 def print_benchmarks(config: RunConfig, out: Console) -> None:
     """List every benchmark, and whether its data are on this machine."""
-    table = Table(title_justify="left")
-    for column in ("name", "benchmark", "tasks", "data"):
-        table.add_column(column, overflow="fold")
+    columns = [Column(name, overflow="fold") for name in ("name", "benchmark", "tasks", "data")]
+    table = Table(*columns, title_justify="left")
     for name in NAMES:
         benchmark = find_benchmark(name, config.evaluation.options())
         try:

@@ -1,4 +1,4 @@
-"""Commands that only read a run: `status`, `show`, and the last lines of a finished `run`."""
+"""Commands that only read a run: `status`, `show`, and the summary at the end of `run`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def print_findings(run: Run, report: Path | None, out: Console) -> None:
 
 
 def findings(summary: Summary) -> list[str]:
-    """Say in sentences what a run found."""
+    """A run's results in sentences."""
     space = summary.problem_space
     lines = [f"{space.n_accepted} problems accepted in {space.n_attempts} attempts"]
     for iteration in summary.iterations:
@@ -91,8 +91,7 @@ def print_problems(path: Path, iteration: int, out: Console) -> None:
             sizes = " ".join(str(size) for size in selection.cluster_sizes[:6])
             cells = [sizes, _number(selection.success), _number(selection.perplexity, 3),
                      selection.reason or "selected"]  # fmt: skip
-        name = f"{problem.interface.name}"
-        table.add_row(problem.id[:8], Text(problem.title[:50]), name, *cells)
+        table.add_row(problem.id[:8], Text(problem.title[:50]), problem.interface.name, *cells)
     out.print(table)
     out.print(f"to inspect one: ucoder show {path} ID", highlight=False, soft_wrap=True)
 
@@ -195,18 +194,14 @@ def _stages_table(summary: Summary) -> Table:
             )
     for cost in summary.costs:
         said, lost = kept.get(cost.stage, ("", {}))
-        table.add_row(
-            cost.stage, said, _reasons(lost), _number(cost.seconds, 0),
-            "" if cost.tokens is None else f"{cost.tokens:,}",
-        )  # fmt: skip
+        tokens = "" if cost.tokens is None else f"{cost.tokens:,}"
+        table.add_row(cost.stage, said, _reasons(lost), _number(cost.seconds, 0), tokens)
     return table
 
 
 def _scores_table(summary: Summary) -> Table:
     title = "pass@1, 95% interval; p is corrected for the number of comparisons"
-    table = Table(title=title, title_justify="left")
-    for name in ("benchmark", "model", "score", "against M0"):
-        table.add_column(name)
+    table = Table("benchmark", "model", "score", "against M0", title=title, title_justify="left")
     for score in summary.scores:
         pair = score.paired
         against = f"+{pair.better} -{pair.worse}, p = {pair.p_corrected:.2f}" if pair else ""

@@ -1,6 +1,6 @@
-"""Scores: benchmarks put to a model, graded in the sandbox, and what may be said from the verdicts.
+"""Benchmarks run on a model and graded in the sandbox, and what the verdicts show.
 
-    protocol         what a benchmark is: data, prompt, cutting, grading, in one value
+    protocol         what a benchmark is: data, prompt, cutting and grading in one value
     registry         from a name to a benchmark; benchmarks/ holds the paper's six
     running          sample what is missing, grade it, keep both
     samples, ledger  answers and verdicts as files
@@ -8,7 +8,7 @@
                      ways of cutting and grading that benchmarks share
     statistics, comparison
                      pass@k, intervals, paired tests
-    contamination    whether the run's own problems are a benchmark's
+    contamination    which of the run's own problems are also tasks of a benchmark
 
 A benchmark of your own needs `Benchmark`, `Task`, `Dataset` and a way of grading:
 docs/evaluation.md shows one on a page.

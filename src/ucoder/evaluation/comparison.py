@@ -1,8 +1,8 @@
 """Whether two models differ, from their verdicts on the same tasks.
 
-Tasks differ more from each other than models do, so two models are compared task by task: only the
-tasks on which their verdicts differ are evidence. Two intervals that overlap do not show that two
-models are equal; the interval of their difference is the one to look at.
+Tasks differ more than models do, so two models are compared task by task: only the tasks on which
+their verdicts differ are evidence. Overlapping intervals do not show that two models are equal;
+look at the interval of their difference.
 """
 
 from __future__ import annotations
@@ -42,29 +42,19 @@ class Trials(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """A second model against a first, on the tasks that were run for both.
+    """A second model against a first, on the tasks that were run for both."""
 
-    Attributes:
-        n: Such tasks.
-        n_left_out: Tasks without a verdict for one of the two.
-        better: Tasks that the second passes more often.
-        worse: Tasks that it passes less often.
-        difference: Mean over tasks of its pass rate less the first's, in [-1, 1]; NaN for n = 0.
-        low: Lower end of the 95% interval of the difference; NaN for n = 0.
-        high: Upper end; NaN for n = 0.
-        p: Two-sided p-value of no difference; NaN for n = 0.
-        p_corrected: The same after Holm's correction for the number of comparisons; equal to `p`
-            where this is the only one.
-    """
-
-    n: int
-    n_left_out: int
-    better: int
-    worse: int
+    n: int  # tasks with a verdict for both models
+    n_left_out: int  # tasks without a verdict for one of the two
+    better: int  # tasks that the second passes more often
+    worse: int  # tasks that it passes less often
+    # Mean over tasks of its pass rate less the first's, in [-1, 1]; NaN for n = 0.
     difference: float
-    low: float
-    high: float
-    p: float
+    low: float  # lower end of the 95% interval of the difference; NaN for n = 0
+    high: float  # upper end; NaN for n = 0
+    p: float  # two-sided p-value of no difference; NaN for n = 0
+    # The same after Holm's correction for the number of comparisons; equal to `p` where this is the
+    # only one.
     p_corrected: float
 
     @property
@@ -76,17 +66,12 @@ class PairedTest:
 def paired_test(
     first: Sequence[Trials], second: Sequence[Trials], n_left_out: int = 0
 ) -> PairedTest:
-    """Compare two models' trials of the same tasks, in the same order.
+    """Compare two models' trials of the same tasks, in the same order, n > 0 each.
 
     With one sample a task, the p-value is that of McNemar's exact test and the interval is
     Newcombe's, which has a width even where no task changed. With more, p is that of a permutation
     test that swaps the two models' results task by task, and the interval is bootstrapped over
-    tasks.
-
-    Args:
-        first: The first model's trials, n > 0 each.
-        second: The second's.
-        n_left_out: Tasks without a verdict for one of the two, for the record.
+    tasks. `n_left_out` is passed on to the result.
 
     Raises:
         ValueError: The two are not of equal length.
@@ -114,13 +99,9 @@ def sign_flip_test(differences: Sequence[Fraction], seed: int = _SEED) -> float:
     If the models were equal, a task's two results could be swapped, so every choice of signs would
     be equally likely; p is the share of choices whose sum is at least as far from 0. Pass rates of
     n samples are multiples of 1/n, so the sums of all 2^tasks choices are counted exactly, by
-    convolving one task after the other. With one sample a task this is `sign_test`. Where the
-    numbers of samples are so unequal that the steps become too fine to count, 20,000 choices are
-    drawn, and the observed one counts as one of them, so p is never 0 (Phipson and Smyth 2010).
-
-    Args:
-        differences: One a task, exact.
-        seed: Of the drawing, where choices are drawn.
+    convolving one task after the other. With one sample a task this is `sign_test`. Where unequal
+    numbers of samples make the steps too fine to count, 20,000 choices are drawn from `seed`, and
+    the observed one counts as one of them, so p is never 0 (Phipson and Smyth 2010).
     """
     changed = [d for d in differences if d]
     if not changed:
@@ -162,13 +143,8 @@ def difference_interval(both: int, better: int, worse: int, neither: int) -> tup
 
     Newcombe's method 10 (1998, "Improved confidence intervals for the difference between binomial
     proportions based on paired data"): combines the Wilson intervals of the two shares with their
-    correlation. Unlike a bootstrap, it has a width even where no task changed.
-
-    Args:
-        both: Tasks that both models pass.
-        better: That only the second passes.
-        worse: That only the first passes.
-        neither: That neither passes.
+    correlation. Unlike a bootstrap, it has a width even where no task changed. The arguments count
+    the tasks that both models pass, only the second (better), only the first (worse), and neither.
 
     Returns:
         Its ends, in [-1, 1]; NaN if all four counts are 0.
@@ -201,14 +177,11 @@ def _correlation(both: int, better: int, worse: int, neither: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values corrected for their number (Holm 1979), in the same order.
+    """P-values corrected for their number (Holm 1979), in the same order; NaN is not counted.
 
     Of many comparisons between equal models, one in twenty has p < 0.05 by chance alone. After the
     correction, the chance that any of them is wrongly called a difference stays below 5%, however
     the comparisons depend on each other.
-
-    Args:
-        p_values: In [0, 1]; NaN stays NaN and is not counted.
     """
     order = sorted((p, at) for at, p in enumerate(p_values) if not math.isnan(p))
     corrected = [NAN] * len(p_values)

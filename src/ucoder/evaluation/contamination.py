@@ -1,4 +1,4 @@
-"""Telling a run's own problems that a benchmark asks as well.
+"""Finding problems of a run that are also tasks of a benchmark.
 
 A model that is trained on a benchmark's task scores higher on it without having become better, so
 problems that the run invented are compared with every prompt of every benchmark that it reports.
@@ -8,18 +8,17 @@ neighbouring words, that they share close together make up at least 55% of the l
 or pair weighs 1 where one prompt has it, less the more prompts have it, and 0 where all do, so that
 "write a function that takes a list" proves little; and what is shared has to weigh at least 3.5.
 
-Longer n-grams (13 words in Brown et al. 2020, 8 in Chowdhery et al. 2022) are made for pages of
-text: an MBPP prompt has 13 words in the median, and one changed word breaks most of its 8-grams.
-Where 20 or more false matches were allowed, weighted words and pairs found as many edited prompts
-as plain n-grams of 2 to 5 words and weighted n-grams of one length from 2 to 4, or more; with five
-allowed, weighted 3-grams were as good. The limits 55% and 3.5 were chosen on the same data.
+Longer n-grams (13 words in Brown et al. 2020, 8 in Chowdhery et al. 2022) suit pages of text: an
+MBPP prompt has a median of 13 words, and one changed word breaks most of its 8-grams. With 20 or
+more false matches allowed, weighted words and pairs found at least as many edited prompts as plain
+n-grams of 2 to 5 words and weighted n-grams of one length from 2 to 4; with five allowed, weighted
+3-grams were as good. The limits 55% and 3.5 were chosen on the same data.
 `benchmarks/contamination.py` measures the rule's rates.
 
-Limits. The same task in other words (a paraphrase, another language) shares little and is not
-found, and neither is a solution without its text. A prompt of a few common words ("write a function
-to sort the given list") weighs less than 3.5: it is found where the texts are equal, not inside a
-longer one. Signatures, examples and names with an underscore are left out of the comparison, so
-they neither prove nor hide anything. Weights, and so matches near the limits, depend on which
+Limits. A paraphrase or a translation shares little and is not found, nor is a solution without its
+text. A prompt of a few common words ("write a function to sort the given list") weighs less than
+3.5: it is found where the texts are equal, not inside a longer one. Signatures, examples and names
+with an underscore are not compared. Weights, and so matches near the limits, depend on which
 benchmarks are compared.
 """
 
@@ -51,22 +50,18 @@ _CODE_LINE = re.compile(
 _CALL = re.compile(r"[A-Za-z_]\w*\(")
 _QUOTES = re.compile("\"\"\"|'''")
 _ANSWERS = ("==", "=>", "->", "➞", "→", " = ")
-"""What stands between a call and its answer in an example such as `add(2, 3) == 5`."""
+"""Separators of call and answer in an example such as `add(2, 3) == 5`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContaminationRule:
-    """When two texts match; the defaults are measured, see the module's docstring.
+    """When two texts match; the defaults are measured, see the module's docstring."""
 
-    Attributes:
-        min_overlap: Least share, 0 to 1, of the lighter text's weight that is shared.
-        min_shared: Least weight that is shared, in words or pairs that a single prompt has.
-        window: What is shared has to lie within so many lengths of the lighter text: the words of
-            a short sentence are found scattered over a long page by chance.
-    """
-
-    min_overlap: float = 0.55
+    min_overlap: float = 0.55  # least share, 0 to 1, of the lighter text's weight that is shared
+    # Least weight that is shared, in words or pairs that a single prompt has.
     min_shared: float = 3.5
+    # What is shared has to lie within this many lengths of the lighter text: by chance, a long page
+    # holds most words of a short sentence.
     window: float = 2.0
 
 
@@ -80,44 +75,35 @@ class MatchKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A problem of the run that a benchmark asks as well.
+    """A problem of the run that is also a task of a benchmark."""
 
-    Attributes:
-        problem_id: The run's problem.
-        benchmark: Name of the benchmark.
-        task_id: The benchmark's own.
-        kind: What matched.
-        overlap: Share of the lighter text's weight that is shared, from
-            `ContaminationRule.min_overlap` to 1.
-        shared: The longest passage that both have, as normalised words, for people.
-    """
-
-    problem_id: str
+    problem_id: str  # the run's problem
     benchmark: str
-    task_id: str
+    task_id: str  # the benchmark's own
     kind: MatchKind
+    # Share of the lighter text's weight that is shared, from `ContaminationRule.min_overlap` to 1.
     overlap: float
-    shared: str
+    shared: str  # the longest passage that both have, as normalised words, for people
 
 
 def prose(text: str) -> str:
-    """The lines of a text that are no code.
+    """The lines of a text that are not code.
 
     Left out: code fences, quotes of docstrings, imports, signatures, assertions, doctests with
-    their output, examples of a call and its answer, and lines that begin with
-    "Input:" or "Output:".
+    their output, examples of a call and its answer, and lines that begin with "Input:" or
+    "Output:".
     """
     return "".join(f"{line}\n" for line in _prose_lines(text))
 
 
 def _prose_lines(text: str) -> Iterator[str]:
     in_doctest = False
-    # A docstring is parted from its signature, and a doctest's output from what follows it.
+    # Separates a docstring from its signature, and a doctest's output from what follows it.
     for line in _QUOTES.sub("\n", text).splitlines():
         content = line.strip()
         if content.startswith(">>>"):
             in_doctest = True
-        elif in_doctest:  # its output goes on to an empty line
+        elif in_doctest:  # its output ends at an empty line
             in_doctest = content != ""
         elif not _CODE_LINE.match(content) and not _is_example(content):
             yield line
@@ -128,7 +114,7 @@ def _is_example(content: str) -> bool:
 
 
 def normalise(text: str) -> str:
-    """A text's words in lower case, between single spaces; punctuation and `_` part words."""
+    """A text's words in lower case, between single spaces; punctuation and `_` separate words."""
     return " ".join(_words(text))
 
 
@@ -144,7 +130,7 @@ def _tokens(text: str) -> list[str]:
 def _passage(text: str) -> tuple[str, ...]:
     """The words that are compared: prose without names such as `is_prime`.
 
-    A text that holds nothing else is one word, as a whole: equal or not, but never alike.
+    A text that holds nothing else becomes one word, so that it matches only an equal text.
     """
     stripped = (token.strip("_") for token in _tokens(prose(text)))
     words = tuple(word for word in stripped if word and "_" not in word)
@@ -175,14 +161,10 @@ class Guard:
         benchmarks: Iterable[tuple[str, Iterable[Task]]],
         rule: ContaminationRule | None = None,
     ) -> None:
-        """Index the prompts.
+        """Index the prompts of benchmarks, given as names and tasks; None is the default rule.
 
-        Prompts that several benchmarks share (HumanEval and HumanEval+ do) are one text here, and
+        A prompt that several benchmarks share (HumanEval and HumanEval+ do) is one text here, and
         a match with it is reported for each.
-
-        Args:
-            benchmarks: Names and tasks.
-            rule: When texts match; None for the measured defaults.
         """
         self.rule = rule or ContaminationRule()
         self._tasks: dict[tuple[str, ...], list[tuple[str, str]]] = {}
@@ -206,15 +188,12 @@ class Guard:
         return {term: np.array(numbers, dtype=np.intp) for term, numbers in places.items()}
 
     def matches(self, problem: Problem) -> list[Match]:
-        """Every task that a problem matches, best first.
-
-        The description, the whole statement and the docstring are compared each for itself.
-        """
+        """Every task that a problem's description, statement or docstring matches, best first."""
         docstring = prose(problem.interface.source)
         return self.matching(problem.id, (problem.description, problem.statement, docstring))
 
     def matching(self, problem_id: str, texts: Iterable[str]) -> list[Match]:
-        """The same for any texts; a task is listed once, with the text that is nearest to it."""
+        """The same for any texts; a task is listed once, for the text that matches it best."""
         best: dict[tuple[str, str], Match] = {}
         for words in dict.fromkeys(_passage(text) for text in texts):
             for other, kind, overlap in self._near(words):

@@ -1,12 +1,10 @@
 """Cutting a program out of a completion, as EvalPlus does it.
 
 Published scores of chat models are made with this rule (`evalplus.sanitize`, 0.3.1), so it is kept
-with its edges: the longest run of lines that is Python; of it the imports, and the functions,
+with its edge cases: the longest run of lines that is Python; of it the imports, and the functions,
 classes and assignments that the entry point reaches by name. A second definition of a name is
-dropped, as are decorated definitions and functions that return nothing. EvalPlus asks tree-sitter,
-this module Python's own parser; on text that parses the two see the same.
-
-Any text at all may come: the work is bounded.
+dropped, as are decorated definitions and functions that return nothing. EvalPlus uses tree-sitter,
+this module Python's own parser; on text that parses the two agree. The work is always bounded.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 
 MAX_CHARS = 20_000
-"""Of a completion; what is behind them is not looked at."""
+"""Of a completion; the rest is ignored."""
 
 MAX_PARSED = 2_000_000
 """Characters given to the parser in search of the longest run of lines; the longest found so far is
@@ -35,8 +33,8 @@ def sanitize(text: str, entry_point: str, needs_return: bool = True) -> str:
             BigCodeBench does not.
 
     Returns:
-        The program, without white space around it; "" where no line is Python. Where nothing
-        that the rule knows is in it, the longest run of lines itself.
+        The program, stripped; the longest run of lines itself where the rule keeps nothing of it;
+        "" where no line is Python.
     """
     code = longest_program(text)
     return reachable(code, entry_point, needs_return).strip() or code
@@ -71,6 +69,8 @@ def longest_program(text: str) -> str:
         left += max(left_here, 0)
     start, end = best
     while end > start and not lines[end - 1].strip():
+        if end - 1 > start and lines[end - 2].endswith("\\"):
+            break  # a continued line does not parse without the blank one that it continues on
         end -= 1
     return "\n".join(lines[start:end])
 
@@ -80,8 +80,8 @@ def _parses_up_to(text: str, start: int, end: int) -> int:
     try:
         parsed(text)
     except SyntaxError as error:
-        # What is wrong in a line is wrong with every line behind it as well, and what is open from
-        # a line on is open without the last ones too: the lines in front of it are left.
+        # An error in a line stays one whatever follows, and what a line opens stays open without
+        # the last lines: only the lines before it can parse.
         at = start + (error.lineno or 1) - 1
         return at if at < end and error.filename != "<fstring>" else end - 1
     except (ValueError, RecursionError, MemoryError):
@@ -90,19 +90,16 @@ def _parses_up_to(text: str, start: int, end: int) -> int:
 
 
 def parsed(code: str) -> ast.Module:
-    """The tree of a text; Python's warnings about its style are nobody's concern here."""
+    """The syntax tree of a text, without Python's warnings about its style."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return ast.parse(code)
 
 
 def reachable(code: str, entry_point: str, needs_return: bool) -> str:
-    """Imports, and the definitions that the entry point reaches; "" where there are none.
+    """Imports, and the definitions that the entry point reaches; "" where nothing parses.
 
-    Args:
-        code: A text that parses, or any other, which holds nothing.
-        entry_point: Where to start; "" keeps every definition.
-        needs_return: Whether functions without a `return` are dropped.
+    The arguments are those of `sanitize`.
     """
     try:
         module = parsed(code)
@@ -120,7 +117,7 @@ def reachable(code: str, entry_point: str, needs_return: bool) -> str:
 
 
 def _parser_lines(code: str) -> list[str]:
-    """Lines as the parser counts them: a form feed ends none."""
+    """Lines as the parser counts them: a form feed does not end one."""
     return code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
@@ -135,7 +132,7 @@ def _source_of(lines: Sequence[bytes], node: ast.stmt) -> str:
 
 def _is_import(node: ast.stmt) -> bool:
     if isinstance(node, ast.ImportFrom):
-        return node.module != "__future__"  # of a kind by itself for tree-sitter
+        return node.module != "__future__"  # a kind of its own for tree-sitter
     return isinstance(node, ast.Import)
 
 
@@ -149,10 +146,10 @@ def _is_definition(node: ast.stmt, needs_return: bool) -> bool:
 
 
 def _defined_name(node: ast.stmt) -> str | None:
-    """The name that a definition goes by.
+    """The name of a definition.
 
-    Of an assignment it is the first part that is a plain name, on either side: `a, b = pair` goes
-    by `pair`, which is EvalPlus's reading.
+    For an assignment, the first part that is a plain name, on either side: `pair` for
+    `a, b = pair`, as EvalPlus reads it.
     """
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return node.name

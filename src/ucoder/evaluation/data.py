@@ -1,7 +1,6 @@
 """Finding and reading benchmark data: local files, the hub, the publishers' releases.
 
-Data are read as plain values, never unpickled or run. A row that is not in the published format is
-refused with the name of its file and its number.
+Data are read as plain values, never unpickled or run. Errors name the file and the row.
 """
 
 from __future__ import annotations
@@ -84,15 +83,10 @@ def read_rows(path: Path) -> tuple[list[Row], str]:
 def make_dataset(
     path: Path, rows: Sequence[Row], sha256: str, source: str, make: Callable[[Row], Task]
 ) -> Dataset:
-    """Make tasks of rows.
+    """Make a data set of the rows that `read_rows` gave for `path`.
 
-    Args:
-        path: Of the file, for messages.
-        rows: As read.
-        sha256: Of the file.
-        source: Which publication, in words.
-        make: Makes one task; a KeyError, TypeError, ValueError or AttributeError means that the
-            row is not in the published format.
+    A KeyError, TypeError, ValueError or AttributeError of `make` means that a row is not in the
+    published format. `source` names the publication in words.
 
     Raises:
         BenchmarkError: A row is not in the published format, or two tasks have the same id.
@@ -111,9 +105,36 @@ def make_dataset(
     return Dataset(tuple(tasks.values()), source, sha256)
 
 
+def text_of(value: Any) -> str:
+    """The value itself, if it is a text.
+
+    Raises:
+        TypeError: It is not.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, got {type(value).__name__}")
+    return value
+
+
 def source_of(sha256: str, known: Mapping[str, str], title: str) -> str:
     """Name a file by its content: the publication if the checksum is known, else the checksum."""
     return known.get(sha256, f"{title} in a file of unknown version (sha256 {sha256[:12]})")
+
+
+def find_data(
+    given: Path | None, variable: str, repository: str, filename: str, revision: str | None = None
+) -> Path:
+    """The file that the user named (see `chosen`), or else one of a data set on the hub.
+
+    Raises:
+        BenchmarkError: Neither is available; the message says how to name a local file.
+    """
+    if named := chosen(given, variable):
+        return named
+    try:
+        return from_hub(repository, filename, revision)
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{error}\nName a local file: --data FILE, or {variable}.") from error
 
 
 def from_hub(repository: str, filename: str, revision: str | None = None) -> Path:
@@ -134,7 +155,7 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
                                     local_files_only=here_only))  # fmt: skip
     except unreachable as error:
         if here_only:
-            raise BenchmarkError("not here; downloaded from the hub when asked for") from error
+            raise BenchmarkError("not here; downloaded from the hub when needed") from error
         raise BenchmarkError(
             f"{filename} of the data set {repository} cannot be had from the hub: {error}"
         ) from error
@@ -142,20 +163,13 @@ def from_hub(repository: str, filename: str, revision: str | None = None) -> Pat
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A file that its publisher offers for download.
+    """A file that its publisher offers for download."""
 
-    Attributes:
-        title: Of the benchmark.
-        variable: Environment variable by which users name a copy of their own.
-        url: Of the gzipped file.
-        sha256: Of its content, unzipped.
-        kept_by_others: Where the publisher's own tool keeps its download; None if it keeps none.
-    """
-
-    title: str
-    variable: str
-    url: str
-    sha256: str
+    title: str  # of the benchmark
+    variable: str  # environment variable by which users name a copy of their own
+    url: str  # of the gzipped file
+    sha256: str  # of its content, unzipped
+    # Where the publisher's own tool keeps its download; None if it keeps none.
     kept_by_others: Path | None = None
 
 
@@ -180,7 +194,7 @@ def find_release(release: Release, given: Path | None) -> Path:
     if found is not None:
         return found
     if _HERE_ONLY.get():
-        raise BenchmarkError("not here; downloaded from its publisher when asked for")
+        raise BenchmarkError("not here; downloaded from its publisher when needed")
     import httpx
 
     try:

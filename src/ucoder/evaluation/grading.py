@@ -1,4 +1,4 @@
-"""From what the executor reports to a grade: the two ways of grading that benchmarks share.
+"""From the executor's reports to grades: the two ways of grading that benchmarks share.
 
 `by_tests` runs a test script that calls the program. `grade_cases` calls the program on inputs and
 compares its results in this process: expected results never enter the program's process.
@@ -72,12 +72,7 @@ def refusal(report: CallReport) -> Grade | None:
 
 
 def failure(outcome: Outcome, where: str) -> Grade:
-    """The grade of a program for a call that did not return.
-
-    Args:
-        outcome: Of the call; any kind but RETURNED.
-        where: Which call, such as "input 3".
-    """
+    """The grade of a program for a call that did not return; `where` is such as "input 3"."""
     detail = f"{where}: {outcome.kind} {outcome.text}".rstrip()
     return Grade(_OF_OUTCOME[outcome.kind], detail[:MAX_DETAIL])
 
@@ -96,10 +91,7 @@ def by_tests(context: GradingContext, name: str, tests: Callable[[Task], str]) -
     The program can neither read the script nor claim that it passed. What its functions return must
     be plain data (see `Executor.check`).
 
-    Args:
-        context: What the benchmark was given.
-        name: The score's name.
-        tests: Gives a task's script; a program passes if the script runs to its end.
+    `name` is the score's; `tests` gives a task's script, which passes if it runs to its end.
     """
 
     async def grade(task: Task, program: str) -> Mapping[str, Grade]:
@@ -117,17 +109,11 @@ Right = Callable[[Any, Any], bool]
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Inputs of one task, ready for the sandbox, and the expected result of each.
+    """Inputs of one task, ready for the sandbox, and the expected result of each."""
 
-    Attributes:
-        batches: The inputs in the order in which they run.
-        expected: One result an input.
-        output_limit_bytes: Longest canonical text of one result; every right one is shorter.
-    """
-
-    batches: tuple[InputBatch, ...]
-    expected: tuple[Any, ...]
-    output_limit_bytes: int
+    batches: tuple[InputBatch, ...]  # the inputs in the order in which they run
+    expected: tuple[Any, ...]  # one result an input
+    output_limit_bytes: int  # longest canonical text of one result; every right one is shorter
 
 
 def make_cases(
@@ -135,10 +121,8 @@ def make_cases(
 ) -> Cases:
     """Prepare the cases of a task, once for all of its programs.
 
-    Args:
-        arguments: One argument tuple a case, of plain data.
-        expected: One result a case, in any form that the comparison takes.
-        longest_chars: Length of the longest expected result as it was published.
+    `arguments` are tuples of plain data, `expected` results are in any form that the comparison
+    takes, and `longest_chars` is the length of the longest one as it was published.
 
     Raises:
         BenchmarkError: There are no cases, or not as many results as cases.
@@ -164,16 +148,9 @@ async def grade_cases(
 ) -> Grade:
     """Call a program on the cases; stop after the first batch with a failure.
 
-    Args:
-        executor: Where it runs.
-        source: The program's text.
-        entry_point: Its function.
-        cases: What it is called on.
-        right: Compares a result with the expected one.
-        timeout_s: For each case.
-
     Returns:
-        PASSED, or the grade of the first case that was not right.
+        PASSED, or the grade of the first case whose result `right` does not accept, or which took
+        more than `timeout_s`.
     """
     at = 0
     for batch in cases.batches:
@@ -189,7 +166,7 @@ async def grade_cases(
         if grade is not None:
             return grade
         at += n
-    return Grade(GradeReason.PASSED)
+    return PASSED
 
 
 def _first_failure(report: CallReport, cases: Cases, at: int, right: Right) -> Grade | None:

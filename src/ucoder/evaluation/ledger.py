@@ -1,8 +1,8 @@
 """Answers and scores outside a run: one line a task, appended, and read again on the next start.
 
-A run keeps Parquet shards, made durable one by one. An evaluation by itself is shorter and wants
+A run keeps Parquet shards, made durable one by one. An evaluation outside a run is shorter and has
 to be fast: a line is handed to the operating system as soon as a task is done, so that it survives
-the death of this process, and what a crash of the machine cuts off is done again.
+the death of this process. A task whose line a crash of the machine cut off is done again.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ T = TypeVar("T")
 
 
 class Keyed(Protocol[T]):
-    """Rows by the unit of work that made them; a table of a run is one, a `Ledger` another."""
+    """Rows by the unit of work that made them: a table of a run, or a `Ledger`."""
 
     def put(self, key: str, rows: Iterable[T]) -> None:
         """Keep the rows of one unit of work."""
         ...
 
     def get(self, key: str) -> list[T]:
-        """The rows of one unit, none where it is not there."""
+        """The rows of one unit; empty if the unit is missing."""
         ...
 
     def keys(self) -> set[str]:
-        """The units that are there."""
+        """The units that are stored."""
         ...
 
 
@@ -58,7 +58,7 @@ class Ledger(Generic[T]):
         line = json.dumps({"key": key, "rows": [asdict(row) for row in kept]})  # type: ignore[call-overload]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="ascii") as file:
-            # A line that was cut short by a crash ends here, and is no part of this one.
+            # The first line end terminates a line that a crash cut short.
             file.write(f"\n{line}\n")
         self._rows[key] = kept
 

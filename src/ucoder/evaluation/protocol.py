@@ -1,12 +1,12 @@
-"""What a benchmark is, in five answers.
+"""What a benchmark is: one value that answers five questions.
 
-Where its data are (`load`), how a task is put to a model (`prompt`, and where an answer ends,
+Where its data are (`load`), how a model is prompted (`prompt`, and where an answer ends,
 `chat_stop` and `base_stop`), how a program is cut out of the answer (`program`), how that is
-graded (`grader`), and what grading needs of the executor (`needs`). Everything else, sampling,
-running, keeping, resuming, counting, is the same for all of them and stands elsewhere.
+graded (`grader`), and what grading needs of the executor (`needs`). Sampling, running, storing,
+resuming and counting are the same for all benchmarks and live in other modules.
 
-A benchmark is a value of this class, made at the end of a small module (`benchmarks/`). Your own is
-a file that defines one as `BENCHMARK`: docs/evaluation.md shows it on a page.
+A benchmark is a `Benchmark` made at the end of a small module (`benchmarks/`). Your own is a file
+that defines one as `BENCHMARK`: docs/evaluation.md shows it on a page.
 """
 
 from __future__ import annotations
@@ -27,45 +27,27 @@ MAX_DETAIL = 500
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task of a benchmark.
+    """One task of a benchmark."""
 
-    Attributes:
-        id: The benchmark's own.
-        text: The problem as a person would read it; contamination is looked for in it.
-        entry_point: The function that an answer has to define; "" where it is a whole program.
-        fields: The task as it was published, for the benchmark's own functions.
-    """
-
-    id: str
-    text: str
-    entry_point: str
+    id: str  # the benchmark's own
+    text: str  # the problem as a person would read it; contamination is looked for in it
+    entry_point: str  # the function that an answer has to define; "" where it is a whole program
+    # The task as it was published, for the benchmark's own functions.
     fields: Mapping[str, Any] = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A benchmark's tasks, and where they came from.
+    """A benchmark's tasks, and where they came from."""
 
-    Attributes:
-        tasks: In their published order.
-        source: Which publication and version, in words for people, such as
-            "HumanEval+ v0.1.10"; no path.
-        sha256: Of what was read; part of the identity of every reference made from it.
-    """
-
-    tasks: tuple[Task, ...]
-    source: str
-    sha256: str
+    tasks: tuple[Task, ...]  # in their published order
+    source: str  # the publication and version for people, such as "HumanEval+ v0.1.10"; not a path
+    sha256: str  # of what was read; part of the identity of every reference made from it
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What grading one program came to.
-
-    Attributes:
-        reason: PASSED, or why not.
-        detail: The same for people; "" where it passed.
-    """
+    """The result of grading one program: PASSED or why not, and details for people."""
 
     reason: GradeReason
     detail: str = ""
@@ -84,32 +66,21 @@ Grader = Callable[[Task, str], Awaitable[Mapping[str, Grade]]]
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRequirements:
-    """What the executor of a benchmark's programs has to offer.
+    """What the executor of a benchmark's programs has to offer."""
 
-    Attributes:
-        limits: What one program may use.
-        preload: Modules that workers have ready, a name out of `PRELOADS`.
-    """
-
-    limits: Limits = field(default_factory=Limits)
-    preload: str = "standard"
+    limits: Limits = field(default_factory=Limits)  # what one program may use
+    preload: str = "standard"  # modules that workers have ready, a name out of `PRELOADS`
 
 
 @dataclass(frozen=True, slots=True)
 class GradingContext:
-    """What a grader is made with.
+    """What a grader is made with."""
 
-    Attributes:
-        dataset: The tasks, all of them.
-        executor: Where programs run; entered, and as the benchmark's `needs` say.
-        progress: Told about work ahead of the first grade, such as running reference solutions.
-        cache: A folder where a benchmark may keep what it made from its data.
-    """
-
-    dataset: Dataset
-    executor: Executor
+    dataset: Dataset  # all tasks
+    executor: Executor  # where programs run; entered, and fulfilling the benchmark's `needs`
+    # Told about work ahead of the first grade, such as running reference solutions.
     progress: Progress
-    cache: Path
+    cache: Path  # a folder where a benchmark may keep what it made from its data
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +88,23 @@ class Benchmark:
     """A benchmark; see the module's docstring.
 
     Attributes:
-        name: As it is asked for, such as `humaneval+`: letters, digits, `+`, `.` and `-`.
-        title: As people write it, such as "HumanEval+".
-        load: Reads the data: from the path that the user gave, or, for None, from where they are.
-            Raises BenchmarkError where they are not to be had, saying how to get them.
-        prompt: How a task is put to a chat model and, in `Prompt.plain`, to a base model.
+        name: Its name in commands, such as `humaneval+`: letters, digits, `+`, `.` and `-`.
+        title: Its name for people, such as "HumanEval+".
+        load: Reads the data from the path that the user gave, or, for None, from its own source.
+            Raises BenchmarkError where they are not available, saying how to get them.
+        prompt: The prompt for a chat model and, in `Prompt.plain`, for a base model.
         program: Cuts the program out of a completion: task, completion, and whether a chat model
-            made it. "" where there is none. Any text at all may come.
+            made it. "" where there is none. Any text may come.
         grader: Makes what grades programs. Work that all tasks share, such as running reference
-            solutions, is done here, and kept in the setting's cache.
+            solutions, is done here, and kept in the context's cache.
         chat_stop: Strings that end a chat model's answer.
         base_stop: Strings that end a base model's.
         needs: What programs need.
-        scores: The names under which it reports, itself included; where there are several, one
-            pass over a program gives them all (HumanEval+ gives HumanEval too). Empty: its name.
-        prompts: Which prompts it asks: benchmarks of one name here share answers. "": its name.
+        scores: Names of its scores, its own included; grading a program gives them all
+            (HumanEval+ gives HumanEval too). Empty: its name.
+        prompts: Name of its prompts: benchmarks with equal prompts share answers. "": its name.
         max_tokens: Longest answer, unless the user says otherwise.
-        base_models: Whether it can be put to a model without a chat template.
+        base_models: Whether it can be run on a model without a chat template.
     """
 
     name: str

@@ -1,8 +1,4 @@
-"""What flows through an evaluation: answers of a model, and verdicts on them.
-
-Answer       one sample of a model for a benchmark's task
-Score        one benchmark's verdict on one sample
-"""
+"""The records of an evaluation: a model's answers, and verdicts on them."""
 
 from __future__ import annotations
 
@@ -14,32 +10,20 @@ from ucoder.records import FinishReason
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One sample: what a model answered to a benchmark's task.
+    """One sample of a model for a benchmark's task."""
 
-    Attributes:
-        prompts: Which prompts it answers: benchmarks that ask the same share their answers
-            (HumanEval and HumanEval+ do).
-        model_index: 0 for M0, t + 1 for the model that iteration t trained.
-        task_id: The benchmark's own.
-        index: Of n samples of the task, from 0.
-        completion: The model's text, without the turn that was begun for it.
-        program: What was cut out of it: this is graded. "" where nothing was.
-        n_tokens: Sampled for it.
-        finish_reason: Why it ended.
-    """
-
-    prompts: str
-    model_index: int
-    task_id: str
-    index: int
-    completion: str
-    program: str
-    n_tokens: int
-    finish_reason: FinishReason
+    prompts: str  # the name of its prompts, see `Benchmark.prompts`
+    model_index: int  # 0 for M0, t + 1 for the model that iteration t trained
+    task_id: str  # the benchmark's own
+    index: int  # of n samples of the task, from 0
+    completion: str  # the model's text, without the prefill
+    program: str  # what was cut out of it and is graded; "" if nothing was
+    n_tokens: int  # sampled for it
+    finish_reason: FinishReason  # why it ended
 
 
 class GradeReason(StrEnum):
-    """What grading one program came to. Each value is stored, counted and shown as it stands."""
+    """The result of grading one program. Each value is stored, counted and shown as it is."""
 
     PASSED = "passed"
     # failed
@@ -49,18 +33,18 @@ class GradeReason(StrEnum):
     RAISED = "raised"
     WRONG_OUTPUT = "wrong_output"
     TESTS_FAILED = "tests_failed"
-    """A test script, which compares by itself, did not come to its end."""
+    """A test script, which makes its own comparisons, did not reach its end."""
     TIMED_OUT = "timed_out"
     OUT_OF_MEMORY = "out_of_memory"
     OUTPUT_TOO_LARGE = "output_too_large"
     NOT_REPRESENTABLE = "not_representable"
-    """It returned what is no plain data, and so no right answer."""
+    """It returned something other than plain data, which is never a right answer."""
     # not run: says nothing about the model
     MISSING_LIBRARY = "missing_library"
     REFERENCE_FAILS = "reference_fails"
-    """The benchmark's own solution does not pass here, for want of a network or a version, say."""
+    """The benchmark's own solution does not pass here: no network, another version, ..."""
     NO_RUNTIME = "no_runtime"
-    """Nothing at hand runs this task: another programming language, without a server for it."""
+    """Nothing here runs this task: another programming language, and no server for it."""
     SANDBOX_FAILED = "sandbox_failed"
 
 
@@ -72,27 +56,17 @@ NOT_RUN = frozenset(
         GradeReason.SANDBOX_FAILED,
     }
 )
-"""Reasons that are no verdict: not run is not wrong."""
+"""Reasons without a verdict: not run is not wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One benchmark's verdict on one sample.
+    """One benchmark's verdict on one sample."""
 
-    Attributes:
-        benchmark: Its name.
-        model_index: 0 for M0, t + 1 for the model that iteration t trained.
-        task_id: The benchmark's own.
-        index: Of n samples of the task, from 0.
-        passed: The verdict; None where it was not run, which is not wrong.
-        reason: Why, for programs.
-        detail: Why it did not pass, for people.
-    """
-
-    benchmark: str
-    model_index: int
-    task_id: str
-    index: int
-    passed: bool | None
-    reason: GradeReason
-    detail: str
+    benchmark: str  # its name
+    model_index: int  # 0 for M0, t + 1 for the model that iteration t trained
+    task_id: str  # the benchmark's own
+    index: int  # of n samples of the task, from 0
+    passed: bool | None  # the verdict; None where it was not run, which is not wrong
+    reason: GradeReason  # why, for programs
+    detail: str  # why it did not pass, for people

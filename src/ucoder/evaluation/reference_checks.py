@@ -1,20 +1,18 @@
 """Does a task's own solution pass here? Checked once a task, before any program is graded on it.
 
-Benchmarks whose tasks use libraries (BigCodeBench, FullStackBench) can be run only as far as the
-machine has these libraries in the right versions, a network, and so on. A model's program cannot
-show that, because it may import modules that never existed. So a task's published solution goes
-through the same harness first. Where it passes, the task can be run. Where it does not, a verdict
-on that task would say nothing about a program, so every program is "not run", never "failed".
+Tasks of BigCodeBench and FullStackBench need libraries in the right versions, a network, and so on.
+A model's program cannot show whether they are there, because it may import modules that never
+existed. So a task's published solution goes through the same harness first. Where it fails, a
+verdict would say nothing about a program, so every program is "not run", never "failed".
 
     checks = ReferenceChecks(context.cache, context.dataset.sha256, fingerprint)
     not_run = await checks.verdict(task.id, lambda: context.executor.check(reference_script))
     if not_run is not None:
         return {name: not_run}
 
-Results are kept in one `Ledger` for each data set and environment, if they will be the same next
-time: a solution passed, or failed by itself. A failure of the sandbox or a timeout may not recur
-when the machine is less busy, so these are repeated: the first for the next program, the second in
-the next run.
+Results that will be the same next time (passed, or failed by itself) are kept in one `Ledger` for
+each data set and environment. A failure of the sandbox is repeated for the next program, and a
+timeout in the next run, because neither may recur on a less busy machine.
 """
 
 from __future__ import annotations
@@ -45,13 +43,10 @@ class ReferenceChecks:
     """Which tasks of a data set can be run in this environment, as far as they were checked."""
 
     def __init__(self, folder: Path, dataset_sha256: str, fingerprint: str) -> None:
-        """Read the results that are kept.
+        """Read the results that are kept in `folder`, which is made on the first write.
 
-        Args:
-            folder: Where results are kept; made on the first write.
-            dataset_sha256: Of the data, which hold the solutions.
-            fingerprint: Of everything else that decides a result: `environment_fingerprint`, and
-                what the caller adds, such as limits and the executor's name.
+        `fingerprint` covers everything else that decides a result: `environment_fingerprint`, and
+        what the caller adds, such as limits and the executor's name.
         """
         identity = hashlib.sha256(f"{dataset_sha256}\n{fingerprint}".encode()).hexdigest()
         self._kept = Ledger(folder / f"references-{identity[:32]}.jsonl", Grade)
@@ -61,11 +56,7 @@ class ReferenceChecks:
     async def verdict(
         self, task_id: str, run: Callable[[], Awaitable[CheckReport]]
     ) -> Grade | None:
-        """Whether the task can be run; concurrent calls run its solution once.
-
-        Args:
-            task_id: The task's.
-            run: Runs its solution as programs of the task are run.
+        """Whether the task can be run; concurrent calls `run` its solution once.
 
         Returns:
             None if the solution passes; else the grade of every program of this task, with a
@@ -101,17 +92,12 @@ def grade_of_reference(report: CheckReport) -> Grade:
 
 
 def environment_fingerprint(folders: Iterable[str | Path]) -> str:
-    """A digest of the Python packages that programs can import.
+    """A digest of Python's version and of each distribution that programs can import, in hex.
 
-    It does not cover what is not a Python package: data that a library downloads, fonts, the
-    network.
+    It does not cover data that a library downloads, fonts, or the network.
 
     Args:
-        folders: Of the installed packages that programs can see
-            (`ucoder.execution.payload.library_folders`).
-
-    Returns:
-        Hexadecimal; of the Python version and each distribution's name and version.
+        folders: Those of installed packages (`ucoder.execution.payload.library_folders`).
     """
     found = {
         f"{distribution.metadata['Name']}=={distribution.version}"

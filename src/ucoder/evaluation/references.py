@@ -1,8 +1,7 @@
 """Outputs of canonical solutions: made once in the sandbox, kept, and read one task at a time.
 
 The outputs are canonical texts, so most comparisons are of two strings. They can be long (one task
-of MBPP+ returns a hundred megabytes), so the file has one row group a task, and only the tasks that
-are graded are read.
+of MBPP+ returns 100 MB), so the file has one row group a task, and tasks are read when graded.
 """
 
 from __future__ import annotations
@@ -36,20 +35,16 @@ _FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One task's canonical solution on one list of inputs.
+    """One task's canonical solution on one list of inputs."""
 
-    Attributes:
-        kept: Indices of the inputs that are compared: all but those with a very long output.
-        texts: Canonical text of the output on each kept input.
-        seconds: CPU time of each call, writing the text included; wall-clock time for calls that
-            were too short to be measured.
-        tolerant_from: Index into `kept` of the input from which on floats are compared with a
-            tolerance; len(kept) if there is none.
-    """
-
+    # Indices of the inputs that are compared: all but those with a very long output.
     kept: tuple[int, ...]
-    texts: tuple[str, ...]
+    texts: tuple[str, ...]  # canonical text of the output on each kept input
+    # CPU time of each call, writing the text included; wall-clock time for calls that were too
+    # short to be measured.
     seconds: tuple[float, ...]
+    # Index into `kept` of the input from which on floats are compared with a tolerance; len(kept)
+    # if there is none.
     tolerant_from: int
 
 
@@ -69,10 +64,7 @@ class References:
         rows = self._file.read_row_group(self._row_groups[task_id], use_threads=False).to_pylist()
         return {
             row["part"]: Reference(
-                tuple(row["kept"]),
-                tuple(row["texts"]),
-                tuple(row["seconds"]),
-                row["tolerant_from"],
+                tuple(row["kept"]), tuple(row["texts"]), tuple(row["seconds"]), row["tolerant_from"]
             )
             for row in rows
         }
@@ -93,8 +85,7 @@ async def references_of(
         name: Of the benchmark's family; part of the file's name and of messages.
         source: Gives a task's canonical solution.
         inputs: Gives its lists of inputs, by name.
-        text: Gives the text that stands for an outcome; None if a canonical solution must not end
-            that way.
+        text: Gives an outcome's text; None if a canonical solution must not end that way.
         is_tolerant: Whether an expected output makes later comparisons of floats tolerant.
 
     Raises:

@@ -17,50 +17,36 @@ from ucoder.errors import BenchmarkError
 from ucoder.evaluation.protocol import Benchmark
 
 _TITLES = {
-    "humaneval": "HumanEval",
-    "humaneval+": "HumanEval+",
-    "mbpp": "MBPP",
-    "mbpp+": "MBPP+",
+    "humaneval": "HumanEval", "humaneval+": "HumanEval+", "mbpp": "MBPP", "mbpp+": "MBPP+",
     "bigcodebench-complete": "BigCodeBench-Complete",
     "bigcodebench-instruct": "BigCodeBench-Instruct",
     "bigcodebench-complete-hard": "BigCodeBench-Complete (Hard)",
     "bigcodebench-instruct-hard": "BigCodeBench-Instruct (Hard)",
-    "livecodebench": "LiveCodeBench",
-    "fullstackbench": "FullStackBench",
-}
+    "livecodebench": "LiveCodeBench", "fullstackbench": "FullStackBench",
+}  # fmt: skip
 NAMES = tuple(_TITLES)
-"""Every benchmark that comes with ucoder, in the order of the paper's tables."""
+"""Every built-in benchmark, in the order of the paper's tables."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,59}")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What some benchmarks let users choose.
+    """What some benchmarks let users choose."""
 
-    Attributes:
-        release: LiveCodeBench's name for one, such as `release_v6`.
-        start: LiveCodeBench: only tasks of contests on this day or later.
-        end: LiveCodeBench: only tasks of contests on this day or earlier.
-        language: FullStackBench: of the tasks' text, `en` or `zh`.
-        server_url: FullStackBench: a SandboxFusion server for its tasks in other languages than
-            Python.
-    """
-
-    release: str = "release_v6"
-    start: date | None = None
-    end: date | None = None
-    language: Literal["en", "zh"] = "en"
+    release: str = "release_v6"  # LiveCodeBench's name for one, such as `release_v6`
+    start: date | None = None  # LiveCodeBench: only tasks of contests on this day or later
+    end: date | None = None  # LiveCodeBench: only tasks of contests on this day or earlier
+    language: Literal["en", "zh"] = "en"  # FullStackBench: of the tasks' text, `en` or `zh`
+    # FullStackBench: a SandboxFusion server for its tasks in other languages than Python.
     server_url: str | None = None
 
 
 def find_benchmark(name: str, options: Mapping[str, Any] | None = None) -> Benchmark:
     """The benchmark of a name, or of a Python file that defines `BENCHMARK`.
 
-    A file is the user's own code: it is imported and trusted.
-
     Args:
-        name: Out of `NAMES`, or the path of a .py file.
+        name: Out of `NAMES`, or the path of a .py file: the user's own code, imported and trusted.
         options: The fields of `Options`, by name; defaults for the others.
 
     Raises:
@@ -101,7 +87,7 @@ def find_benchmarks(
 ) -> list[Benchmark]:
     """The benchmarks of several names, without those whose scores another of them gives too.
 
-    With `humaneval` and `humaneval+`, the first is left out: the second reports both scores.
+    Of `humaneval` and `humaneval+`, the second is kept: it reports both scores.
 
     Raises:
         BenchmarkError: See `find_benchmark`.

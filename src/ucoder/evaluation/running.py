@@ -1,8 +1,7 @@
-"""Putting a benchmark to a model: sample the answers that are missing, grade them, keep both.
+"""Running a benchmark on a model: sample the answers that are missing, grade them, store both.
 
-A task's answers are written before its scores, each under the task's key. A process that was killed
-therefore continues where it stopped: answered tasks are not sampled again, and graded ones are not
-graded again. Sampling and grading overlap, because each task is one coroutine.
+A task's answers are stored before its scores, each under the task's key, so a process that was
+killed resumes where it stopped. Sampling and grading overlap, because each task is one coroutine.
 """
 
 from __future__ import annotations
@@ -51,28 +50,19 @@ class Tables(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TaskSubset:
-    """A benchmark, and those of its tasks that are asked.
-
-    Attributes:
-        benchmark: Which.
-        dataset: All of its tasks.
-        tasks: Those that are asked.
-    """
+    """A benchmark, and those of its tasks that are asked."""
 
     benchmark: Benchmark
-    dataset: Dataset
-    tasks: tuple[Task, ...]
+    dataset: Dataset  # all of its tasks
+    tasks: tuple[Task, ...]  # the chosen ones
 
 
 def choose_tasks(
     benchmark: Benchmark, n_tasks: int | None = None, path: Path | None = None
 ) -> TaskSubset:
-    """Load a benchmark and choose its tasks.
+    """Load a benchmark, from the user's own file if one is given, and choose its tasks.
 
-    Args:
-        benchmark: Which.
-        n_tasks: Size of a fixed, evenly spread subset; all tasks where None.
-        path: The user's own copy of the data.
+    With `n_tasks`, these are a fixed, evenly spread subset; otherwise all.
 
     Raises:
         BenchmarkError: The data are not available, or there are fewer tasks than n_tasks.
@@ -88,29 +78,18 @@ def choose_tasks(
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One benchmark, ready to be put to a model: what is asked, how, and what grading needs.
+    """One benchmark, ready to be run on a model: tasks, decoding, and what grading needs."""
 
-    Attributes:
-        tasks: The benchmark, its dataset and the chosen tasks.
-        n: Samples a task.
-        temperature: Of sampling; 0 is greedy decoding, and n is 1 then.
-        top_p: Nucleus sampling: share of the probability mass; unused in greedy decoding.
-        max_tokens: Longest answer; the benchmark's own where None.
-        seed: Of the whole evaluation; each task's seed is derived from it.
-        open_executor: Makes the executor that a benchmark's programs need, not yet entered.
-        cache: Folder where benchmarks keep what they made from their data.
-        max_concurrency: Tasks in progress at once.
-    """
-
-    tasks: TaskSubset
-    n: int
-    temperature: float
-    top_p: float
-    max_tokens: int | None
-    seed: int
+    tasks: TaskSubset  # the benchmark, its dataset and the chosen tasks
+    n: int  # samples a task
+    temperature: float  # of sampling; 0 is greedy decoding, and n is 1 then
+    top_p: float  # nucleus sampling: share of the probability mass; unused in greedy decoding
+    max_tokens: int | None  # longest answer; the benchmark's own where None
+    seed: int  # of the whole evaluation; each task's seed is derived from it
+    # Makes the executor that a benchmark's programs need, not yet entered.
     open_executor: Callable[[ExecutionRequirements], AbstractAsyncContextManager[Executor]]
-    cache: Path
-    max_concurrency: int
+    cache: Path  # folder where benchmarks keep what they made from their data
+    max_concurrency: int  # tasks in progress at once
 
     @property
     def benchmark(self) -> Benchmark:
@@ -128,11 +107,7 @@ class Evaluation:
         return f"{self.benchmark.name} M{model_index}"
 
     def sampling(self, is_chat: bool) -> SamplingParams:
-        """How an engine samples one answer.
-
-        Args:
-            is_chat: Whether the model has a chat template; answers end at other strings then.
-        """
+        """How an engine samples one answer, of a model with or without a chat template."""
         return SamplingParams(
             self.temperature,
             self.top_p if self.temperature else 1.0,
@@ -151,19 +126,19 @@ class Evaluation:
         """Sample and grade the tasks that have no scores yet.
 
         Args:
-            model_index: Goes into answers and scores: 0 for M0, t + 1 for M(t + 1).
+            model_index: 0 for M0, t + 1 for M(t + 1); goes into answers and scores.
             engine: The model, entered.
             tables: Where its answers and scores are kept.
             progress: Told how many tasks are done.
 
         Raises:
-            BenchmarkError: The benchmark cannot be put to this model, or its references fail.
+            BenchmarkError: The benchmark cannot be run on this model, or its references fail.
             EngineError: The engine broke.
         """
         benchmark, is_chat = self.benchmark, engine.info.is_chat
         if not is_chat and not benchmark.base_models:
             raise BenchmarkError(
-                f"{benchmark.title} asks in words and cannot be put to a base model, which has no "
+                f"{benchmark.title} asks in words and cannot be run on a base model, which has no "
                 f"chat template; leave it out, or choose bigcodebench-complete"
             )
         table = tables.answers(benchmark.prompts)
@@ -198,13 +173,7 @@ class Evaluation:
     async def grade(
         self, model_index: int, programs_of: Programs, tables: Tables, progress: Progress
     ) -> None:
-        """Grade every sample of the tasks that have no scores yet.
-
-        Args:
-            model_index: Goes into the scores.
-            programs_of: Gives a task's programs, one for each sample.
-            tables: Where scores are kept.
-            progress: Told how many tasks are done.
+        """Grade every sample of the tasks that have no scores yet; see `run`.
 
         Raises:
             BenchmarkError: The benchmark's references fail.
@@ -237,12 +206,7 @@ class Evaluation:
         progress.end(label)
 
     def scores(self, tables: Tables, name: str) -> list[Score]:
-        """The stored verdicts on the chosen tasks' samples, in the order of the tasks.
-
-        Args:
-            tables: Where scores are kept.
-            name: Out of the benchmark's `scores`.
-        """
+        """The stored verdicts on the chosen tasks' samples, in the order of the tasks."""
         table = tables.scores(name)
         return [row for task in self.tasks.tasks for row in table.get(task_key(task.id))]
 

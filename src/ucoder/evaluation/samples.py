@@ -1,8 +1,8 @@
 """Samples as files: the JSON lines of EvalPlus and BigCodeBench, read and written.
 
 One object a line: `task_id`, and either `solution`, a whole program, or `completion`, which
-continues the task's prompt. Several lines of one task are its samples. So the official tools can
-score what this project sampled, and this project can score what was sampled elsewhere.
+continues the task's prompt. A task may have several lines. The official tools can score what this
+project sampled, and this project can score what was sampled elsewhere.
 """
 
 from __future__ import annotations
@@ -22,17 +22,12 @@ from ucoder.files import write_atomically
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Programs that were made elsewhere.
+    """Programs that were made elsewhere."""
 
-    Attributes:
-        programs: By task id, in the file's order; tasks without samples are left out.
-        sha256: Of the file.
-        unknown: Lines of each task id that the benchmark does not have.
-    """
-
+    # By task id, in the file's order; tasks without samples are left out.
     programs: dict[str, list[str]]
-    sha256: str
-    unknown: dict[str, int]
+    sha256: str  # of the file
+    unknown: dict[str, int]  # lines of each task id that the benchmark does not have
 
 
 def read_samples(path: Path, tasks: Iterable[Task]) -> Samples:
@@ -74,12 +69,8 @@ def write_samples(path: Path, answers: Iterable[Answer]) -> int:
         How many were written.
     """
     lines = [
-        {
-            "task_id": answer.task_id,
-            "solution": answer.program,
-            "raw_solution": answer.completion,
-        }
-        for answer in answers
+        {"task_id": one.task_id, "solution": one.program, "raw_solution": one.completion}
+        for one in answers
     ]
     write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))
     return len(lines)

@@ -139,8 +139,7 @@ def stdin_program(source: str, *, preamble: str = "", any_exit: bool = False) ->
     """Wrap a whole program into one function, `ENTRY`, from its input to what it prints.
 
     Args:
-        source: The program; any text. If it does not compile, loading the wrapper raises the
-            SyntaxError.
+        source: The program; if it does not compile, loading the wrapper raises the SyntaxError.
         preamble: Statements that run before the program in its namespace.
         any_exit: Whether exiting with a status other than 0 is a normal end as well.
     """
@@ -178,16 +177,10 @@ def by_output(
     preamble: str = "",
     any_exit: bool = False,
 ) -> Grader:
-    """Grade programs by what they print.
+    """Grade programs by what they print, as the score `name`.
 
-    Args:
-        context: What the benchmark was given.
-        name: The score's name.
-        examples: Gives a task's pairs of an input and its expected output.
-        same: Compares a printed output with the expected one.
-        timeout_s: For each input.
-        preamble: See `stdin_program`.
-        any_exit: See `stdin_program`.
+    `examples` gives a task's pairs of an input and its expected output, `same` compares a printed
+    output with an expected one, `timeout_s` is for each input; see `stdin_program` for the rest.
     """
     cases_of = lru_cache(maxsize=KEPT)(lambda task: text_cases(examples(task)))
 

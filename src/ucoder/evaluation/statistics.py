@@ -1,9 +1,9 @@
 """Estimates from verdicts, with their uncertainty: pass@k, intervals, the sign test.
 
-Tasks are the sample: an interval says how far a score could move if other tasks of the same kind
-had been asked. With one sample a task, a score is a share of tasks, and its interval is Wilson's.
-With several, the verdicts within a task are dependent: they become one value a task, and the tasks
-are resampled (bootstrap). `comparison` compares two models on the same tasks.
+Tasks are the sample: an interval says how far a score could move on other tasks of the same kind.
+With one sample a task, a score is a share of tasks, and its interval is Wilson's. With several, the
+dependent verdicts within a task become one value, and the tasks are resampled (bootstrap).
+`comparison` compares two models on the same tasks.
 """
 
 from __future__ import annotations
@@ -28,19 +28,12 @@ _CHUNK: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean over tasks with its 95% interval.
+    """A mean over tasks with its 95% interval."""
 
-    Attributes:
-        value: The mean, NaN for n = 0.
-        low: Lower end of the interval, NaN for n = 0.
-        high: Upper end, NaN for n = 0.
-        n: Tasks whose value is known.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
+    value: float  # the mean, NaN for n = 0
+    low: float  # lower end of the interval, NaN for n = 0
+    high: float  # upper end, NaN for n = 0
+    n: int  # tasks whose value is known
 
     def __str__(self) -> str:
         if self.n == 0:
@@ -52,12 +45,7 @@ def pass_at_k(n: int, c: int, k: int) -> float:
     """The chance that at least one of k samples passes, estimated from n samples of which c passed.
 
     1 - C(n - c, k) / C(n, k), the mean over all subsets of k of the n samples: unbiased (Chen et
-    al. 2021, equation 1), which 1 - (1 - c / n)^k is not.
-
-    Args:
-        n: Samples with a verdict.
-        c: Those that passed, 0 to n.
-        k: Samples one may try, 1 to n.
+    al. 2021, equation 1), which 1 - (1 - c / n)^k is not. 0 <= c <= n and 1 <= k <= n.
 
     Raises:
         InvalidArgument: n is less than k, or k less than 1.
@@ -106,14 +94,9 @@ def bootstrap_interval(
 ) -> Interval:
     """The mean of one value a task, with the percentile bootstrap's 95% interval.
 
-    Draws within a task (samples, seeds, subsets) must be averaged before. With few tasks the
-    interval is too narrow, and where all tasks have the same value it has no width; `n` says how
-    many tasks there were.
-
-    Args:
-        values: One a task; tasks whose value is NaN are left out.
-        seed: Of the resampling; the same seed gives the same interval.
-        n_resamples: Bootstrap samples, each as large as the values, 1 or more.
+    Draws within a task (samples, seeds, subsets) must be averaged before; NaN values are left out.
+    The same seed gives the same interval. With few tasks the interval is too narrow, and where all
+    tasks have the same value it has no width.
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
@@ -127,24 +110,3 @@ def bootstrap_interval(
     ]  # fmt: skip
     low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
     return Interval(float(known.mean()), float(low), float(high), known.size)
-
-
-def bootstrap_difference(
-    values: Sequence[float] | NDArray[np.float64],
-    others: Sequence[float] | NDArray[np.float64],
-    seed: int = 0,
-) -> Interval:
-    """The mean of value - other over the same tasks, with its 95% bootstrap interval.
-
-    Args:
-        values: One a task.
-        others: Of the same tasks in the same order.
-        seed: Of the resampling.
-    """
-    return bootstrap_interval(np.asarray(values, np.float64) - np.asarray(others, np.float64), seed)
-
-
-def mean_of_known(values: Sequence[float]) -> float:
-    """The mean of the values that are not NaN; NaN if there are none."""
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else NAN

@@ -1,4 +1,4 @@
-"""A few problems with their clusters side by side: what consensus looks like, and how it fails."""
+"""A few problems with their clusters side by side: how consensus works, and how it fails."""
 
 from __future__ import annotations
 
@@ -47,60 +47,42 @@ class ClusterView:
 
 @dataclass(frozen=True, slots=True)
 class ExampleView:
-    """One problem as the page shows it.
+    """One problem as the page shows it."""
 
-    Attributes:
-        kind: Why it was chosen.
-        selected: Whether it has an r*.
-        problem: The problem itself.
-        verdict: Who won and why, in words.
-        clusters: The largest, in order.
-        rows: An input, and each shown cluster's output on it.
-        n_candidates: Sampled.
-        dropped: Candidates in no cluster, by reason.
-        n_small: Candidates in clusters that are not shown.
-        failures: Where there is no cluster: what the calls came to instead.
-    """
-
-    kind: str
-    selected: bool
+    kind: str  # why it was chosen
+    selected: bool  # whether it has an r*
     problem: Problem
-    verdict: str
-    clusters: tuple[ClusterView, ...]
+    verdict: str  # who won and why, in words
+    clusters: tuple[ClusterView, ...]  # the largest, in order
+    # An input, and each shown cluster's output on it.
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    n_candidates: int
-    dropped: Mapping[str, int]
-    n_small: int
-    failures: Mapping[str, int]
+    n_candidates: int  # sampled
+    dropped: Mapping[str, int]  # candidates in no cluster, by reason
+    n_small: int  # candidates in clusters that are not shown
+    failures: Mapping[str, int]  # outcomes of the calls, where there is no cluster
 
 
 def choose(selections: Sequence[Selection]) -> list[tuple[str, str]]:
-    """Problems worth a look, as (kind, problem id): large consensus, split clusters, none.
+    """Instructive problems, as (kind, problem id): large consensus, split clusters, none.
 
-    Many distinct programs in agreement say more than many copies of one, so they come first. A
-    split is a selected problem whose second cluster comes close.
+    Many distinct programs that agree are better evidence than many copies of one, so they come
+    first. A split is a selected problem whose second cluster is nearly as large.
     """
 
     def second(selection: Selection) -> int:
         return selection.cluster_sizes[1] if len(selection.cluster_sizes) > 1 else 0
 
     selected = [s for s in selections if s.candidate_id is not None]
-    splits = sorted(
-        (s for s in selected if second(s) > 0),
-        key=lambda s: (s.cluster_sizes[0] - second(s), -s.n_reliable, s.problem_id),
-    )[:MAX_OF_A_KIND]
-    large = sorted(
-        (s for s in selected if s not in splits),
-        key=lambda s: (-s.cluster_sizes[0], -s.n_programs, s.problem_id),
-    )[:MAX_OF_A_KIND]
-    none = sorted(
-        (s for s in selections if s.candidate_id is None and s.n_programs > 0),
-        key=lambda s: (-s.n_reliable, -s.n_programs, s.problem_id),
-    )[:MAX_OF_A_KIND]
+    splits = [s for s in selected if second(s) > 0]
+    splits.sort(key=lambda s: (s.cluster_sizes[0] - second(s), -s.n_reliable, s.problem_id))
+    large = [s for s in selected if s not in splits[:MAX_OF_A_KIND]]
+    large.sort(key=lambda s: (-s.cluster_sizes[0], -s.n_programs, s.problem_id))
+    none = [s for s in selections if s.candidate_id is None and s.n_programs > 0]
+    none.sort(key=lambda s: (-s.n_reliable, -s.n_programs, s.problem_id))
     return [
-        *(("Large consensus", s.problem_id) for s in large),
-        *(("Split clusters", s.problem_id) for s in splits),
-        *((_kind_of_none(s), s.problem_id) for s in none),
+        *(("Large consensus", s.problem_id) for s in large[:MAX_OF_A_KIND]),
+        *(("Split clusters", s.problem_id) for s in splits[:MAX_OF_A_KIND]),
+        *((_kind_of_none(s), s.problem_id) for s in none[:MAX_OF_A_KIND]),
     ]
 
 
@@ -109,7 +91,7 @@ def _kind_of_none(selection: Selection) -> str:
 
 
 def shown_iteration(summary: Summary) -> int | None:
-    """The iteration to take examples from: the one with most decisions, the latest of equals."""
+    """The iteration to take examples from: the latest of those with the most decisions."""
     decided = [(i.n_decided, i.iteration) for i in summary.iterations if i.n_decided]
     return max(decided)[1] if decided else None
 
@@ -163,15 +145,11 @@ def _example(kind: str, case: Case, config: SolutionsConfig) -> ExampleView:
 
 def _view(cluster: Cluster, letter: str, winner: bool) -> ClusterView:
     best = cluster.members[0]
+    n_programs = len({member.program_id for member in cluster.members})
     return ClusterView(
-        letter=letter,
-        size=len(cluster.members),
-        n_programs=len({member.program_id for member in cluster.members}),
-        success=cluster.success,
-        perplexity=best.perplexity,
-        program=best.program.rstrip(),
-        winner=winner,
-    )
+        letter, len(cluster.members), n_programs, cluster.success, best.perplexity,
+        best.program.rstrip(), winner,
+    )  # fmt: skip
 
 
 def _verdict(case: Case, config: SolutionsConfig) -> str:
@@ -203,7 +181,7 @@ def _verdict(case: Case, config: SolutionsConfig) -> str:
 
 
 def _failures(case: Case) -> Mapping[str, int]:
-    """What calls came to where hardly any returned: exception types, or the kind of failure."""
+    """The most frequent failures of the calls: exception types, or kinds of outcomes."""
     names = [
         outcome.text.partition(":")[0][:40] or outcome.kind.value
         if outcome.kind is OutcomeKind.RAISED
@@ -215,7 +193,7 @@ def _failures(case: Case) -> Mapping[str, int]:
 
 
 def _call(arguments: str) -> str:
-    """An argument tuple's text as the arguments of a call: `(1,)` reads `(1)`."""
+    """An argument tuple's text as the arguments of a call: `(1)` for `(1,)`."""
     return f"{arguments[:-2]})" if arguments.endswith(",)") else arguments
 
 

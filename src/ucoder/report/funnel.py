@@ -12,21 +12,13 @@ from ucoder.analysis.summary import Summary
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One bar of the funnel.
+    """One bar of the funnel."""
 
-    Attributes:
-        label: What the stage did.
-        stage: The paper's number of it, "" where it has none.
-        kept: What was left after it.
-        width: Of the bar, in percent of the first.
-        losses: Why the others went, most frequent first.
-    """
-
-    label: str
-    stage: str
-    kept: int
-    width: float
-    losses: Mapping[str, int]
+    label: str  # what is left after the stage, in words
+    stage: str  # its number in the paper; "" where it has none
+    kept: int  # number left after it
+    width: float  # of the bar, in percent of the first
+    losses: Mapping[str, int]  # why the others were lost, most frequent first
 
 
 _LABELS = {
@@ -37,7 +29,7 @@ _LABELS = {
 
 
 def problem_funnel(summary: Summary, iteration: Iteration | None) -> list[Step]:
-    """From attempts to training pairs, as far as the run has come; empty without attempts."""
+    """From attempts to training pairs, up to the last stage with records; [] without attempts."""
     space, inputs = summary.problem_space, summary.input_space
     if not space.n_attempts:
         return []
@@ -83,12 +75,6 @@ def _with_waiting(losses: Mapping[str, int], waiting: int) -> Mapping[str, int]:
 def _steps(rows: list[tuple[str, str, int, Mapping[str, int]]]) -> list[Step]:
     first = rows[0][2]
     return [
-        Step(
-            label=label,
-            stage=stage,
-            kept=kept,
-            width=100 * kept / first,
-            losses={reason: count for reason, count in losses.items() if count > 0},
-        )
+        Step(label, stage, kept, 100 * kept / first, {why: n for why, n in losses.items() if n > 0})
         for label, stage, kept, losses in rows
     ]

@@ -1,4 +1,4 @@
-"""What a reader must not conclude from a run, said by the run's own numbers."""
+"""What a reader must not conclude from a run, with the run's own numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAPER_PROBLEMS = 16_867
 _PAPER_CANDIDATES = 128
 _PAPER_ITERATIONS = 7
 _WIDE_HALF_WIDTH = 0.03
-"""Half an interval of this width hides the differences that papers report."""
+"""A half width above which an interval hides the differences that papers report."""
 
 
 def limits(run: Run, summary: Summary, iteration: Iteration | None) -> list[str]:
@@ -50,8 +50,9 @@ def _of_scores(run: Run, summary: Summary) -> list[str]:
     if widths:
         about = ", ".join(f"±{width:.0f} on {title_of(name)}" for name, width in widths.items())
         said.append(
-            f"So few tasks leave about so many points around each score: {about}. A smaller "
-            f"difference shows only where nearly all the tasks that changed did so the same way."
+            f"With this few tasks, each score is uncertain by about this many percentage points: "
+            f"{about}. A smaller difference is detectable only if nearly all tasks that changed "
+            f"changed in the same direction."
         )
     not_run: Counter[str] = Counter()
     for score in summary.scores:

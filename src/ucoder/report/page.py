@@ -1,9 +1,8 @@
 """The report: gathered from a run directory, rendered, written as one file.
 
-The page is opened by people who did not run it, and shows text that a model and untrusted
-programs wrote. So it holds no script and names no address; its policy forbids the browser to
-load anything; and every value passes `visible` and HTML escaping in one place, the template
-environment, where no single use can forget it.
+The page is opened by people who did not run it, and shows text that a model and untrusted programs
+wrote. So it holds no script and no address, its policy forbids the browser to load anything, and
+the template environment applies `visible` and HTML escaping to every value.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _MAX_SHAPES = 2000
 
 
 def write_report(run: Run) -> Path:
-    """Write `RUN/report.html`, whole or not at all; a run at any point of its life will do.
+    """Write `RUN/report.html`, whole or not at all; the run may be unfinished.
 
     Returns:
         Its path.
@@ -64,10 +63,8 @@ def render(run: Run) -> str:
 
 
 def _page(values: dict[str, Any]) -> str:
-    template = _environment().from_string(
-        (resources.files("ucoder.report") / "template.html").read_text("utf-8")
-    )
-    page: str = template.render(values)
+    source = (resources.files("ucoder.report") / "template.html").read_text("utf-8")
+    page: str = _environment().from_string(source).render(values)
     return page
 
 
@@ -109,19 +106,13 @@ def _gather(run: Run) -> dict[str, Any]:
         "paper": {"lines": PAPER_LINES, "complexity": PAPER_COMPLEXITY},
         "last_score": _last_score(summary),
         "limits": limits(run, summary, iteration),
-        # Our own drawings are the only markup that the template does not escape.
+        # Our own drawings are the only markup that is not escaped.
         "plots": {
             "success": Markup(plots.success_by_perplexity(points)),
             "entropy": Markup(
                 plots.entropy_histogram([lexical_entropy(p.statement) for p in problems])
             ),
-            "clusters": Markup(
-                plots.largest_clusters(
-                    iteration.largest_clusters, summary.targets.tau, summary.targets.candidates
-                )
-                if iteration
-                else ""
-            ),
+            "clusters": Markup(plots.largest_clusters(iteration, summary.targets)),
         },
         "timed_as_one": not any(time.stage == "ratings" for time in summary.times),
         "max_seconds": max((c.seconds for c in summary.costs if c.seconds == c.seconds), default=0),
@@ -169,22 +160,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        number=words.number,
-        percent=words.percent,
-        points=words.points,
-        duration=words.duration,
-        reason=words.reason,
-        benchmark=title_of,
-        model=words.model,
-        change=words.change,
-        verdict=words.verdict,
-        evidence=words.evidence,
-        short_comparison=words.short_comparison,
-        plural=words.plural,
-        clip=words.clip,
-        date=_date,
+    names = (
+        *("number", "percent", "points", "duration", "reason", "model", "change", "verdict"),
+        *("evidence", "short_comparison", "plural", "clip"),
     )
+    environment.filters.update({name: getattr(words, name) for name in names})
+    environment.filters.update(benchmark=title_of, date=_date)
     return environment
 
 

@@ -1,8 +1,8 @@
-"""Figures as inline SVG that take the page's own colours and fonts, so that they follow dark mode.
+"""Figures as inline SVG in the page's own colours and fonts, so that they follow dark mode.
 
-matplotlib draws with stand-in colours; afterwards each is replaced by a CSS variable of the page.
-Figures are drawn at a phone's width, so that their text stays readable when nothing is scaled.
-Each function returns "" where there is nothing to draw.
+matplotlib draws with stand-in colours; each is then replaced by a CSS variable of the page. Figures
+are drawn at a phone's width, so that their text stays readable without scaling. Each function
+returns "" where there is nothing to draw.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ucoder.analysis.figures import PAPER_MEAN_BITS, Quality, perplexity_groups
 from ucoder.analysis.numbers import describe
-from ucoder.errors import MissingDependency
+from ucoder.analysis.solution_space import Iteration
+from ucoder.analysis.summary import Targets
 from ucoder.report.words import percent
 
 if TYPE_CHECKING:
@@ -39,28 +40,14 @@ _PAPER_PERPLEXITY = 1.05
 """Figure 6: success above 80% sits below this perplexity."""
 
 _STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "grid.linewidth": 0.8,
-    "text.color": _INK,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "xtick.labelcolor": _INK,
-    "ytick.labelcolor": _INK,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-}
+    "svg.fonttype": "none", "text.parse_math": False, "figure.constrained_layout.use": True,
+    "font.family": "sans-serif", "font.size": 10, "text.color": _INK, "legend.frameon": False,
+    "axes.edgecolor": _MUTED, "axes.labelcolor": _INK, "axes.linewidth": 0.8,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "grid.color": _GRID, "grid.linewidth": 0.8,
+    "xtick.color": _MUTED, "xtick.labelcolor": _INK, "xtick.major.size": 3,
+    "ytick.color": _MUTED, "ytick.labelcolor": _INK, "ytick.major.size": 0,
+}  # fmt: skip
 
 
 def success_by_perplexity(points: Sequence[Quality]) -> str:
@@ -71,7 +58,7 @@ def success_by_perplexity(points: Sequence[Quality]) -> str:
     step = math.ceil(len(ordered) / MAX_POINTS)
     thinned = ordered[::step]
     with _figure(3.3, "success") as (figure, axes):
-        # A few rambling completions would squeeze everything else against the axis.
+        # A few completions of high perplexity would squeeze all others against the axis.
         right = ordered[min(len(ordered) - 1, int(0.98 * len(ordered)))].perplexity
         axes.scatter(
             [point.perplexity for point in thinned],
@@ -113,27 +100,23 @@ def entropy_histogram(values: Sequence[float]) -> str:
         axes.hist(sample, bins=edges, color=_MAIN, alpha=0.75, rwidth=0.92)
         _whole_numbers(axes, room=1.28)
         mean = describe(sample).mean
-        # The labels stand away from each other, whichever of the two lines is on the left.
+        # The labels point away from each other, whichever of the two lines is on the left.
         for value, text, color, left in (
             (mean, f"this run: {mean:.2f}", _INK, mean < PAPER_MEAN_BITS),
             (PAPER_MEAN_BITS, "paper: 3.64", _OTHER, mean >= PAPER_MEAN_BITS),
         ):
-            axes.axvline(value, color=color, linewidth=1.4, linestyle=(0, (4, 2)))
-            axes.annotate(
-                text, (value, 1), (-4 if left else 4, -2), xycoords=("data", "axes fraction"),
-                textcoords="offset points", ha="right" if left else "left", va="top",
-                color=color, fontsize=9,
-            )  # fmt: skip
+            _mark(axes, value, text, color, left)
         axes.set_xlim(edges[0] - 0.6, edges[-1] + 0.6)
         axes.set_xlabel("lexical entropy of a problem, bits")
         axes.set_ylabel("problems")
         return _svg(figure, "Lexical entropy of the accepted problems")
 
 
-def largest_clusters(sizes: Mapping[int, int], tau: int, n: int) -> str:
-    """The size of each problem's largest cluster, and who reaches tau."""
-    if not sizes:
+def largest_clusters(iteration: Iteration | None, targets: Targets) -> str:
+    """The size of each problem's largest cluster, and which reach tau."""
+    if iteration is None or not iteration.largest_clusters:
         return ""
+    sizes, tau = iteration.largest_clusters, targets.tau
     with _figure(2.9, "clusters") as (figure, axes):
         width = max(1, math.ceil((max(sizes) + 1) / 24))  # 128 candidates: bars of a few sizes
         below: dict[int, int] = {}  # a bar of several sizes can hold some on either side of tau
@@ -151,17 +134,23 @@ def largest_clusters(sizes: Mapping[int, int], tau: int, n: int) -> str:
                 alpha=0.8,
             )
             below = heights
-        axes.axvline(tau - 0.5, color=_OTHER, linewidth=1.4, linestyle=(0, (4, 2)))
-        axes.annotate(
-            f"τ = {tau}", (tau - 0.5, 1), (4, -2), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="left", va="top", color=_OTHER, fontsize=9,
-        )  # fmt: skip
+        _mark(axes, tau - 0.5, f"τ = {tau}", _OTHER, left=False)
         _whole_numbers(axes, room=1.28)
         axes.set_xlim(-0.7 * width, max(max(sizes), tau) + 0.9 * width)
         _at_whole_numbers(axes.xaxis)
-        axes.set_xlabel(f"candidates in the largest cluster, of {n} sampled")
+        axes.set_xlabel(f"candidates in the largest cluster, of {targets.candidates} sampled")
         axes.set_ylabel("problems")
         return _svg(figure, "Size of the largest cluster by problem")
+
+
+def _mark(axes: Axes, value: float, text: str, color: str, left: bool) -> None:
+    """A dashed upright line with a label on its left or right."""
+    axes.axvline(value, color=color, linewidth=1.4, linestyle=(0, (4, 2)))
+    axes.annotate(
+        text, (value, 1), (-4 if left else 4, -2), xycoords=("data", "axes fraction"),
+        textcoords="offset points", ha="right" if left else "left", va="top",
+        color=color, fontsize=9,
+    )  # fmt: skip
 
 
 def _whole_numbers(axes: Axes, room: float) -> None:
@@ -180,13 +169,9 @@ def _at_whole_numbers(axis: Axis) -> None:
 @contextmanager
 def _figure(height_in: float, salt: str) -> Iterator[tuple[Figure, Axes]]:
     """A figure outside pyplot: no global state, no window, no backend to choose."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency(
-            'the report draws with matplotlib; pip install "ucoder[report]"'
-        ) from error
+    import matplotlib  # `render` has checked that it is installed
+    from matplotlib.figure import Figure
+
     # The salt keeps the ids inside one SVG apart from those of the others on the page.
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": f"ucoder-{salt}"}):
         figure = Figure(figsize=(_WIDTH_IN, height_in))
@@ -205,10 +190,10 @@ def _svg(figure: Figure, label: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # Inside HTML neither namespace is needed, and the page shall name no address at all.
+    # HTML needs neither namespace, and the page names no address at all.
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 var(--sans)", text)
-    # Ids are hashed for paths; groups are numbered from 1 in every figure, and nobody uses them.
+    # Ids of paths are hashed; those of groups repeat in every figure, and are unused.
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     for color, variable in _VARIABLES.items():
         text = text.replace(color, variable)

@@ -1,4 +1,4 @@
-"""Benchmarks as the page shows them: every score, and problems of the run that a benchmark asks."""
+"""Benchmarks as the page shows them: scores, and problems that are also tasks of a benchmark."""
 
 from __future__ import annotations
 
@@ -16,57 +16,40 @@ if TYPE_CHECKING:
     from ucoder.runs import Run
 
 MAX_TASKS = 12
-"""Tasks named in one line; the rest are counted."""
+"""Tasks named in one line; the others are counted."""
 _MAX_LINES = 40
 
 MAX_ROWS = 100
-"""Matches listed at most."""
+"""Most matches that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotRun:
-    """Tasks that were not run for the same reason, for the same models.
+    """Tasks that were not run for the same reason, for the same models."""
 
-    Attributes:
-        reason: As it is stored.
-        detail: The same for people, such as the library that is missing; may be "".
-        models: Their indices.
-        tasks: The first of their ids.
-        n_tasks: How many there are.
-    """
-
-    reason: str
-    detail: str
-    models: tuple[int, ...]
-    tasks: tuple[str, ...]
-    n_tasks: int
+    reason: str  # as it is stored
+    detail: str  # the same for people, such as the library that is missing; may be ""
+    models: tuple[int, ...]  # their indices
+    tasks: tuple[str, ...]  # the first of their ids
+    n_tasks: int  # their number
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkView:
-    """One benchmark.
+    """One benchmark."""
 
-    Attributes:
-        name: As it is asked for.
-        scores: Of each model that has one, M0 first.
-        waiting: Models that are there and have none yet.
-        n_not_run: Tasks that have no verdict for at least one model.
-        not_run: Why, most tasks first.
-        n_more: Reasons that are not listed.
-        failures: Reason, and how many samples of each model failed for it, as `scores` has them.
-    """
-
-    name: str
-    scores: tuple[ModelScore, ...]
-    waiting: tuple[int, ...]
-    n_not_run: int
-    not_run: tuple[NotRun, ...]
-    n_more: int
+    name: str  # as it is asked for
+    scores: tuple[ModelScore, ...]  # of each model that has one, M0 first
+    waiting: tuple[int, ...]  # models that exist and have no score yet
+    n_not_run: int  # tasks that have no verdict for at least one model
+    not_run: tuple[NotRun, ...]  # reasons, most tasks first
+    n_more: int  # reasons that are not listed
+    # Reason, and how many samples of each model failed for it, as `scores` has them.
     failures: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def benchmark_views(run: Run, summary: Summary) -> list[BenchmarkView]:
-    """Benchmarks in the order in which they were asked for, then those that came with them.
+    """Benchmarks in the order of the configuration, then others that have scores.
 
     Raises:
         DamagedShard: A table's file cannot be read.
@@ -97,7 +80,7 @@ def _view(run: Run, summary: Summary, name: str) -> BenchmarkView:
 
 
 def _not_run(rows: Sequence[Score]) -> list[NotRun]:
-    """Tasks without a verdict, those alike in one line."""
+    """Tasks without a verdict, grouped by reason, detail and models."""
     models: dict[tuple[str, str, str], set[int]] = {}  # of (reason, detail, task)
     for row in rows:
         if row.passed is None:
@@ -114,23 +97,15 @@ def _not_run(rows: Sequence[Score]) -> list[NotRun]:
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
-    """What comparing the run's problems with benchmarks found.
+    """What comparing the run's problems with benchmarks found."""
 
-    Attributes:
-        n_problems: Problems that were compared.
-        n_matched: Those that match at least one task.
-        compared_with: Names of the benchmarks.
-        excluded: Whether those that match were kept out of training.
-        rows: A problem's title and what it matches, largest overlap first.
-        n_more: Matches that are not listed.
-    """
-
-    n_problems: int
-    n_matched: int
-    compared_with: tuple[str, ...]
-    excluded: bool
+    n_problems: int  # problems that were compared
+    n_matched: int  # problems that match at least one task
+    compared_with: tuple[str, ...]  # names of the benchmarks
+    excluded: bool  # whether matching problems were left out of training
+    # A problem's title and what it matches, largest overlap first.
     rows: tuple[tuple[str, Match], ...]
-    n_more: int
+    n_more: int  # matches that are not listed
 
 
 def overlaps(
@@ -139,14 +114,7 @@ def overlaps(
     compared_with: Sequence[str],
     excluded: bool,
 ) -> Overlaps:
-    """Arrange the matches of a run.
-
-    Args:
-        matches: All of them.
-        titles: Of every problem that was compared, by its id.
-        compared_with: Names of the benchmarks.
-        excluded: Whether problems that match were kept out of training.
-    """
+    """Arrange the matches of a run; `titles` are those of every compared problem, by its id."""
     order = sorted(matches, key=lambda m: (-m.overlap, m.problem_id, m.benchmark, m.task_id))
     return Overlaps(
         n_problems=len(titles),

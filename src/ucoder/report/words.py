@@ -1,9 +1,8 @@
-"""What the page says and how: texts made harmless, numbers, comparisons, the abstract.
+"""The page's texts: untrusted text made harmless, numbers, comparisons, the abstract.
 
-Model text, program outputs and names from the disk can hold control characters, lone surrogates
-(which no UTF-8 file can hold) and characters that reorder or hide their neighbours, and HTML
-escaping lets all of these through. `visible` writes each as its escape, such as `\\x00`. Numbers
-are short and have units; undefined ones are a dash.
+Model text, program outputs and file names can hold control characters, lone surrogates (which no
+UTF-8 file can hold) and characters that reorder or hide their neighbours. HTML escaping keeps them
+all; `visible` writes each as its escape, such as `\\x00`. Undefined numbers are a dash.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from ucoder.evaluation.registry import title_of
 
 UNDEFINED = "\N{EN DASH}"
 _MAX_SENTENCES = 3
-"""The abstract names each benchmark up to this many; of more, it gives counts."""
+"""The abstract describes up to this many benchmarks one by one, and counts more."""
 
 _UNSEEN = re.compile(
     "["
@@ -32,7 +31,7 @@ _UNSEEN = re.compile(
 
 
 def visible(text: str) -> str:
-    """The text with every unseen character written as its escape; encodes to UTF-8 without fail."""
+    """The text with every unseen character written as its escape; it always encodes to UTF-8."""
     return _UNSEEN.sub(_escape, text)
 
 
@@ -44,7 +43,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def clip(text: str, max_chars: int, max_lines: int = 1_000_000) -> str:
-    """The start of a text, and how much was left out where it is longer."""
+    """The start of a text, and how much was left out if it is longer."""
     lines = text.split("\n", max_lines)
     kept = "\n".join(lines[:max_lines])[:max_chars]
     left_out = len(text) - len(kept)
@@ -81,7 +80,7 @@ def points(value: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as two neighbouring units at most."""
+    """Seconds in at most two neighbouring units."""
     if seconds is None or not math.isfinite(seconds):
         return UNDEFINED
     if seconds < 10:
@@ -124,7 +123,7 @@ def change(pair: PairedTest) -> str:
 
 
 def verdict(pair: PairedTest) -> str:
-    """What the tasks show of a difference, and no more."""
+    """What the tasks show about a difference."""
     if not pair.n:
         return "no task was run for both"
     if not pair.told_apart:
@@ -133,7 +132,7 @@ def verdict(pair: PairedTest) -> str:
 
 
 def evidence(pair: PairedTest) -> str:
-    """What a verdict rests on: tasks that changed, and p."""
+    """The evidence for a verdict: tasks that changed, and p."""
     if not pair.n:
         return ""
     left_out = f", {pair.n_left_out:,} left out" if pair.n_left_out else ""
@@ -156,7 +155,7 @@ def short_comparison(score: ModelScore) -> str:
 
 
 def comparisons(scores: Sequence[ModelScore]) -> str:
-    """How many comparisons a page makes, and what follows from their number; "" without any."""
+    """How the page's models are compared, and how often; "" without comparisons."""
     with_first = sum(1 for s in scores if s.paired and s.paired.n)
     with_previous = sum(1 for s in scores if s.model_index > 1 and s.previous and s.previous.n)
     if not with_first and not with_previous:
@@ -186,7 +185,7 @@ def _p(value: float) -> str:
 
 
 def abstract(summary: Summary) -> str:
-    """The run in a paragraph: what went in, what came out, what can be said of it."""
+    """The run in a paragraph: its inputs, its results and what they show."""
     space, inputs = summary.problem_space, summary.input_space
     if not space.n_attempts:
         return "The run has started and has no records yet."

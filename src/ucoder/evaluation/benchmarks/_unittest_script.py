@@ -1,13 +1,13 @@
-"""What stands around a program and its `unittest` tests, in one script: runs inside the sandbox.
+"""The harness around a program and its `unittest` tests, in one script that runs in the sandbox.
 
-The text of this file, with a call of `judge` behind it, is a script for `Executor.check`; it comes
-to its end only if every test passed. It does what BigCodeBench's own harness does and programs can
-notice (`bigcodebench.eval`, 0.2.5): a module `__test__`, an empty working directory, streams that
-take everything and give nothing, no `exit`, and its replacements for starting and killing
-processes. Time, memory, files and the network are the sandbox's business.
+The text of this file followed by a call of `judge` is a script for `Executor.check`; it reaches its
+end only if every test passed. It does what BigCodeBench's own harness (`bigcodebench.eval`, 0.2.5)
+does that programs can notice: a module `__test__`, an empty working directory, streams that accept
+everything and return nothing, no `exit`, and its replacements for starting and killing processes.
+The sandbox limits time, memory, files and the network.
 
-The program shares this process, so one that is written for it can forge its verdict. What is cheap
-is held against that: parts of `unittest` that a program could replace are compared afterwards, and
+The program shares this process, so one that is written to cheat can forge its verdict. Cheap checks
+make that harder: the parts of `unittest` that a program could replace are compared afterwards, and
 exactly the tests of the task must have run, none skipped.
 """
 
@@ -34,7 +34,7 @@ _MAX_SHOWN = 110  # characters of one failure; a report of the sandbox holds 300
 
 
 class TestsFailed(Exception):
-    """Why the verdict is no pass; its message is what people see."""
+    """The tests did not pass; the message says why, for people."""
 
 
 class _Result(unittest.TestResult):
@@ -59,7 +59,7 @@ class _Result(unittest.TestResult):
 
     def _note(self, test: Any, err: Any) -> None:
         note = f"{test.id().rpartition('.')[2]}: {_described(err[1])}"
-        # A library that is not there explains every other failure.
+        # A missing library explains every other failure.
         self.notes.insert(0 if isinstance(err[1], ImportError) else len(self.notes), note)
 
 
@@ -76,15 +76,15 @@ class _Unreadable(io.StringIO):
 
 
 def judge(text: str, n_tests: int, may_skip: bool) -> None:
-    """Run a program with its tests behind it; return only if they all pass.
+    """Run a program followed by its tests; return only if they all pass.
 
     Args:
         text: Both, in this order; the tests are the methods of a class `TestCases`.
-        n_tests: How many they are.
-        may_skip: Whether the tests themselves skip some of them.
+        n_tests: The number of tests.
+        may_skip: Whether tests may skip themselves.
 
     Raises:
-        TestsFailed: One did not pass, or it never came to that.
+        TestsFailed: A test did not pass, or not all tests were run.
     """
     loader, result, base = unittest.TestLoader(), _Result(), unittest.TestCase
     known = _parts_of_unittest()
@@ -163,10 +163,10 @@ def _quiet() -> Iterator[None]:
 
 
 def _guard_processes() -> None:
-    """Put BigCodeBench's own functions for processes in the place of Python's.
+    """Replace Python's functions for processes by BigCodeBench's.
 
-    They are there to protect its host, which the sandbox does better; what programs see of them
-    decides about verdicts, such as pipes where a caller asked for none.
+    They protect its host, which the sandbox does better, but their visible effects, such as pipes
+    that the caller did not ask for, decide verdicts.
     """
     real_kill, real_system, real_os_popen = os.kill, os.system, os.popen
     call, check_output, real_run = subprocess.call, subprocess.check_output, subprocess.run
@@ -217,7 +217,7 @@ def _guard_processes() -> None:
 
 
 def _with_pipes(start: Any) -> Any:
-    """A function that starts a process, with pipes where nothing else was asked for."""
+    """A function that starts a process with pipes, unless the caller asks for something else."""
 
     def started(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("capture_output"):

@@ -2,9 +2,9 @@
 
 FullStackBench is graded by it. This follows `sandbox/datasets/autoeval.py` and
 `sandbox/utils/extraction.py` of github.com/bytedance/SandboxFusion (commit 469de08), whose choices
-are part of the benchmark, odd ones too: an answer without a fence gives its first function alone,
-and Python is cut at a guard written with double quotes. Written anew, so that text of any length
-is read in linear time. Where its Go is put together from sets, in no order, here it is sorted.
+are part of the benchmark, even the odd ones: an answer without a fence gives its first function
+alone, and Python is cut at a guard written with double quotes. It is rewritten so that text of any
+length is read in linear time. Go's packages and imports, sets in the original, are sorted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ucoder.evaluation.benchmarks.autoeval_java import JAVA_BLOCK_END, java_bloc
 INSERT: Final = "#<INSERT>"
 """Where a test wants the program; a test without it comes after the program."""
 
-# What people write after a fence; AutoEval tells cases apart.
+# Fence tags, case-sensitive as in AutoEval.
 _ALIASES: Final = {
     "python": "python Python py Python3 python3 PY", "cpp": "cpp c++ C++ Cpp CPP",
     "nodejs": "JS js", "javascript": "javascript Javascript JavaScript", "go": "go Go",
@@ -51,11 +51,8 @@ _IMPORTS: Final = re.compile(r"import\s+\(")
 class Test:
     """A task's test as it was published.
 
-    Attributes:
-        programming_language: What the answer is written in.
-        execution_language: What runs program and test together.
-        code: The test's text.
-        files: Files beside it: base64 by name.
+    `programming_language` is the answer's; `execution_language` runs program and test together;
+    `files` stand beside them: base64 by name.
     """
 
     programming_language: str
@@ -66,18 +63,12 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class AutoEvalScript:
-    """A program put together with its test.
+    """A program put together with its test."""
 
-    Attributes:
-        language: What runs it, in SandboxFusion's words.
-        code: The text to run; "" for Java, which is files alone.
-        files: Files beside it: base64 by name.
-        program_lines: The first and the last line of `code` that are the program's, from 1.
-    """
-
-    language: str
-    code: str
-    files: Mapping[str, str]
+    language: str  # SandboxFusion's name of what runs it
+    code: str  # the text to run; "" for Java, which is files alone
+    files: Mapping[str, str]  # files beside it: base64 by name
+    # The first and the last line of `code` that are the program's, from 1.
     program_lines: tuple[int, int] = (0, 0)
 
 
@@ -86,11 +77,7 @@ def extract(completion: str, language: str) -> str:
 
     The first fenced block in the task's language counts, or else the first of any language; then
     a block that is not closed; then what looks like code. For Java it is every block, with
-    `JAVA_BLOCK_END` between them.
-
-    Args:
-        completion: Any text.
-        language: The task's programming language.
+    `JAVA_BLOCK_END` between them. Any text may come.
     """
     if language == "java":
         return JAVA_BLOCK_END.join(java_blocks(completion))
@@ -106,7 +93,7 @@ def extract(completion: str, language: str) -> str:
 
 
 def without_entry_point(code: str, language: str) -> str:
-    """A program without what would run it alone."""
+    """A program without the code that would run it by itself."""
     marks = [_ENTRY_POINTS[language]] if language in _ENTRY_POINTS else []
     if language == "go":
         code = code.replace("package main", "")
@@ -117,12 +104,7 @@ def without_entry_point(code: str, language: str) -> str:
 
 
 def assemble(program: str, test: Test) -> AutoEvalScript:
-    """Put a program together with its test, as AutoEval does.
-
-    Args:
-        program: As `extract` gives it.
-        test: The task's.
-    """
+    """Put a program, as `extract` gives it, together with its test, as AutoEval does."""
     files = dict(test.files)
     if test.programming_language == "java":
         return AutoEvalScript(
@@ -146,10 +128,9 @@ def assemble(program: str, test: Test) -> AutoEvalScript:
 
 
 def _fenced(text: str) -> Iterator[tuple[str, str]]:
-    """Closed blocks: what stands after the fence, and the content.
+    """Closed blocks: the fence's tag, and the content.
 
-    A fence closes a block where nothing but white space, a line's end among it, stands before it;
-    the content ends at the first line's end of that white space.
+    A closing fence follows white space that holds a line's end; the content ends at its first one.
     """
     at = 0
     while opening := _open(text, at):
@@ -170,7 +151,7 @@ def _fenced(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _open(text: str, at: int) -> tuple[str, int] | None:
-    """The next opening fence: what stands after it, and where the content starts."""
+    """The next opening fence: its tag, and where the content starts."""
     fence = text.find("```", at)
     end = text.find("\n", fence) if fence >= 0 else -1
     return None if end < 0 else (text[fence + 3 : end].strip(), end + 1)
@@ -216,7 +197,7 @@ def _one_go_file(code: str) -> str:
 
 
 def _import_groups(code: str) -> tuple[list[str], str]:
-    """What stands between `import (` and `)`, and the code without that."""
+    """The text between each `import (` and `)`, and the code without these groups."""
     groups, kept, at = [], [], 0
     while opening := _IMPORTS.search(code, at):
         end = code.find(")", opening.end())

@@ -1,4 +1,4 @@
-"""How AutoEval reads Java: the way of NaturalCodeBench, a file for each top-level type.
+"""How AutoEval reads Java, as NaturalCodeBench does: a file for each top-level type.
 
 Follows `sandbox/datasets/natural_code_bench.py` of github.com/bytedance/SandboxFusion (commit
 469de08). A type reaches from the annotation, or the line, that begins it to the first closing
@@ -68,7 +68,7 @@ def java_files(blocks: Sequence[str], test: str) -> dict[str, str]:
 def _between(
     text: str, opening: re.Pattern[str], closing: re.Pattern[str]
 ) -> tuple[list[str], str]:
-    """What stands between two marks, wherever they do, and the text without all that."""
+    """The texts between pairs of marks, and what is left without them and their marks."""
     found, kept, at = [], [], 0
     while start := opening.search(text, at):
         end = closing.search(text, start.end())
@@ -104,7 +104,7 @@ def _types(code: str, kind: str) -> Iterator[tuple[str, str]]:
             return
         item = code[start : end.end()]
         name = re.split(r"\s", item.partition(word)[2], maxsplit=1)[0]
-        if "/" not in name and "\0" not in name:  # it names a file on somebody's machine
+        if "/" not in name and "\0" not in name:  # it becomes a file name
             yield name, item
         at = end.end()
 

@@ -1,16 +1,16 @@
 """BigCodeBench (Zhuo et al. 2024), Complete and Instruct, Full and Hard, as its package 0.2.5 does.
 
-The same prompts, cutting, "calibration" (the task's bare signature stands in front of a program)
+The same prompts, cutting, "calibration" (the task's bare signature precedes the program)
 and harness (`_unittest_script`), in the sandbox. Departures, and limits:
 
 - The package waits 240 s for a program, this module `TIMEOUT_S`; few solutions take seconds.
-- A chat model's answer also ends at the end of its code block, which saves the explanation behind
-  it. The package stops there only where the prefill itself holds the fence.
+- A chat model's answer also ends at the end of its code block, which saves sampling the explanation
+  after it. The package stops there only where the prefill itself holds the fence.
 - An answer without a program fails; the package runs the tests on the bare signature.
-- A task whose own solution does not pass here, for want of a library or a version of it, a network
-  or data, is not run, and so neither passed nor failed; the package counts it as failed.
-- The tests patch names of the program, so both share one process, and a program that is written
-  for it can forge its verdict, or answer with objects that equal everything.
+- A task whose own solution does not pass here (a library, its version, data or the network is
+  missing) is not run; the package counts it as failed.
+- The tests patch names of the program, so both share one process, and a program that is written to
+  cheat can forge its verdict, or answer with objects that equal everything.
 
 Programs see the libraries that are installed beside this package:
 `pip install "ucoder[bigcodebench]"`.
@@ -31,8 +31,9 @@ from typing import Final, Literal
 from ucoder.engines.protocol import Prompt
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks import _unittest_script
+from ucoder.evaluation.benchmarks.evalplus import CHAT_STOP, HUMANEVAL_STOP, INSTRUCTION, PREFILL
 from ucoder.evaluation.cutting import longest_program, reachable
-from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset, read_rows
+from ucoder.evaluation.data import Row, chosen, find_data, make_dataset, read_rows, text_of
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -74,20 +75,6 @@ REQUIREMENTS: Final = ExecutionRequirements(
     preload="data",
 )
 
-_ASKED: Final = (
-    "Please provide a self-contained Python script that solves the following problem in a markdown "
-    "code block:\n"
-)
-_PREFILL: Final = (
-    "Below is a Python script with a self-contained function that solves the problem and passes "
-    "corresponding tests:\n```python\n"
-)
-_STOP: Final = (
-    *("<|endoftext|>", "<|endofmask|>", "</s>"),
-    *("\nif __name__", "\ndef main(", "\nprint("),
-)
-_BASE_STOP: Final = (*_STOP, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
-
 _FIELDS: Final = (
     *("complete_prompt", "instruct_prompt", "code_prompt"),
     *("canonical_solution", "test"),
@@ -98,11 +85,9 @@ _FAILED: Final = re.compile(r"(?s)(?:__main__\.)?TestsFailed: (.*?)(?: \(line \d
 
 
 def bigcodebench(split: Split, subset: Subset) -> Benchmark:
-    """Make one of the four.
+    """One of the four benchmarks: code to complete or words, all tasks or the 148 hard ones.
 
-    Args:
-        split: How a task is put: code to complete, or words.
-        subset: All tasks, or the 148 hard ones, which are among them and share their answers.
+    The hard tasks are among all tasks and share their answers.
     """
     prompts = f"bigcodebench-{split}"
     name = prompts if subset == "full" else f"{prompts}-hard"
@@ -114,8 +99,8 @@ def bigcodebench(split: Split, subset: Subset) -> Benchmark:
         prompt=complete_prompt if split == "complete" else instruct_prompt,
         program=program,
         grader=partial(make_grader, name),
-        chat_stop=(*_STOP, "\n```\n"),
-        base_stop=_BASE_STOP,
+        chat_stop=CHAT_STOP,
+        base_stop=HUMANEVAL_STOP,
         needs=REQUIREMENTS,
         prompts=prompts,
         max_tokens=1280,
@@ -124,18 +109,14 @@ def bigcodebench(split: Split, subset: Subset) -> Benchmark:
 
 
 def load(split: Split, subset: Subset, path: Path | None) -> Dataset:
-    """Read the tasks: from the file that was named, else from the hub.
-
-    Args:
-        split: Decides which text of a task is its problem.
-        subset: Which tasks.
-        path: A file in the published format; None: $BIGCODEBENCH_OVERRIDE_PATH, else the hub.
+    """Read the tasks from `path`, else from $BIGCODEBENCH_OVERRIDE_PATH, else from the hub.
 
     Raises:
-        BenchmarkError: There are no such data, or they are of the other subset.
+        BenchmarkError: The data are not available, or they are the other subset's.
     """
     local = chosen(path, OVERRIDE)
-    found = local or _from_hub(subset)
+    repository, revision = _HUB[subset]
+    found = find_data(path, OVERRIDE, repository, _FILE, revision)
     rows, sha256 = read_rows(found)
     title = "BigCodeBench" if subset == "full" else "BigCodeBench-Hard"
     other: Subset = "hard" if subset == "full" else "full"
@@ -143,18 +124,10 @@ def load(split: Split, subset: Subset, path: Path | None) -> Dataset:
         is_other = f", as many as its {other} set" if len(rows) == N_TASKS[other] else ""
         raise BenchmarkError(
             f"{found} holds {len(rows)} tasks{is_other}; {title} has {N_TASKS[subset]}: name the "
-            f"file of the {subset} set (--data or {OVERRIDE}), or none, for {_HUB[subset][0]}"
+            f"file of the {subset} set (--data or {OVERRIDE}), or none, for {repository}"
         )
     source = f"{title}, a local file" if local else f"{title} {VERSION}"
     return make_dataset(found, rows, sha256, source, partial(make_task, split))
-
-
-def _from_hub(subset: Subset) -> Path:
-    repository, revision = _HUB[subset]
-    try:
-        return from_hub(repository, _FILE, revision)
-    except BenchmarkError as error:
-        raise BenchmarkError(f"{error}\nName a local file: --data FILE, or {OVERRIDE}.") from error
 
 
 def make_task(split: Split, row: Row) -> Task:
@@ -162,24 +135,22 @@ def make_task(split: Split, row: Row) -> Task:
 
     Raises:
         KeyError: A field is missing.
-        TypeError: A field is no text.
+        TypeError: A field is not text.
     """
-    for name in ("task_id", "entry_point", *_FIELDS):
-        if not isinstance(row[name], str):
-            raise TypeError(f"{name} is {type(row[name]).__name__}, not text")
-    fields = {name: row[name] for name in _FIELDS}
-    return Task(row["task_id"], row[f"{split}_prompt"], row["entry_point"], fields)
+    task_id, entry_point = text_of(row["task_id"]), text_of(row["entry_point"])
+    fields = {name: text_of(row[name]) for name in _FIELDS}
+    return Task(task_id, fields[f"{split}_prompt"], entry_point, fields)
 
 
 def complete_prompt(task: Task) -> Prompt:
-    """The start of a script, as it is to a base model and with a request to a chat model."""
+    """The start of a script: as it is for a base model, with a request for a chat model."""
     text = task.fields["complete_prompt"]
-    return Prompt(f"{_ASKED}```\n{text.strip()}\n```\n", _PREFILL, plain=text)
+    return Prompt(f"{INSTRUCTION}\n```\n{text.strip()}\n```\n", PREFILL, plain=text)
 
 
 def instruct_prompt(task: Task) -> Prompt:
     """The task in words."""
-    return Prompt(f"{_ASKED}{task.fields['instruct_prompt'].strip()}\n", _PREFILL)
+    return Prompt(f"{INSTRUCTION}\n{task.fields['instruct_prompt'].strip()}\n", PREFILL)
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:
@@ -208,12 +179,7 @@ def sanitized(text: str, entry_point: str) -> str:
 
 
 async def make_grader(name: str, context: GradingContext) -> Grader:
-    """Make what grades programs; a task's own solution goes through the harness first.
-
-    Args:
-        name: The score's name.
-        context: What the benchmark was given.
-    """
+    """Make the grader; before programs, it runs each task's own solution through the harness."""
     environment = environment_fingerprint(library_folders(REQUIREMENTS.preload))
     harness = hashlib.sha256(_HARNESS.encode()).hexdigest()
     fingerprint = f"{context.executor.name} {REQUIREMENTS} {harness} {environment} {nltk_data()}"
@@ -257,10 +223,7 @@ def test_script(task: Task, program: str) -> str:
 
 
 def n_tests(tests: str) -> int:
-    """How many tests a task has: the methods of its class `TestCases` that `unittest` runs.
-
-    A text that is no Python, or has no such class, has none.
-    """
+    """The number of methods of the class `TestCases` that `unittest` runs; 0 for invalid Python."""
     try:
         body = ast.parse(tests).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

