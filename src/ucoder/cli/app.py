@@ -104,8 +104,7 @@ def run(
 @app.command()
 def plan(
     config: Annotated[
-        str,
-        typer.Argument(help="A preset, a YAML file, or a run whose plan is to be checked."),
+        str, typer.Argument(help="A preset, a YAML file, or a run whose plan is to be checked.")
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")

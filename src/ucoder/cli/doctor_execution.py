@@ -9,13 +9,7 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from ucoder.execution.conformance import (
-    ATTACKS,
-    LIMITS,
-    AttackResult,
-    Property,
-    run_conformance,
-)
+from ucoder.execution.conformance import ATTACKS, LIMITS, AttackResult, Property, run_conformance
 from ucoder.execution.providers import open_executor
 
 

@@ -1,4 +1,4 @@
-"""What every part of the configuration is made of."""
+"""The base class of the configuration's sections, their number types, and sampling."""
 
 from __future__ import annotations
 

@@ -11,12 +11,7 @@ from typing import Final
 
 from ucoder.execution.canonical.errors import CanonicalError
 from ucoder.execution.canonical.reader import parse
-from ucoder.execution.canonical.values import (
-    ArrayValue,
-    DataclassValue,
-    Plain,
-    ScalarValue,
-)
+from ucoder.execution.canonical.values import ArrayValue, DataclassValue, Plain, ScalarValue
 from ucoder.execution.canonical.writer import MAX_DEPTH, write
 
 _CACHED_CHARS: Final = 2_000
