@@ -91,7 +91,7 @@ def select(
             here; None where these are all, and the regret is not computed.
 
     Returns:
-        The ballot. Its selection has a reason where there is no r*.
+        The ballot. Where there is no r*, its selection gives the reason.
 
     Raises:
         ConfigError: The rule's selector is unknown.

@@ -2,7 +2,7 @@
 
 A model writes ordinary inputs. Incorrect programs often fail at 0, at a negative number, at an
 empty or a one-element list, at duplicates, at an unsorted list, or at mixed case. Which inputs are
-*valid* is not known here; the executions show it.
+*valid* is unknown here and only seen from the executions.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ class _Claim:
 def read_calls(text: str, interface: Interface) -> list[Call | Refusal]:
     """Every call in a text of assert lines. Accepts any text and never raises.
 
-    Each assert without a usable call gives one refusal instead. A call is listed once for each
-    claim about it, and once where there is no claim.
+    Each assert without a usable call gives one refusal instead. A call is listed once for
+    each claim about it, and once if there is none.
     """
     text = text if len(text) <= MAX_CHARS else text[:MAX_CHARS] + CUT
     marks = list(_ASSERT.finditer(text))

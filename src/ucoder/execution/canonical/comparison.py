@@ -38,7 +38,7 @@ def key(text: str) -> str:
 
 
 def _sorted(text: str) -> str:
-    """Sort what stands in braces, in one pass from left to right."""
+    """Sort the elements within braces, in one pass from left to right."""
     closing: list[str] = []
     # For each open brace: the pieces of the element around it, the elements and the key before that
     # one, and whether the brace keeps its order.

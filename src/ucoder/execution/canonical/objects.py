@@ -168,7 +168,7 @@ def _ordered(
         raise TypeError("keys with code of their own")
     try:
         items = [*method(module[name], "items", METHOD)(value)]
-    except RuntimeError:  # changed behind its back, through `dict`
+    except RuntimeError:  # changed through methods of `dict`
         items = []
     if len(items) != len(keys):
         raise TypeError("tampered with")
