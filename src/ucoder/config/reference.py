@@ -45,7 +45,9 @@ SAMPLING = "How completions are sampled: see [sampling](#sampling)."
 def reference() -> str:
     """The whole page, as Markdown."""
     parts = [INTRODUCTION, _table("", RunConfig())]
-    parts += [_section(path, section) for path, section in _sections("", RunConfig())]
+    for path, section in _sections("", RunConfig()):
+        meaning = " ".join(inspect.cleandoc(type(section).__doc__ or "").split())
+        parts.append(f"## {path}\n\n{meaning}\n\n{_table(f'{path}.', section)}")
     parts.append(
         "## sampling\n\n"
         "Every stage that samples has a `sampling` section of its own with these keys, such as "
@@ -71,11 +73,6 @@ def _section_of(field: FieldInfo, value: object) -> Section | None:
         if isinstance(option, type) and issubclass(option, Section):
             return option()
     return None
-
-
-def _section(path: str, section: Section) -> str:
-    meaning = inspect.cleandoc(type(section).__doc__ or "")
-    return f"## {path}\n\n{' '.join(meaning.split())}\n\n{_table(f'{path}.', section)}"
 
 
 def _table(prefix: str, section: Section) -> str:

@@ -97,7 +97,7 @@ class SandboxSettings:
             "PYTHONHASHSEED": str(self.hash_seed),
             "HOME": home,
             "TMPDIR": home,
-            **environment_of(self.preload),
+            **({} if self.preload == "standard" else _ENVIRONMENT),
         }
 
 
@@ -118,11 +118,6 @@ def library_folders(preload: str) -> tuple[str, ...]:
         return ()
     paths = sysconfig.get_paths()
     return tuple(dict.fromkeys((paths["purelib"], paths["platlib"])))
-
-
-def environment_of(preload: str) -> dict[str, str]:
-    """Environment variables for the libraries of a set."""
-    return {} if preload == "standard" else dict(_ENVIRONMENT)
 
 
 def copy_files(root: Path) -> None:

@@ -269,9 +269,5 @@ def _bound(claim: _Claim, interface: Interface) -> Call | Refusal:
     arguments = f"({joined},)" if len(literals) == 1 else f"({joined})"
     if claim.returns is None or not all(is_exact for _, is_exact in literals):
         return Call(arguments, None)
-    return Call(arguments, _prediction(claim.returns))
-
-
-def _prediction(node: ast.expr) -> str | None:
-    literal = read_literal(node, MAX_CHARS)
-    return literal[0] if literal and literal[1] else None
+    returned = read_literal(claim.returns, MAX_CHARS)
+    return Call(arguments, returned[0] if returned and returned[1] else None)
