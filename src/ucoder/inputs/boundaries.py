@@ -15,8 +15,6 @@ from typing import Any, Final
 from ucoder.execution.canonical import CanonicalError, write
 from ucoder.inputs.boundary_values import MAX_VALUES, boundary_values
 
-__all__ = ["MAX_SHAPES", "MAX_VALUES", "boundary_inputs", "boundary_values", "shapes"]
-
 MAX_SHAPES: Final = 64
 """Most shapes for one number of parameters."""
 
