@@ -80,7 +80,7 @@ async def print_rates(
     """
     hardware = hardware_name()
     with Bars(Console(stderr=True) if as_json else out) as bars:
-        rates = await measure_rates(config, hardware, bars, training=training)
+        rates = await _measured(config, hardware, bars, training)
     path = output or kept_rates_path(hardware, config)
     write_rates(rates, path)
     if as_json:
@@ -90,21 +90,8 @@ async def print_rates(
     out.print(f"rates: {path}", highlight=False, soft_wrap=True)
 
 
-async def measure_rates(
-    config: RunConfig, hardware: str, progress: Progress, *, training: bool = False
-) -> Rates:
-    """Measure one replica of the configuration's engine and executor.
-
-    Args:
-        config: The run whose engine, model and executor are measured.
-        hardware: The name of the machine.
-        progress: Is told what is being measured.
-        training: Train a little as well, which takes longest.
-
-    Raises:
-        ConfigError: The engine is scripted, so that there is nothing to measure.
-        UcoderError: A part does not work here.
-    """
+async def _measured(config: RunConfig, hardware: str, progress: Progress, training: bool) -> Rates:
+    """The rates of one replica of the configuration's engine and executor."""
     if config.engine.provider == "scripted":
         raise ConfigError("engine.provider=scripted samples nothing: there is no rate to measure")
     components = Components(config, progress)
