@@ -41,7 +41,7 @@ def test_every_fault_is_reported_at_once_with_the_allowed_range() -> None:
         "seed=-1: input should be greater than or equal to 0",
         "solutions.roh: unknown key; did you mean rho?",
         "problems.sampling.temperature=9: input should be less than or equal to 2",
-        "batch_size=10 is no multiple of micro_batch_size=4",
+        "batch_size=10 is not a multiple of micro_batch_size=4",
         "tau=3 is more than n=2",
         "evalution: unknown key; did you mean evaluation?",
     ):
@@ -73,7 +73,9 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_processes_cannot_share_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"batch_size=128 is no multiple of .*=4 x n_processes=3"):
+    with pytest.raises(
+        ConfigError, match=r"batch_size=128 is not a multiple of .*=4 x n_processes=3"
+    ):
         load_config("paper-7b", ["consolidation.n_processes=3"])
 
 
@@ -84,7 +86,7 @@ def test_a_provider_alone_stands_for_its_section_and_takes_further_settings() ->
 
 def test_a_server_is_not_trained() -> None:
     server = ["engine=openai", "engine.server.url=http://localhost:1/v1"]
-    with pytest.raises(ConfigError, match="goes on serving the model that it has"):
+    with pytest.raises(ConfigError, match="keeps serving the same model"):
         load_config("demo", server)
     data_only = ["consolidation.provider=none", "consolidation.iterations=1"]
     assert load_config("demo", [*server, *data_only]).engine.server.max_retries == 8

@@ -52,7 +52,7 @@ def test_success_rate_takes_more_than_half_not_half() -> None:
 
 
 @pytest.mark.parametrize("arm", ["random", "low_perplexity", "success_rate"])
-def test_an_arm_without_anyone_successful_says_so(arm: str) -> None:
+def test_an_arm_without_a_successful_candidate_gives_the_reason(arm: str) -> None:
     ranking = case({"a": [RAISED, RAISED, 1]}).ranking(arm)
     assert ranking.reason is Reason.NO_RELIABLE_CANDIDATE
     assert ranking.n_reliable == 0
@@ -68,7 +68,7 @@ def test_a_draw_is_fair_to_candidates_not_to_programs() -> None:
     assert abs(won / n_draws - 0.75) < 0.03
 
 
-def test_a_draw_depends_on_who_takes_part_and_not_on_what_they_answered() -> None:
+def test_a_draw_depends_on_the_programs_and_not_on_their_answers() -> None:
     names = [f"p{at}" for at in range(6)]
     first = case({name: [at] for at, name in enumerate(names)})
     other = case({name: [0] for name in reversed(names)})

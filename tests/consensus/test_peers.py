@@ -53,7 +53,7 @@ def test_under_execution_risk_a_failure_agrees_with_nothing(failure: object) -> 
 
 
 def test_srank_is_overlap_times_size_and_pass_rate() -> None:
-    # Four predictions; k is constant, and counts for nobody. Sizes count programs: 2, 1, 1 of 4.
+    # Four predictions; k is constant and is not counted. Sizes count programs: 2, 1, 1 of 4.
     problem = case(
         {"a1": [1, 2], "a2": [1, 2], "b": [1, 4], "c": [3, 4], "k": [2, 2]},
         n={"a1": 5, "b": 3, "k": 9},
@@ -78,7 +78,7 @@ def test_srank_without_predictions_goes_by_size_alone() -> None:
 def test_srank_chooses_among_constants_where_there_is_nothing_else() -> None:
     problem = case({"a": [1, 1], "b": [2, 2]}, predictions=[{"1": 1}])
     assert problem.rank("srank") == {"a": 0.0, "b": 0.0}
-    # A single input makes nobody constant.
+    # With a single input no program is constant.
     assert case({"a": [1]}).rank("srank") == {"a": 1.0}
 
 
@@ -89,7 +89,7 @@ def test_conself_scores_by_the_share_of_equal_outputs() -> None:
     assert problem.chosen("conself") == "a"
 
 
-def test_conself_abstains_where_behaviours_scatter() -> None:
+def test_conself_abstains_where_behaviours_are_diverse() -> None:
     # 3 and 1 of 4: 0.811 bits of 2.
     problem = case({"a": [1], "b": [2]}, n={"a": 3})
     assert entropy_of(np.array([3.0, 1.0])) == pytest.approx(0.4056, abs=1e-4)

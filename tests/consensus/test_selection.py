@@ -80,7 +80,7 @@ def test_the_largest_cluster_wins_and_its_most_fluent_member_is_selected() -> No
 
 
 def test_success_comes_before_perplexity() -> None:
-    # Both fail where nobody agrees, so they share no signature unless the same outputs are bottom.
+    # rho=0.5 keeps both; `b` returns on all four inputs and `a` on three.
     rule = Rule(rho=0.5, tau=1, min_input_support=0.0)
     executions = [execution("a", 1, 2, 3, RAISED), execution("b", 1, 2, 3, 4)]
     ballot = vote([candidate(0, "a", 1.0), candidate(1, "b", 2.0)], executions, rule)

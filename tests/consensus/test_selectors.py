@@ -171,6 +171,6 @@ def test_scores_are_finite_or_nan_and_there_is_a_winner_or_a_reason(
 
 
 @EVERY
-def test_without_candidates_or_inputs_the_reason_is_said(selector: str) -> None:
+def test_without_candidates_or_inputs_the_reason_is_given(selector: str) -> None:
     assert case({}).ranking(selector).reason is Reason.NO_CANDIDATE
     assert case({"a": []}).ranking(selector).reason is Reason.NO_INFORMATIVE_INPUT

@@ -103,7 +103,7 @@ def test_the_attack_is_held_and_the_next_program_served(
         *("queue-a-signal", "slow-a-process-down", "read-by-openat2"),
     ],
 )
-def test_an_attack_that_nothing_holds_is_reported(ranges: dict[str, Range], name: str) -> None:
+def test_an_attack_that_is_not_held_is_reported(ranges: dict[str, Range], name: str) -> None:
     attack = BY_NAME[name]
     assert attack.harmless
     result = on(ranges, "unsafe-process").run(attack)
@@ -143,7 +143,7 @@ async def test_what_is_not_claimed_is_not_attacked() -> None:
     assert [result.attack for result in results] == [attack.name for attack in ATTACKS]
 
 
-def test_each_attack_has_a_name_of_its_own_and_each_property_an_attack() -> None:
+def test_attack_names_are_unique_and_each_property_has_an_attack() -> None:
     assert len(BY_NAME) == len(ATTACKS)
     assert {attack.property for attack in ATTACKS} == set(Property)
     assert 15 <= sum(attack.quick for attack in ATTACKS) <= 40
@@ -182,7 +182,7 @@ def write(folder: Path, text: str, name: str = "one.toml") -> Path:
     return folder
 
 
-async def test_attacks_of_a_folder_of_ones_own_run_in_the_suite(tmp_path: Path) -> None:
+async def test_attacks_of_a_users_own_folder_run_in_the_suite(tmp_path: Path) -> None:
     listed = (
         FILE.replace('values.ONE = "1"', "")
         + """

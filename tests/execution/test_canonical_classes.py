@@ -186,7 +186,7 @@ class Zone(datetime.tzinfo):
         (decimal, "module"),
     ],
 )
-def test_everything_else_is_not_representable(value: Any, name: str) -> None:
+def test_values_of_other_types_are_not_representable(value: Any, name: str) -> None:
     for wrapped in (value, [value], {1: (value,)}, Point(value)):
         with pytest.raises(NotRepresentable, match=f"^{name}$"):
             write(wrapped)

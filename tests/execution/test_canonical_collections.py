@@ -69,7 +69,7 @@ def test_the_order_of_an_ordered_dict_counts_and_that_of_the_others_does_not() -
     assert key("{'OrderedDict(': {2: 1, 1: 1}}") == "{'OrderedDict(': {1: 1, 2: 1}}"
 
 
-def test_an_ordered_dict_is_written_in_its_order_not_in_the_order_of_the_dict_below() -> None:
+def test_an_ordered_dict_is_written_in_its_own_order_not_that_of_its_dict() -> None:
     value = OrderedDict(a=1, b=2)
     value.move_to_end("a")
     assert write(value) == "OrderedDict({'b': 2, 'a': 1})"
@@ -118,7 +118,7 @@ def test_other_spellings_of_collections_are_read(text: str, value: Any) -> None:
      "deque([], maxlen=-1)", f"deque([], maxlen={10**30})", "deque('ab')", "collections.Counter",
      "collections.namedtuple(x=1)", "collections"],
 )  # fmt: skip
-def test_everything_else_is_refused(text: str) -> None:
+def test_malformed_collections_are_refused(text: str) -> None:
     with pytest.raises(CanonicalError):
         parse(text)
 
@@ -195,7 +195,7 @@ class Key:
         return refuse() if Key.armed else 1
 
 
-def test_no_code_of_a_key_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writing_an_ordered_dict_runs_no_code_of_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (Counter, OrderedDict, lambda items: defaultdict(None, items)):
         for wrap in (lambda x: x, lambda x: (1, x), lambda x: frozenset([x])):
             value = kind({wrap(Key()): 1})
@@ -213,7 +213,7 @@ def test_an_ordered_dict_has_plain_keys_only() -> None:
             write(OrderedDict({odd: 1}))
 
 
-def test_an_ordered_dict_that_was_changed_behind_its_back_is_refused() -> None:
+def test_an_ordered_dict_that_was_changed_by_methods_of_dict_is_refused() -> None:
     for change in (lambda d: dict.__delitem__(d, "a"), lambda d: dict.__setitem__(d, "c", 1),
                    dict.clear):  # fmt: skip
         value = OrderedDict(a=1, b=2)

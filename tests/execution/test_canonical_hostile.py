@@ -1,4 +1,4 @@
-"""Values from nobody's friend: none of their code runs, and the writer always ends well."""
+"""Hostile values: none of their code runs, and writing them always ends in a bounded way."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_a_forged_list_of_fields_is_refused(fields: Any) -> None:
         write(tampered(__dataclass_fields__=fields))
 
 
-def test_a_property_named_as_a_field_is_not_asked() -> None:
+def test_a_property_named_as_a_field_is_not_called() -> None:
     value = tampered(x=property(refuse))
     assert write(value) == "Point(x=1)"
     del value.__dict__["x"]

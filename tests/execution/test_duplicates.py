@@ -33,16 +33,16 @@ def test_comments_layout_and_docstrings_do_not_count(same: str) -> None:
         "def f(x):\n    return x + 1\nf(2)",
     ],
 )
-def test_everything_else_counts(other: str) -> None:
+def test_every_other_difference_counts(other: str) -> None:
     assert program_key(other) != program_key(BASE)
 
 
-def test_docstrings_count_where_they_can_be_read() -> None:
+def test_docstrings_count_where_the_program_may_read_them() -> None:
     one, two = (f'def f():\n    "{word}"\n    return f.__doc__' for word in ("a", "b"))
     assert program_key(one) != program_key(two)
 
 
-def test_lines_count_where_they_can_be_read() -> None:
+def test_lines_count_where_the_program_may_read_them() -> None:
     source = "import sys\ndef f(): return sys._getframe().f_lineno"
     assert program_key(source) != program_key("\n" + source)
 

@@ -13,11 +13,11 @@ from .conftest import Sandbox
 @pytest.mark.parametrize(
     "path", ["/etc/shadow", "/etc/passwd", "/home", "/var", "/srv", "/opt", "/boot", "/run"]
 )
-def test_system_files_are_not_there(isolated: Sandbox, path: str) -> None:
+def test_system_files_do_not_exist_in_the_sandbox(isolated: Sandbox, path: str) -> None:
     assert isolated.value(f"import os\nreturn os.path.lexists({path!r})") == "False"
 
 
-def test_the_users_home_and_this_project_are_not_there(isolated: Sandbox) -> None:
+def test_the_users_home_and_this_project_do_not_exist_in_the_sandbox(isolated: Sandbox) -> None:
     secret = Path(__file__)
     assert isolated.value(f"import os\nreturn os.path.exists({str(secret)!r})") == "False"
     home = Path.home()

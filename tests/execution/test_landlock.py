@@ -76,7 +76,7 @@ class TestFiles:
         secret.write_text("secret")
         assert confined(attempt(f"open({str(secret)!r})"), root, work) == "13"
 
-    def test_a_link_out_of_the_folder_leads_nowhere(self, root: Path, work: Path) -> None:
+    def test_a_link_out_of_the_folder_cannot_be_followed(self, root: Path, work: Path) -> None:
         secret = work.parent / "secret"
         secret.write_text("secret")
         body = f"os.symlink({str(secret)!r}, 'link')\n" + attempt("open('link')")
@@ -89,7 +89,7 @@ class TestFiles:
         assert confined(body, root, work) in ("13", "18")  # EACCES, EXDEV
         assert secret.stat().st_nlink == 1
 
-    def test_the_system_is_read_and_run(self, root: Path, work: Path) -> None:
+    def test_system_files_can_be_read_and_executed(self, root: Path, work: Path) -> None:
         body = "import subprocess, os\nprint(len(os.listdir('/usr/bin')) > 1)\n"
         body += "subprocess.run(['/bin/true'], check=True)"
         assert confined(body, root, work) == "True"
@@ -118,7 +118,7 @@ class TestFiles:
     def test_the_workers_own_modules_are_not_written(self, root: Path, work: Path) -> None:
         assert confined(attempt(f"open({str(root / 'x')!r}, 'w')"), root, work) == "13"
 
-    def test_in_the_folder_everything_ordinary_works(self, root: Path, work: Path) -> None:
+    def test_ordinary_file_operations_work_in_the_folder(self, root: Path, work: Path) -> None:
         body = (
             "import tempfile\nos.environ['TMPDIR'] = os.getcwd()\n"
             "os.makedirs('a/b')\nopen('a/f', 'w').write('text')\nos.mkfifo('pipe')\n"

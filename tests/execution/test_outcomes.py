@@ -73,9 +73,7 @@ def test_exceptions_carry_type_and_message(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("how", ["sys.exit()", "sys.exit(3)", "raise KeyboardInterrupt"])
-def test_leaving_the_interpreter_is_an_exception_of_that_call_only(
-    sandbox: Sandbox, how: str
-) -> None:
+def test_sys_exit_is_an_exception_of_that_call_only(sandbox: Sandbox, how: str) -> None:
     report = sandbox.call(f"import sys\ndef f(x):\n    if x: {how}\n    return 1", "(1,)", "(0,)")
     assert kinds(report) == ["raised", "returned"]
     assert report.outcomes[0].text.startswith(("SystemExit", "KeyboardInterrupt"))
@@ -193,7 +191,9 @@ def test_each_call_reports_its_wall_clock_and_cpu_time(sandbox: Sandbox) -> None
     ["def f(:", "x = '\0'", "x = '\ud800'", "(" * 5000, "-" * 200_000 + "1", "é = = 1"],
     ids=["syntax", "null", "surrogate", "brackets", "minus", "unicode"],
 )
-def test_source_that_is_not_python_does_not_compile(sandbox: Sandbox, source: str) -> None:
+def test_source_that_is_not_python_is_reported_as_not_compiling(
+    sandbox: Sandbox, source: str
+) -> None:
     report = sandbox.call(source, "()", "()")
     assert report.status in (ProgramStatus.DOES_NOT_COMPILE, ProgramStatus.KILLED)
     assert kinds(report) == ["raised", "raised"] and report.detail
@@ -229,7 +229,7 @@ def test_dataclasses_and_annotations_find_their_module(sandbox: Sandbox) -> None
     assert sandbox.one(source).text == "1"
 
 
-def test_leaving_through_os_exit_kills_one_call_and_marks_the_program(sandbox: Sandbox) -> None:
+def test_os_exit_fails_one_call_and_marks_the_program_as_killed(sandbox: Sandbox) -> None:
     report = sandbox.call(
         "import os\ndef f(x):\n    if x: os._exit(0)\n    return 1", "(0,)", "(1,)", "(0,)"
     )
@@ -255,7 +255,7 @@ def test_leaving_through_os_exit_kills_one_call_and_marks_the_program(sandbox: S
         ("x = bytearray(10**10)", Verdict.FAILED),
     ],
 )
-def test_a_script_passes_only_by_reaching_its_end(
+def test_a_script_passes_only_if_its_last_statement_is_reached(
     sandbox: Sandbox, source: str, verdict: Verdict
 ) -> None:
     report = sandbox.check(source, timeout_s=1.0)

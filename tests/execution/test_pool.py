@@ -129,7 +129,7 @@ async def test_leaving_while_programs_run_raises_in_their_callers(provider: str)
 
 
 @PROVIDERS
-async def test_a_cancelled_call_leaves_the_pool_whole(provider: str) -> None:
+async def test_the_pool_works_after_a_cancelled_call(provider: str) -> None:
     async with open_executor(provider, LIMITS, n_workers=1) as executor:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(executor.check("while True: pass"), 0.2)
@@ -145,7 +145,9 @@ async def test_many_programs_at_once_each_get_their_own_answer(provider: str) ->
     assert [report.outcomes[0].text for report in reports] == [str(i + 1) for i in range(60)]
 
 
-async def test_workers_are_replaced_on_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_workers_are_replaced_after_a_number_of_programs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(pool, "PROGRAMS_PER_WORKER", 2)
     source = "import os\ndef f(): return os.stat('/proc/1').st_ctime_ns"
     async with open_executor("bubblewrap", LIMITS, n_workers=1) as executor:
@@ -191,7 +193,7 @@ def test_ctrl_c_ends_every_process_within_a_moment(tmp_path: Path) -> None:
         assert len(below) > 2 and not descendants() & below
 
 
-def test_whatever_programs_leave_in_a_directory_is_removed(tmp_path: Path) -> None:
+def test_everything_that_programs_leave_in_a_directory_is_removed(tmp_path: Path) -> None:
     left = tmp_path / "left"
     (left / "shut").mkdir(parents=True)
     (left / "shut" / "file").touch()
@@ -257,7 +259,7 @@ async def test_auto_takes_bubblewrap_where_it_starts() -> None:
         assert (await executor.call(HONEST, "f", ["(1,)"])).outcomes[0].text == "2"
 
 
-async def test_auto_takes_landlock_where_bubblewrap_cannot_start_and_says_so(
+async def test_auto_takes_landlock_where_bubblewrap_cannot_start_and_warns(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: iter([]))
@@ -268,7 +270,7 @@ async def test_auto_takes_landlock_where_bubblewrap_cannot_start_and_says_so(
     assert "no `bwrap` was found" in caplog.text
 
 
-async def test_preloaded_libraries_are_there_and_everything_else_installed_with_them() -> None:
+async def test_preloads_make_the_installed_packages_importable() -> None:
     source = "def f():\n    import numpy as np\n    return np.arange(3).sum().item()"
     async with open_executor("bubblewrap", LIMITS, n_workers=1) as bare:
         outcome = (await bare.call(source, "f", ["()"])).outcomes[0]

@@ -71,7 +71,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class TestOnPaper:
-    def test_every_number_gets_the_answer_of_its_rule_and_all_others_pass(
+    def test_every_system_call_gets_the_answer_of_its_rule_and_others_are_allowed(
         self, machine: str, policy: str
     ) -> None:
         program = seccomp.program(machine, policy)
@@ -98,7 +98,7 @@ class TestOnPaper:
                 continue
             assert answer(program, machine, number) == expected, (number, name)
 
-    def test_no_two_calls_share_a_number(self, machine: str) -> None:
+    def test_no_two_system_calls_share_a_number(self, machine: str) -> None:
         numbers = seccomp._numbers(machine)
         assert len(set(numbers.values())) == len(numbers)
 
@@ -140,11 +140,11 @@ class TestOnPaper:
         for arguments in ((1, 5), (2, 0), (3, 0)):
             assert judge(machine, policy, "ioprio_set", *arguments) == failed(errno.EPERM)
 
-    def test_a_personality_is_asked_for_but_not_set(self, machine: str, policy: str) -> None:
+    def test_the_personality_can_be_read_but_not_set(self, machine: str, policy: str) -> None:
         assert judge(machine, policy, "personality", 0xFFFFFFFF) == ALLOWED
         assert judge(machine, policy, "personality", 0x0040000) == failed(errno.EPERM)
 
-    def test_a_terminal_takes_no_input_from_a_program(self, machine: str, policy: str) -> None:
+    def test_a_program_cannot_type_into_a_terminal(self, machine: str, policy: str) -> None:
         for request in (0x5412, 0x541C, 0xFFFFFFFF_00005412):
             assert judge(machine, policy, "ioctl", 0, request) == failed(errno.EPERM)
         assert judge(machine, policy, "ioctl", 0, 0x5401) == ALLOWED

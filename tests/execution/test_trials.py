@@ -55,7 +55,7 @@ def test_right_programs_pass(sandbox: Sandbox, program: str, tests: str) -> None
         ("def f(): return 1", "import sys; sys.exit(0)", "SystemExit"),
     ],
 )
-def test_wrong_programs_fail_and_the_reason_is_said(
+def test_wrong_programs_fail_with_the_reason(
     sandbox: Sandbox, program: str, tests: str, reason: str
 ) -> None:
     report = sandbox.check(program, tests)
@@ -63,7 +63,7 @@ def test_wrong_programs_fail_and_the_reason_is_said(
     assert reason in report.detail
 
 
-def test_functions_named_like_builtins_are_offered_only_where_they_are_tested(
+def test_functions_named_like_builtins_are_visible_only_to_tests_of_them(
     sandbox: Sandbox,
 ) -> None:
     program = "def all(x): return True\ndef sum(a, b): return [a, b]\n"
@@ -73,7 +73,7 @@ def test_functions_named_like_builtins_are_offered_only_where_they_are_tested(
     assert passed(run(sandbox.executor.check(program, tests, entry_point="sum")))
 
 
-def test_tests_may_lean_on_the_programs_imports(sandbox: Sandbox) -> None:
+def test_tests_may_use_the_programs_imports(sandbox: Sandbox) -> None:
     program = "import math as m, os.path as p\nclass o: isclose = lambda *a: True\n"
     tests = "assert m.sqrt(4) == 2 and p.join('a', 'b') == 'a/b'"
     assert passed(sandbox.check(program, tests))
@@ -154,7 +154,7 @@ def test_the_memory_search_finds_an_answer_that_is_in_the_process(isolated: Sand
     assert not passed(isolated.check(program, "assert not f('expected_an')"))
 
 
-def test_a_program_cannot_pass_by_what_it_does_to_its_own_process(isolated: Sandbox) -> None:
+def test_a_program_cannot_pass_by_manipulating_its_own_process(isolated: Sandbox) -> None:
     programs = [
         "import builtins\nbuiltins.AssertionError = KeyboardInterrupt\ndef f(): return 1",
         "import sys\nsys.settrace(lambda *a: None)\ndef f(): return 1",

@@ -10,13 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ucoder.execution.canonical import parse, write
-from ucoder.inputs.boundaries import (
-    MAX_SHAPES,
-    MAX_VALUES,
-    boundary_inputs,
-    boundary_values,
-    shapes,
-)
+from ucoder.inputs.boundaries import MAX_SHAPES, boundary_inputs, shapes
+from ucoder.inputs.boundary_values import MAX_VALUES, boundary_values
 
 NAMES = ["int", "float", "str", "bool", "bytes", "complex", "None"]
 HASHABLE = st.sampled_from(["int", "str", "bool", "float", "Tuple[int, str]", "Literal[1, 'a']"])

@@ -62,6 +62,6 @@ def test_a_result_with_nested_brackets_is_read_whole() -> None:
 
 @given(st.text(alphabet="f(2)=-> 3#\n'\"[]:.returns", max_size=200))
 @example("f(" * 100)
-def test_no_text_raises(text: str) -> None:
+def test_no_text_makes_the_parser_raise(text: str) -> None:
     for call in read_examples(text, ONE):
         assert call.predicted is not None

@@ -126,7 +126,7 @@ async def test_an_input_of_the_suite_that_does_not_count_is_not_found_again(
 
 
 @pytest.mark.parametrize("answers", [[RIGHT], [RIGHT, SAME], ["no program"]])
-async def test_the_suite_stays_the_same_where_nothing_can_be_told_apart(
+async def test_the_suite_is_unchanged_where_no_input_distinguishes_programs(
     problem, suite, engine_of, executor, answers
 ) -> None:
     engine = await engine_of(answers)

@@ -384,7 +384,7 @@ async def test_the_last_line_of_an_answer_cut_at_max_tokens_gives_no_prediction(
     }
 
 
-def test_a_suite_with_too_few_inputs_from_the_model_says_so() -> None:
+def test_a_suite_with_too_few_inputs_from_the_model_gives_the_reason() -> None:
     suite = build_suite(
         problem_with("def f(a: int, b: list) -> int:"), [""], TestInputsConfig(), 0, 0
     )
@@ -428,7 +428,7 @@ def test_the_program_of_an_answer_is_its_definitions_without_demo_code() -> None
         ("```python\nclass A:\n    def f(self): pass\n```", Reason.MISSING_ENTRY_POINT),
     ],
 )
-def test_answers_without_a_program_say_why(answer: str, reason: Reason) -> None:
+def test_an_answer_without_a_program_gives_the_reason(answer: str, reason: Reason) -> None:
     refusal = extract_program(answer, "f")
     assert isinstance(refusal, Refusal)
     assert refusal.reason is reason

@@ -1,7 +1,7 @@
-"""The commands and what they take. What each does is in the modules beside this one.
+"""The commands and their arguments; the modules of this package implement them.
 
-Errors of ours end a command with their message and status 1, wrong arguments with status 2; a bug
-keeps its traceback.
+A `UcoderError` ends a command with its message and status 1, wrong arguments with status 2; any
+other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
         err.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        err.print("stopped; everything finished is on disk. Go on with: ucoder resume RUN")
+        err.print("stopped; everything finished is on disk. Continue with: ucoder resume RUN")
         sys.exit(130)
 
 
@@ -104,15 +104,14 @@ def run(
 @app.command()
 def plan(
     config: Annotated[
-        str,
-        typer.Argument(help="A preset, a YAML file, or a run whose plan is to be checked."),
+        str, typer.Argument(help="A preset, a YAML file, or a run whose plan is to be checked.")
     ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")
     ] = None,
     rates: Annotated[
         list[Path] | None,
-        typer.Option(help="What `ucoder doctor rates -o` wrote; several: a column each."),
+        typer.Option(help="A file of `ucoder doctor rates -o`; repeated: one column each."),
     ] = None,
     tokens_per_s: Annotated[
         str, typer.Option(help="Tokens sampled per second with a full batch: N or LOW-HIGH.")
@@ -133,10 +132,10 @@ def plan(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Estimate what a run will take: tokens, programs, disk, hours; afterwards, how far off it was.
+    """Estimate a run's tokens, programs, disk and hours; or compare a finished run with its plan.
 
     Rates are those given, else those that `ucoder doctor rates` measured on this machine for the
-    configuration's engine and model. Without any, everything but the hours is told.
+    configuration's engine and model. Without rates, the plan leaves out the hours.
 
     Examples:
         ucoder plan demo
@@ -163,7 +162,7 @@ def resume(run: RunPath) -> None:
 
 @app.command()
 def status(run: RunPath, json: Json = False) -> None:
-    """Show a run's progress: counts by stage, reasons for losses, scores, seconds and tokens."""
+    """Show a run's progress: counts by stage, rejections, scores, seconds and tokens."""
     from ucoder.cli.viewing import print_status
 
     print_status(run, json, out)
@@ -173,7 +172,8 @@ def status(run: RunPath, json: Json = False) -> None:
 def show(
     run: RunPath,
     problem: Annotated[
-        str | None, typer.Argument(help="A problem's id or the start of it; none: list them.")
+        str | None,
+        typer.Argument(help="A problem's id or the start of it; without one, list the problems."),
     ] = None,
     iteration: Annotated[int, typer.Option("--iteration", "-t", help="Which iteration.")] = 0,
 ) -> None:
@@ -219,17 +219,19 @@ def evaluate(
         typer.Option("--set", help="Any other setting, such as evaluation.max_tokens=1024."),
     ] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Grade again, and ignore the verdicts that are kept.")
+        bool, typer.Option("--again", help="Grade again, and ignore stored verdicts.")
     ] = False,
     list_: Annotated[
-        bool, typer.Option("--list", help="List every benchmark, and whether its data are at hand.")
+        bool,
+        typer.Option("--list", help="List every benchmark, and whether its data are available."),
     ] = False,
     json: Json = False,
 ) -> None:
     """Score a model, or samples made elsewhere, on benchmarks, with 95% intervals.
 
-    Answers and verdicts are kept: the same command goes on where it was stopped, and a benchmark
-    that shares its prompts with one that was run (HumanEval+ with HumanEval) samples nothing anew.
+    Answers and verdicts are stored: the same command continues where it was stopped, and a
+    benchmark that shares its prompts with an earlier one (HumanEval+ with HumanEval) samples
+    nothing again.
 
     Examples:
         ucoder eval qwen2.5-coder-0.5b-instruct -b humaneval+ -b mbpp+
@@ -266,7 +268,7 @@ def _evaluation_config(
     engine: str,
     settings: list[str],
 ) -> RunConfig:
-    """What the options of `eval` say, as a configuration: one place checks everything."""
+    """The configuration that the options of `eval` describe, so that one place validates them."""
     names = benchmarks or ["humaneval"]
     if any("=" not in item for item in data) and len(names) > 1:
         raise typer.BadParameter("with several benchmarks, write --data name=FILE")
@@ -291,8 +293,8 @@ def _evaluation_config(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="What `ucoder eval -o` wrote.")],
-    second: Annotated[Path, typer.Argument(help="Another of these.")],
+    first: Annotated[Path, typer.Argument(help="A folder of `ucoder eval -o`.")],
+    second: Annotated[Path, typer.Argument(help="Another such folder.")],
     json: Json = False,
 ) -> None:
     """Is the second model better? A paired comparison on the tasks that both ran.

@@ -1,7 +1,7 @@
 """`ucoder doctor`: is this machine ready? A checkup, an attack on the sandbox, and its speed.
 
-Without a subcommand it is the checkup. What each subcommand does stands in the modules beside this
-one, which are imported only when they are needed: `ucoder --help` stays fast.
+Without a subcommand it is the checkup. `doctor_checks` and `doctor_rates` implement the subcommands
+and are imported only when needed, so that `ucoder --help` stays fast.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typer.core import TyperGroup
 from ucoder.config import load_config
 
 _SUBCOMMANDS = ("execution", "rates")
-"""They were options once: `--execution` and `--rates`."""
+"""Former options `--execution` and `--rates`."""
 
 out = Console()
 
 
 class _DoctorGroup(TyperGroup):
-    """The subcommands, with a hint for those who type the option that a subcommand once was."""
+    """The subcommands, with a hint where a former option is given."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for name in _SUBCOMMANDS:
@@ -38,7 +38,7 @@ doctor = typer.Typer(
     cls=_DoctorGroup,
     rich_markup_mode="markdown",
     help="""
-Check this machine: sandbox, engine, trainer, memory, disk, model cache; each by using it.
+Check this machine by using each part: sandbox, engine, trainer, memory, disk, model cache.
 
 Examples:
     ucoder doctor
@@ -59,7 +59,7 @@ def checkup(ctx: typer.Context, json: Json = False) -> None:
         if json:
             raise typer.BadParameter(f"write --json after {ctx.invoked_subcommand}")
         return
-    from ucoder.cli.doctor_checkup import print_checkup
+    from ucoder.cli.doctor_checks import print_checkup
 
     _exit(asyncio.run(print_checkup(json, out)))
 
@@ -67,21 +67,21 @@ def checkup(ctx: typer.Context, json: Json = False) -> None:
 @doctor.command()
 def execution(
     provider: Annotated[
-        str, typer.Option(help="Which provider; auto takes the best one here.")
+        str, typer.Option(help="Which provider; auto: the best one that starts here.")
     ] = "auto",
-    full: Annotated[bool, typer.Option("--full", help="Every attack, not the short version.")] = (
-        False
-    ),
+    full: Annotated[
+        bool, typer.Option("--full", help="Run every attack instead of the short version.")
+    ] = (False),
     json: Json = False,
 ) -> None:
-    """Attack the sandbox and print what it holds; exit status 1 if a claim does not hold.
+    """Attack the sandbox and print which properties hold; exit status 1 if a claimed one does not.
 
     Examples:
         ucoder doctor execution
 
         ucoder doctor execution --provider landlock --full
     """
-    from ucoder.cli.doctor_execution import print_conformance
+    from ucoder.cli.doctor_checks import print_conformance
 
     _exit(asyncio.run(print_conformance(provider, full, json, out)))
 
@@ -89,7 +89,8 @@ def execution(
 @doctor.command()
 def rates(
     config: Annotated[
-        str, typer.Option(help="Whose engine, model and executor: a preset or a YAML file.")
+        str,
+        typer.Option(help="A preset or YAML file: its engine, model and executor are measured."),
     ] = "demo",
     setting: Annotated[
         list[str] | None,

@@ -1,10 +1,10 @@
 """`ucoder doctor rates`: measure how fast this machine samples, runs programs and trains.
 
-Everything is measured as a run does it, with the configuration's own engine and executor:
-completions of several prompts share a full batch, all programs differ, and one in 64 does not end,
-as in the runs behind `ucoder.planning.assumptions` (0.9 and 1.7%). Each rate is measured two or
-three times after a warm-up; low and high are the slowest and the fastest round. Other load on the
-machine slows it down by more than that range.
+Everything is measured under the conditions of a run, with the configuration's own engine and
+executor: completions of several prompts share a full batch, all programs differ, and one in 64 does
+not end, as in the runs behind `ucoder.planning.assumptions` (0.9 and 1.7%). Each rate is measured
+two or three times after a warm-up; low and high are the slowest and the fastest round. Other load
+on the machine slows it down by more than that range.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from ucoder.training.protocol import TrainingJob
 
 ROUNDS: Final = 3
 ENOUGH_S: Final = 30.0
-"""Seconds after which a rate gets no third round."""
+"""A rate that took longer than this is measured only twice."""
 MAX_TOKENS: Final = 32
 """Tokens of a completion: few, so that hardly any ends early, which would empty the batch."""
 ALONE_TOKENS: Final = 64
@@ -80,7 +80,7 @@ async def print_rates(
     """
     hardware = hardware_name()
     with Bars(Console(stderr=True) if as_json else out) as bars:
-        rates = await measure_rates(config, hardware, bars, training=training)
+        rates = await _measured(config, hardware, bars, training)
     path = output or kept_rates_path(hardware, config)
     write_rates(rates, path)
     if as_json:
@@ -90,21 +90,8 @@ async def print_rates(
     out.print(f"rates: {path}", highlight=False, soft_wrap=True)
 
 
-async def measure_rates(
-    config: RunConfig, hardware: str, progress: Progress, *, training: bool = False
-) -> Rates:
-    """Measure one replica of the configuration's engine and executor.
-
-    Args:
-        config: The run whose engine, model and executor are measured.
-        hardware: The name of the machine.
-        progress: Is told what is being measured.
-        training: Train a little as well, which takes longest.
-
-    Raises:
-        ConfigError: The engine is scripted, so that there is nothing to measure.
-        UcoderError: A part does not work here.
-    """
+async def _measured(config: RunConfig, hardware: str, progress: Progress, training: bool) -> Rates:
+    """The rates of one replica of the configuration's engine and executor."""
     if config.engine.provider == "scripted":
         raise ConfigError("engine.provider=scripted samples nothing: there is no rate to measure")
     components = Components(config, progress)
@@ -135,18 +122,13 @@ async def measure_rates(
 async def _sampling(engine: Engine, config: RunConfig) -> dict[str, Any]:
     n_requests = max(1, config.engine.max_sequences // ROUND_SIZE)
     n = min(ROUND_SIZE, config.engine.max_sequences)
-    sampling = SamplingParams(
-        config.solutions.sampling.temperature, config.solutions.sampling.top_p, MAX_TOKENS,
-        top_k=config.solutions.sampling.top_k,
-    )  # fmt: skip
+    own = config.solutions.sampling
     seeds = random.Random(0)
 
     async def wave(n_prompts: int, n: int, max_tokens: int) -> tuple[int, int, float]:
         """Return tokens sampled, prompt tokens read, and seconds; every prompt is new."""
         prompts = [Prompt(_text(seeds)) for _ in range(n_prompts)]
-        limited = SamplingParams(
-            sampling.temperature, sampling.top_p, max_tokens, top_k=sampling.top_k
-        )
+        limited = SamplingParams(own.temperature, own.top_p, max_tokens, top_k=own.top_k)
         began = time.monotonic()
         answers: Sequence[list[Completion]] = await asyncio.gather(
             *(engine.sample(Request(p, n, limited, seeds.randrange(2**31))) for p in prompts)
@@ -162,25 +144,17 @@ async def _sampling(engine: Engine, config: RunConfig) -> dict[str, Any]:
     await wave(n_requests, n, 4)  # the warm-up
     prompt_rate = await _rounds(reading)
 
-    async def full() -> float:
-        sampled, read, spent = await wave(n_requests, n, MAX_TOKENS)
-        return sampled / _without_reading(spent, read, prompt_rate)
-
-    async def alone() -> float:
-        sampled, read, spent = await wave(1, 1, ALONE_TOKENS)
-        return sampled / _without_reading(spent, read, prompt_rate)
+    async def sampling(n_prompts: int, n: int, max_tokens: int) -> float:
+        sampled, read, spent = await wave(n_prompts, n, max_tokens)
+        # Without the time for reading prompts, but at least half, as reading may be faster here.
+        return sampled / max(spent - read / prompt_rate.likely, spent / 2)
 
     return {
-        "sampled_tokens_per_s": await _rounds(full),
+        "sampled_tokens_per_s": await _rounds(lambda: sampling(n_requests, n, MAX_TOKENS)),
         "batch": n_requests * n,
-        "alone_tokens_per_s": await _rounds(alone),
+        "alone_tokens_per_s": await _rounds(lambda: sampling(1, 1, ALONE_TOKENS)),
         "prompt_tokens_per_s": prompt_rate,
     }
-
-
-def _without_reading(spent: float, read: int, prompt_rate: Range) -> float:
-    """Return the seconds spent on sampling; at least half of all, if reading was faster here."""
-    return max(spent - read / prompt_rate.likely, spent / 2)
 
 
 def _text(source: random.Random) -> str:

@@ -8,7 +8,6 @@ from ucoder.config.engine import EngineConfig, ServerConfig, VLLMConfig
 from ucoder.config.evaluation import ContaminationConfig, EvaluationConfig, LiveCodeBenchConfig
 from ucoder.config.reading import apply_overrides, load_config, parse_config, preset_names
 from ucoder.config.run import RunConfig
-from ucoder.config.scale import ScaleConfig
 from ucoder.config.section import SamplingConfig, Section
 from ucoder.config.stages import (
     FORECASTING,
@@ -16,6 +15,7 @@ from ucoder.config.stages import (
     InterfacesConfig,
     ProblemsConfig,
     RatingsConfig,
+    ScaleConfig,
     SelectorName,
     SolutionsConfig,
     StoppingConfig,

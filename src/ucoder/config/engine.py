@@ -1,4 +1,4 @@
-"""What samples text from a model."""
+"""The engine, which samples text from a model."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ class VLLMConfig(Section):
     tensor_parallel: Positive = 1
     """GPUs that share one model."""
     gpu_memory_share: Probability = 0.9
-    """Of each GPU, for weights and the key-value cache; given back before training."""
+    """Share of each GPU's memory for weights and key-value cache; released before training."""
     max_model_len: Positive | None = None
-    """Longest prompt and completion together, in tokens; where null the model's own, or as much of
-    it as the cache has room for."""
+    """Longest prompt and completion together, in tokens; null: the model's own limit, or as much of
+    it as fits into the cache."""
 
 
 class ServerConfig(Section):
     """A server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama ..."""
 
     url: str | None = None
-    """Its address up to and with the version, such as http://localhost:8000/v1."""
+    """Its URL including the API version, such as http://localhost:8000/v1."""
     model: str | None = None
-    """What it calls the model; the only one that it serves where null."""
+    """The server's name for the model; null: the only model that it serves."""
     api_key_variable: str = "OPENAI_API_KEY"
-    """The environment variable that holds the key, if one is needed; a key itself never stands in a
-    configuration, which a run keeps."""
+    """The environment variable that holds the API key, if one is needed. The key itself must not be
+    in the configuration, because a run stores its configuration."""
     max_connections: Positive = 64
-    """Requests on their way at a time."""
+    """Concurrent requests."""
     requests_per_minute: Positive | None = None
-    """No more than so many are sent; null: as many as the server answers."""
+    """Limit on the rate of requests; null: no limit."""
     timeout_s: Seconds = 600.0
     """Longest wait for one answer."""
     max_retries: Annotated[int, Field(ge=0, le=100)] = 8
-    """Tries after the first, further and further apart, where a server is busy or away."""
+    """Retries with increasing delays, where a server is busy or unreachable."""
 
 
 class EngineConfig(Section):
-    """What samples text from a model."""
+    """The engine, which samples text from a model."""
 
     provider: Literal["openvino", "transformers", "vllm", "openai", "scripted"] = "openvino"
     """`openvino` (CPU), `transformers` (CPU or GPU), `vllm` (GPU, or CPU with its own wheel),
@@ -55,12 +55,12 @@ class EngineConfig(Section):
     device: str = "auto"
     """For transformers: auto, cpu, cuda, cuda:0 ..."""
     precision: Literal["bfloat16", "float16", "float32"] = "bfloat16"
-    """Of the weights, for transformers and vllm; OpenVINO runs int8."""
+    """Data type of the weights, for transformers and vllm; OpenVINO runs int8."""
     batching: Literal["auto", "continuous", "static"] = "auto"
     """For transformers: `continuous` lets prompts of many problems share the batch, `static` is
     plain `generate`, one request at a time; `auto` is continuous on a GPU."""
     script: Path | None = None
-    """For scripted: a YAML file; the one that ships with the package where null."""
+    """For scripted: a YAML file; null: the one that ships with the package."""
     vllm: VLLMConfig = VLLMConfig()
     server: ServerConfig = ServerConfig()
 

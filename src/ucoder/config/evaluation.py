@@ -1,4 +1,4 @@
-"""Benchmarks, how they are asked, and the contamination guard."""
+"""Benchmarks, how their answers are sampled, and the contamination check."""
 
 from __future__ import annotations
 
@@ -41,47 +41,47 @@ BenchmarkName = Annotated[str, AfterValidator(check_benchmark_name)]
 
 
 class LiveCodeBenchConfig(Section):
-    """Which of LiveCodeBench's tasks are asked."""
+    """Which of LiveCodeBench's tasks are used."""
 
     release: str = "release_v6"
-    """LiveCodeBench's name for it: `release_v1` to `release_v6` hold everything up to then, `v1` to
-    `v6` what that version added, `v4_v6` what these added."""
+    """LiveCodeBench's name of the release: `release_v1` to `release_v6` hold all tasks up to that
+    version, `v1` to `v6` those that the version added, `v4_v6` those that versions 4 to 6 added."""
     start: date | None = None
-    """Only tasks of contests on this day or later: after a model's data were collected, say."""
+    """Only tasks of contests on this day or later, such as the cutoff of the training data."""
     end: date | None = None
     """Only tasks of contests on this day or earlier."""
 
 
 class ContaminationConfig(Section):
-    """Which benchmarks the run's own problems are compared with, and what a match leads to."""
+    """Which benchmarks the run's own problems are compared with, and what happens on a match."""
 
     benchmarks: tuple[BenchmarkName, ...] | None = None
-    """Benchmarks whose prompts are compared with; those of `evaluation.benchmarks` where null."""
+    """Benchmarks to compare with; null: those of `evaluation.benchmarks`."""
     exclude: bool = True
-    """Leave problems that match out of the training examples. They are listed in any case."""
+    """Leave matching problems out of the training examples. They are listed in any case."""
 
 
 class EvaluationConfig(Section):
-    """Scores before and after."""
+    """Benchmark scores of M0 and of every fine-tuned model."""
 
     benchmarks: tuple[BenchmarkName, ...] = ("humaneval",)
     """Benchmarks to run on M0 and after every iteration; empty: none. `ucoder eval --list` names
     them; a path that ends in .py is a benchmark of your own."""
     data: dict[str, Path] = Field(default_factory=dict)
-    """Local copies of benchmark data, by the benchmark's name. Where none is named, EvalPlus's and
-    BigCodeBench's own environment variables count, then the hub or the publisher's release."""
+    """Local copies of benchmark data, by the benchmark's name. Without one, the environment
+    variables of EvalPlus and BigCodeBench apply, then the hub or the publisher's release."""
     n_tasks: Positive | None = None
-    """A fixed, evenly spread subset of this many tasks; all of them where null."""
+    """A fixed, evenly spread subset of this many tasks; null: all of them."""
     n: Positive = 1
     """Samples a task. pass@k needs at least k."""
     k: tuple[Positive, ...] = (1,)
     """Which pass@k are reported."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
-    """0 is greedy decoding, as pass@1 is usually reported; more samples than one need more."""
+    """0 is greedy decoding, as pass@1 is usually reported; with n > 1 it must be above 0."""
     top_p: Probability = 0.95
     """Nucleus sampling: share of the probability mass; used where the temperature is above 0."""
     max_tokens: Annotated[int, Field(ge=16, le=32_768)] | None = None
-    """Longest answer; the benchmark's own where null."""
+    """Longest answer, in tokens; null: the benchmark's own limit."""
     livecodebench: LiveCodeBenchConfig = LiveCodeBenchConfig()
     server_url: str | None = None
     """A SandboxFusion server for FullStackBench's tasks in other languages than Python; without
@@ -102,5 +102,5 @@ class EvaluationConfig(Section):
         return self
 
     def options(self) -> dict[str, Any]:
-        """What some benchmarks let users choose: the fields of `evaluation.registry.Options`."""
+        """The options of single benchmarks: the fields of `evaluation.registry.Options`."""
         return {**dict(self.livecodebench), "server_url": self.server_url}

@@ -1,9 +1,9 @@
 """The configuration reference, written from the models: `python -m ucoder.config.reference`.
 
-One table a section, one row a key: type and range, default, and the meaning that stands beside the
-field. docs/configuration.md is this module's output, and a test holds it to that. What a model's
-validators demand across several keys is not in the tables; a configuration that breaks such a rule
-is refused with a message that names the keys.
+One table per section, one row per key: type and range, default, and the meaning from the field's
+docstring. docs/configuration.md is this module's output, which a test checks. Rules across several
+keys, which the models' validators hold, are not in the tables; a configuration that breaks one is
+refused with a message that names the keys.
 """
 
 from __future__ import annotations
@@ -39,13 +39,15 @@ Where a section has a `provider`, its name alone may stand for the section: `eng
 `engine: {provider: vllm}`.
 """
 
-SAMPLING = "How completions are drawn: see [sampling](#sampling)."
+SAMPLING = "How completions are sampled: see [sampling](#sampling)."
 
 
 def reference() -> str:
     """The whole page, as Markdown."""
     parts = [INTRODUCTION, _table("", RunConfig())]
-    parts += [_section(path, section) for path, section in _sections("", RunConfig())]
+    for path, section in _sections("", RunConfig()):
+        meaning = " ".join(inspect.cleandoc(type(section).__doc__ or "").split())
+        parts.append(f"## {path}\n\n{meaning}\n\n{_table(f'{path}.', section)}")
     parts.append(
         "## sampling\n\n"
         "Every stage that samples has a `sampling` section of its own with these keys, such as "
@@ -71,11 +73,6 @@ def _section_of(field: FieldInfo, value: object) -> Section | None:
         if isinstance(option, type) and issubclass(option, Section):
             return option()
     return None
-
-
-def _section(path: str, section: Section) -> str:
-    meaning = inspect.cleandoc(type(section).__doc__ or "")
-    return f"## {path}\n\n{' '.join(meaning.split())}\n\n{_table(f'{path}.', section)}"
 
 
 def _table(prefix: str, section: Section) -> str:
@@ -109,7 +106,7 @@ def _changed(sampling: SamplingConfig) -> str:
 
 
 def _literal(value: object) -> str:
-    """A default as one writes it in YAML."""
+    """A default as it is written in YAML."""
     if value is None:
         return "null"
     if isinstance(value, bool):

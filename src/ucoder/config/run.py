@@ -1,4 +1,4 @@
-"""A whole run."""
+"""The configuration of a whole run: the sections, and the rules that hold across them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pydantic import Field, field_validator, model_validator
 
 from ucoder.config.engine import EngineConfig
 from ucoder.config.evaluation import EvaluationConfig
-from ucoder.config.scale import ScaleConfig
 from ucoder.config.section import Section
 from ucoder.config.stages import (
     ExecutorConfig,
     InterfacesConfig,
     ProblemsConfig,
     RatingsConfig,
+    ScaleConfig,
     SolutionsConfig,
     TestInputsConfig,
 )
@@ -39,7 +39,7 @@ class RunConfig(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     scale: ScaleConfig = ScaleConfig()
     max_concurrency: Annotated[int, Field(ge=1, le=4096)] = 32
-    """Tasks that run side by side, such as problems being solved; with `scale: ray`, in each
+    """Tasks that run concurrently, such as problems in stage 5; with `scale: ray`, in each
     replica."""
 
     @property
@@ -52,7 +52,7 @@ class RunConfig(Section):
         return t < self.consolidation.iterations
 
     def is_trained(self, t: int) -> bool:
-        """Whether M(t) is fine-tuned; not where the training pairs alone are wanted."""
+        """Whether M(t) is fine-tuned; no model is where the run ends with its training pairs."""
         return t < self.n_models - 1
 
     @field_validator("engine", "executor", "consolidation", "scale", mode="before")
@@ -64,8 +64,8 @@ class RunConfig(Section):
     def _a_server_cannot_be_trained(self) -> Self:
         if self.engine.provider == "openai" and self.consolidation.provider == "trl":
             raise ValueError(
-                "engine.provider=openai samples from a server, which goes on serving the model "
-                "that it has; set consolidation.provider=none (and iterations=1) to make the "
-                "training pairs there, and train with another engine"
+                "engine.provider=openai samples from a server, which keeps serving the same "
+                "model; set consolidation.provider=none (and iterations=1) to write "
+                "the training pairs, and train with another engine"
             )
         return self

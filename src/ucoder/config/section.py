@@ -1,4 +1,4 @@
-"""What every part of the configuration is made of."""
+"""The base class of the configuration's sections, their number types, and sampling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Section(BaseModel):
 
 
 class SamplingConfig(Section):
-    """How completions are drawn."""
+    """How completions are sampled."""
 
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.8
     """0 is greedy decoding."""
@@ -28,5 +28,5 @@ class SamplingConfig(Section):
     max_tokens: Annotated[int, Field(ge=1, le=32_768)] = 384
     """Longest completion, in tokens."""
     top_k: Annotated[int, Field(ge=0)] = 0
-    """Draw from the k likeliest tokens only; 0: from all. On a CPU a small k saves the sorting of
-    the whole vocabulary at every token."""
+    """Sample from the k most likely tokens only; 0: from all. On a CPU a small k avoids sorting the
+    whole vocabulary at every token."""

@@ -1,4 +1,4 @@
-"""The edges and the six stages: one frozen model each, every value with its range and meaning."""
+"""Executor, scheduler and the six stages: one frozen model each, with ranges and meanings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SelectorName = Literal[
 ]
 
 FORECASTING: Final = ("consensus", "consensus_pass_fail", "agreement")
-"""Selectors that can say what more candidates would do; sequential stopping needs one of them."""
+"""Selectors that can forecast their scores for more candidates, which early stopping requires."""
 
 
 class ExecutorConfig(Section):
@@ -35,24 +35,46 @@ class ExecutorConfig(Section):
     """`auto` takes bubblewrap, and landlock where that cannot start. `unsafe-process` isolates
     nothing and must be named explicitly."""
     preload: Literal["standard", "installed", "numpy", "data"] = "standard"
-    """What programs find imported; `numpy` and `data` show them this environment's packages."""
+    """Modules imported before a program starts; all sets except `standard` let programs import this
+    environment's packages."""
     n_workers: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Programs at a time; one more than there are cores where null."""
+    """Programs that run at once; null: one more than there are cores."""
     call_timeout_s: Seconds = 1.0
-    """Limit of one call of a candidate, in CPU time and by the wall clock."""
+    """Limit of one call of a candidate, in seconds of CPU time and of wall-clock time."""
     program_timeout_s: Seconds = 10.0
-    """Limit of one program, over all its calls."""
+    """Limit of one program with all its calls, in seconds."""
     memory_limit_mib: Annotated[int, Field(ge=16)] = 1024
     """Address space that one program may add to the interpreter's."""
+
+
+class ScaleConfig(Section):
+    """Where engines and executors run. `scale: ray` is short for `scale: {provider: ray}`."""
+
+    provider: Literal["local", "ray"] = "local"
+    """`local`: one engine and one executor on this machine. `ray`: replicas of engine and executor
+    on a Ray cluster, as many as fit."""
+    address: str = "auto"
+    """For ray: `auto` (a cluster that was started on this machine), `host:port`, or `local` (start
+    one here and end it with the run)."""
+    n_replicas: Positive | None = None
+    """For ray: at most this many replicas; null: as many as fit, also on nodes that join later."""
+    gpus_per_replica: Annotated[float, Field(ge=0.0, le=64.0)] = 0.0
+    """For ray: GPUs of one replica; fractions are allowed."""
+    cpus_per_replica: Annotated[float, Field(gt=0.0, le=1024.0)] = 1.0
+    """For ray: CPUs of one replica, for its engine and its executor's workers."""
+    training_gpus: Annotated[int, Field(ge=0, le=64)] = 0
+    """For ray: GPUs for training, all on one node."""
+    training_cpus: Annotated[float, Field(gt=0.0, le=1024.0)] = 1.0
+    """For ray: CPUs for training, on the same node."""
 
 
 class ProblemsConfig(Section):
     """Stage 1: the model invents problems."""
 
     n: Positive = 16_867
-    """Accepted problems wanted; the paper analyses 16,867 (figure 4)."""
+    """Number of accepted problems; the paper analyses 16,867 (figure 4)."""
     max_attempts: Positive = 100_000
-    """Attempts after which the stage stops with what it has."""
+    """Attempts after which stages 1 to 3 end with the problems accepted so far."""
     topics: Path | None = None
     """A file with one topic a line, `area: topic` or just `topic`; the paper's areas where null."""
     min_description_words: Annotated[int, Field(ge=0)] = 8
@@ -75,19 +97,19 @@ class InterfacesConfig(Section):
 
 
 class TestInputsConfig(Section):
-    """Stage 4: test inputs, asked from the model, topped up by boundary values and mutation."""
+    """Stage 4: test inputs from the model, then boundary values and mutants up to `n`."""
 
     __test__ = False
 
     n: Annotated[int, Field(ge=1, le=10_000)] = 100
     """Inputs a problem, as in the paper."""
     n_completions: Annotated[int, Field(ge=1, le=64)] = 4
-    """Completions that the model is asked for, a problem."""
+    """Completions requested from the model for each problem."""
     min_from_model: Annotated[int, Field(ge=1)] = 3
-    """Fewer valid inputs from the model: the problem is given up."""
+    """A problem with fewer valid inputs from the model is dropped."""
     n_boundary: Annotated[int, Field(ge=0, le=10_000)] = 16
-    """Inputs made of boundary values of the annotated types, after the model's own and before
-    mutation fills up; part of `n`, 0: none."""
+    """How many of the `n` inputs are made of boundary values of the annotated types, after the
+    model's own and before mutants; 0: none."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.8, max_tokens=512)
 
 
@@ -95,10 +117,10 @@ class StoppingConfig(Section):
     """Sequential sampling: when to stop before n candidates are drawn."""
 
     max_regret: Share = 0.01
-    """Stop where the rest would raise the probability of being right by no more than this, in
-    expectation (`ucoder.consensus.stopping`)."""
+    """Stop once the remaining candidates would raise the probability of being right by at most
+    this, in expectation (`ucoder.consensus.stopping`)."""
     min_candidates: Positive = 16
-    """Never stop before so many."""
+    """Never stop before this many candidates."""
 
 
 class SolutionsConfig(Section):
@@ -107,28 +129,29 @@ class SolutionsConfig(Section):
     n: Annotated[int, Field(ge=1, le=4096)] = 128
     """Candidates a problem."""
     selector: SelectorName = "consensus"
-    """The rule that chooses. `consensus`: the paper's, by outputs, our reading of definition 2.1;
-    `consensus_pass_fail`: the paper's letter, against outputs that the model predicted;
-    `agreement`: ours. docs/selection.md compares them all."""
+    """The rule that selects. `consensus`: the paper's, by outputs, our reading of definition 2.1;
+    `consensus_pass_fail`: definition 2.1 to the letter, by predicted outputs; `agreement`: ours.
+    docs/selection.md compares them all."""
     min_probability: Share = 0.0
-    """Abstain where the choice is right with less than this probability. Training wants precision;
-    docs/selection.md says what a threshold gives up."""
+    """Select nothing where the choice is right with less than this probability.
+    docs/selection.md quantifies the trade-off between precision and coverage."""
     raising_may_win: bool = False
     """Whether candidates that return on no input at all may be selected."""
     rho: Share = 0.8
-    """Reliability: least e(r)."""
+    """Reliability: smallest e(r) with which a candidate may win."""
     tau: Positive = 3
-    """Consensus: least size of the winning cluster. The paper gives no value."""
+    """Consensus: smallest size of the winning cluster. The paper gives no value."""
     min_input_support: Share = 0.2
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
     stopping: StoppingConfig | None = None
     """Stop a problem's sampling early; null: always n candidates, as in the paper."""
     distinguishing_inputs: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """New inputs to try, a problem, in search of some that tell apart programs which agree so far
+    """New inputs to try for each problem, to find some that distinguish programs which agree so far
     (`ucoder.inputs.distinguishing`); 64 is a sensible value, 0: no search, as in the paper."""
     sampling: SamplingConfig = SamplingConfig(temperature=1.0, top_p=1.0, max_tokens=512)
-    """The paper gives no temperature. At 1, without a nucleus, every engine knows the raw
-    log-probabilities that f(r) needs; elsewhere OpenVINO does not, and ties go unbroken by it."""
+    """The paper gives no temperature. At 1, without a nucleus, every engine reports the raw
+    log-probabilities that f(r) needs; at other settings OpenVINO does not,
+    and ties are not broken by f(r)."""
 
     @model_validator(mode="after")
     def _consensus_is_possible(self) -> Self:
@@ -145,13 +168,13 @@ class SolutionsConfig(Section):
             return self
         if self.selector not in FORECASTING:
             raise ValueError(
-                f"stopping needs a selector that can say what more candidates would do, and "
+                f"stopping needs a selector that can forecast its scores for more candidates, and "
                 f"{self.selector} cannot; choose one of {', '.join(FORECASTING)}, or "
                 f"stopping=null"
             )
         if self.stopping.min_candidates >= self.n:
             raise ValueError(
                 f"stopping.min_candidates={self.stopping.min_candidates} leaves nothing of "
-                f"n={self.n} to be saved; lower it, raise n, or stopping=null"
+                f"n={self.n} to save; lower it, raise n, or set stopping=null"
             )
         return self

@@ -24,8 +24,8 @@ class ConsolidationConfig(Section):
     """Stage 6: supervised fine-tuning (section 3.1), and how often stages 5 and 6 repeat."""
 
     provider: Literal["trl", "scripted", "none"] = "trl"
-    """`trl` trains; `none` writes the training pairs and ends there, for a data set or a trainer of
-    your own; `scripted` copies the model unchanged (tests)."""
+    """`trl` trains; `none` ends the run with the training pairs, for a data set or your own
+    trainer; `scripted` copies the model unchanged (tests)."""
     iterations: Annotated[int, Field(ge=0, le=100)] = 7
     """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
     epochs: Annotated[float, Field(gt=0.0)] = 3.0
@@ -35,37 +35,37 @@ class ConsolidationConfig(Section):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate decays after the warm-up."""
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the steps that warm up. The paper names none."""
+    """Share of the steps in which the learning rate rises. The paper gives none."""
     batch_size: Positive = 128
-    """Examples an optimiser step, reached by accumulation."""
+    """Examples per optimiser step, reached by gradient accumulation."""
     micro_batch_size: Positive = 4
-    """Examples a forward pass."""
+    """Examples per forward pass of one process."""
     max_length: Annotated[int, Field(ge=64)] = 2048
-    """Tokens an example; longer ones are left out and counted."""
+    """Longest example, in tokens; longer ones are left out and counted."""
     lora: LoraConfig | None = None
     """Null: full fine-tuning, as in the paper."""
     packing: bool = False
     """Join short examples to sequences of `max_length`, each attending to itself alone: fewer
     padding tokens, and other batches than the paper's."""
     gradient_checkpointing: bool | None = None
-    """Compute activations twice instead of keeping them; on a GPU where null."""
+    """Recompute activations in the backward pass instead of keeping them; null: on a GPU only."""
     n_processes: Positive | None = None
-    """Processes that train together, one a GPU; as many as there are GPUs where null."""
+    """Processes that train together, one per GPU; null: as many as there are GPUs."""
     strategy: Literal["ddp", "fsdp", "deepspeed"] = "fsdp"
     """How several processes share the model: `ddp` keeps a whole copy in each, `fsdp` (PyTorch) and
-    `deepspeed` (ZeRO stage 3, not tried yet) split weights, gradients and optimiser states."""
+    `deepspeed` (ZeRO stage 3, untested) split weights, gradients and optimiser states."""
     checkpoint_steps: Positive | None = None
-    """Optimiser steps between checkpoints to resume from; one an epoch where null."""
+    """Optimiser steps between checkpoints to resume from; null: one checkpoint per epoch."""
     metrics: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ("tensorboard",)
-    """Where loss and learning rate go: TensorBoard's files lie in the run's `metrics` folder, the
-    others take their addresses and keys from their own environment variables."""
+    """Where loss and learning rate are logged: TensorBoard's files are in the run's `metrics`
+    folder, the others take addresses and keys from their own environment variables."""
 
     @model_validator(mode="after")
     def _one_iteration_without_training(self) -> Self:
         if self.provider == "none" and self.iterations > 1:
             raise ValueError(
-                f"provider=none trains no model, so iterations={self.iterations} have nothing to "
-                f"go on with; set iterations=1"
+                f"provider=none trains no model, so iterations={self.iterations} cannot go beyond "
+                f"the first; set iterations=1"
             )
         return self
 
@@ -74,9 +74,9 @@ class ConsolidationConfig(Section):
         together = self.micro_batch_size * (self.n_processes or 1)
         if self.batch_size % together:
             raise ValueError(
-                f"batch_size={self.batch_size} is no multiple of "
+                f"batch_size={self.batch_size} is not a multiple of "
                 f"micro_batch_size={self.micro_batch_size}"
                 + f" x n_processes={self.n_processes}" * (self.n_processes is not None)
-                + "; accumulation needs one"
+                + "; gradient accumulation needs a whole number"
             )
         return self

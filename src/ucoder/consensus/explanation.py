@@ -32,7 +32,7 @@ _REASONS: Final = {
     Reason.NO_INFORMATIVE_INPUT: "no input could be run by enough candidates to count",
     Reason.NO_RELIABLE_CANDIDATE: "no candidate returned on enough of the inputs that count",
     Reason.NO_CONSENSUS: "too few candidates agree",
-    Reason.LOW_PROBABILITY: "the best one is right with too little probability",
+    Reason.LOW_PROBABILITY: "the probability that the best one is right is too low",
 }
 
 
@@ -100,7 +100,7 @@ def explain(selection: Selection) -> list[str]:
         margin += f", next cluster {number(selection.runner_up_score)}"
     if selection.candidate_id is None:
         reason = selection.reason
-        said = _REASONS.get(reason, str(reason)) if reason else "no reason was kept"
+        said = _REASONS.get(reason, str(reason)) if reason else "no reason was recorded"
         best = "" if math.isnan(selection.score) else f" The best score was {margin}."
         lines.append(f"Nothing selected by {selection.selector}: {said}.{best}")
     else:

@@ -19,7 +19,7 @@ from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
 from ucoder.consensus.selectors import Ranking, Rule, selector_named
 from ucoder.consensus.selectors.ranking import waiting_times
-from ucoder.consensus.stopping import outlook_of
+from ucoder.consensus.stopping import regret_of
 from ucoder.consensus.votes import Votes, votes_of
 from ucoder.records import NAN, Candidate, Execution, Reason, Selection, TestInput
 
@@ -91,7 +91,7 @@ def select(
             here; None where these are all, and the regret is not computed.
 
     Returns:
-        The ballot. Its selection has a reason where there is no r*.
+        The ballot. Where there is no r*, its selection gives the reason.
 
     Raises:
         ConfigError: The rule's selector is unknown.
@@ -107,7 +107,6 @@ def select(
     if reason is None and probability < rule.min_probability:
         reason = Reason.LOW_PROBABILITY
     chosen = members[order[0]][0] if order and reason is None else None
-    outlook = None if n_wanted is None else outlook_of(votes, rule, n_wanted - len(candidates))
     selection = Selection(
         problem_id=problem_id,
         iteration=iteration,
@@ -129,7 +128,7 @@ def select(
         probability=probability,
         flags=flags_of(votes, order),
         n_wanted=len(candidates) if n_wanted is None else n_wanted,
-        regret=outlook.regret if outlook else NAN,
+        regret=NAN if n_wanted is None else regret_of(votes, rule, n_wanted - len(candidates)),
     )
     # A program that defines no entry point returns on no input.
     successes = {

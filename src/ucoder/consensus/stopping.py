@@ -24,7 +24,6 @@ regret avoids that.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -32,24 +31,14 @@ import numpy as np
 from ucoder.consensus.probability import Chances, chance_right
 from ucoder.consensus.selectors import Rule, selector_named
 from ucoder.consensus.votes import Floats, Votes
+from ucoder.records import NAN
 
 DRAWS: Final = 200
 """Simulated continuations of a sample."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What the missing samples would change.
-
-    Attributes:
-        regret: Mean gain in the probability of being correct, from 0 to 1.
-    """
-
-    regret: float
-
-
-def outlook_of(votes: Votes, rule: Rule, n_missing: int, *, seed: int = 0) -> Outlook | None:
-    """Simulate the samples that are missing.
+def regret_of(votes: Votes, rule: Rule, n_missing: int, *, seed: int = 0) -> float:
+    """The regret of stopping now, by simulating the samples that are missing.
 
     Args:
         votes: Of the samples so far, on the inputs that count.
@@ -58,14 +47,15 @@ def outlook_of(votes: Votes, rule: Rule, n_missing: int, *, seed: int = 0) -> Ou
         seed: Of the simulation, which is deterministic.
 
     Returns:
-        None where the selector cannot forecast its scores, or no program can win yet.
+        Mean gain in the probability of being correct, from 0 to 1; NaN where the selector cannot
+        forecast its scores, or no program can win yet.
     """
     if n_missing <= 0:
-        return Outlook(0.0)
+        return 0.0
     ranking = selector_named(rule.selector)(votes, rule)
     able_P = ~np.isnan(ranking.scores_P)
     if ranking.forecast is None or not able_P.any():
-        return None
+        return NAN
     chances = Chances.of(votes)
     counts_C = chances.agreement.counts_C
     able_C = np.zeros(counts_C.size + 1, dtype=np.bool_)
@@ -92,7 +82,7 @@ def outlook_of(votes: Votes, rule: Rule, n_missing: int, *, seed: int = 0) -> Ou
     draws = np.arange(DRAWS)
     changed_R = scores_RC[draws, winners_R] > scores_RC[:, present]
     gains_R = np.where(changed_R, right_RC[draws, winners_R] - right_RC[:, present], 0.0)
-    return Outlook(float(np.maximum(gains_R, 0.0).mean()))
+    return float(np.maximum(gains_R, 0.0).mean())
 
 
 def _unseen(counts_C: Floats) -> float:

@@ -53,11 +53,9 @@ def bound(n: int, k: int, p: float, delta: float, n_tests: int) -> float:
     Raises:
         InvalidArgument: An argument is out of its range.
     """
-    _check(n, k, p)
+    _check(n, k, p, n_tests)
     if not 0.0 <= delta <= 1.0:
         raise InvalidArgument(f"delta={delta} is not a probability; give 0 to 1")
-    if n_tests < 0:
-        raise InvalidArgument(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")
     # The condition |T| >= log(n / k) / -log p, solved for k.
     if n * p**n_tests > k * (1.0 + _SLACK):
         return NAN
@@ -72,9 +70,7 @@ def least_k(n: int, p: float, n_tests: int) -> int:
     Raises:
         InvalidArgument: An argument is out of its range.
     """
-    _check(n, n, p)
-    if n_tests < 0:
-        raise InvalidArgument(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")
+    _check(n, n, p, n_tests)
     return max(1, math.ceil(n * p**n_tests / (1.0 + _SLACK / 2)))
 
 
@@ -228,7 +224,7 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else NAN
 
 
-def _check(n: int, k: int, p: float) -> None:
+def _check(n: int, k: int, p: float, n_tests: int) -> None:
     if n < 1:
         raise InvalidArgument(f"n={n} candidates; the theorem needs at least 1")
     if not 1 <= k <= n:
@@ -238,3 +234,5 @@ def _check(n: int, k: int, p: float) -> None:
             f"p={p} is not in 0 <= p < 1; where two incorrect candidates always agree, the theorem "
             f"does not apply"
         )
+    if n_tests < 0:
+        raise InvalidArgument(f"n_tests={n_tests} is negative; give the number of tests, 0 or more")

@@ -32,7 +32,7 @@ BOTTOM: Final = -1
 
 FLOAT_TOLERANCE: Final = 1e-9
 """Floats are compared with this relative tolerance, and count as zero below it: sums in another
-order differ in the last bits, and a correct program must not lose votes by that."""
+order differ in the last bits, which must not cost a correct program votes."""
 
 _DIGITS: Final = 9
 _FLOAT: Final = re.compile(r"\d\.\d|\de[-+]?\d")
@@ -98,7 +98,7 @@ class Votes:
 
     @cached_property
     def success_P(self) -> Floats:
-        """e(r) of definition 2.3: share of inputs on which a program returns; NaN without any."""
+        """e(r) of definition 2.3: share of inputs on which a program returns; NaN for no inputs."""
         if not self.inputs:
             return np.full(len(self.programs), math.nan)
         share: Floats = self.returned_PT.mean(axis=1)
@@ -216,7 +216,7 @@ def votes_of(
 
 
 def _lowest(candidates: Sequence[Candidate]) -> float:
-    """The lowest defined perplexity, NaN where none is."""
+    """The lowest defined perplexity; NaN if none is defined."""
     known = (c.perplexity for c in candidates)
     return min((f for f in known if not math.isnan(f)), default=math.nan)
 

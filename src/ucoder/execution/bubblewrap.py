@@ -113,14 +113,8 @@ def sandbox_command(bwrap: str, settings: SandboxSettings) -> tuple[str, ...]:
             arguments += ["--ro-bind", str(path), str(path)]
     arguments += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
-    arguments += [
-        "--size",
-        str(settings.limits.file_size_mib << 20),
-        "--perms",
-        "1777",
-        "--tmpfs",
-        "/tmp",
-    ]
+    size = str(settings.limits.file_size_mib << 20)
+    arguments += ["--size", size, "--perms", "1777", "--tmpfs", "/tmp"]
     # After /tmp, which would hide an interpreter that lives below it.
     for prefix in (*interpreter_folders(), *settings.libraries):
         arguments += ["--ro-bind", str(prefix), str(prefix)]
@@ -152,9 +146,9 @@ def _remedies(bwrap_found: bool = True) -> str:
             "in Docker or Podman: run the container with `--security-opt seccomp=unconfined "
             "--security-opt apparmor=unconfined --security-opt systempaths=unconfined`"
         )
-    lines.append("or let programs run in the `landlock` sandbox, which `auto` takes by itself")
+    lines.append("or let programs run in the `landlock` sandbox, which `auto` chooses by itself")
     lines.append(
-        "or, on a machine that holds nothing of value, run without isolation by naming the "
+        "or, on a machine without anything of value, run without isolation by naming the "
         "provider `unsafe-process`"
     )
     return "What can be done:\n" + "\n".join(f"- {line}" for line in lines)

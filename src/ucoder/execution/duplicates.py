@@ -47,18 +47,9 @@ def _normalised(source: str) -> str | None:
             tree = ast.parse(source)
             if not _READS_DOCSTRINGS.search(source):
                 for node in ast.walk(tree):
-                    if isinstance(node, _DOCUMENTED) and _has_docstring(node):
+                    if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, False) is not None:
                         node.body = node.body[1:] or [ast.Pass()]
         # A prefix that no source can start with keeps trees and texts apart.
         return "\0tree\0" + ast.dump(tree, annotate_fields=False)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
-
-def _has_docstring(
-    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
-) -> bool:
-    if not node.body or not isinstance(node.body[0], ast.Expr):
-        return False
-    value = node.body[0].value
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)

@@ -36,7 +36,7 @@ class ProgramStatus(StrEnum):
     NO_ENTRY_POINT = "no_entry_point"
     KILLED = "killed"
     """The program's process died by itself (a signal, `os._exit`, too many processes) in a call or
-    while loading. A call that it died in is RAISED with the text `killed: ...`; the outcomes of
+    while loading. A call in which it died is RAISED with the text `killed: ...`; the outcomes of
     the other calls stand. A process that was killed for its time is TIMED_OUT, not KILLED."""
     SANDBOX_FAILED = "sandbox_failed"
 
@@ -124,7 +124,7 @@ class CheckReport:
 
     Attributes:
         verdict: PASSED if the tests ran to their end.
-        detail: Why not, where they did not: a message for people.
+        detail: A message for people that says why the tests did not end, or "".
         cpu_s: CPU seconds used, NaN where unknown.
         wall_s: Seconds from start to end, NaN where unknown.
         leftovers: As in `CallReport`.

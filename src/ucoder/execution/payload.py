@@ -1,4 +1,4 @@
-"""What a worker is started from: files, preloaded modules, environment, and the command.
+"""What a worker needs to start: files, preloaded modules, environment, and the command.
 
 Inside the sandbox, the worker imports its modules under the names that they have here, from a tree
 in which nothing else of this project exists.
@@ -23,12 +23,12 @@ _CANONICAL: Final = sorted((_HERE / "canonical").glob("[!_]*.py"))
 FILES: Final = {
     **{f"ucoder/execution/child/{path.name}": path for path in _CHILD},
     **{f"ucoder/execution/canonical/{path.name}": path for path in _CANONICAL},
-    # The packages' own files import what no worker needs; these hold nothing.
+    # The packages' own __init__.py import what no worker needs, so empty ones replace them.
     "ucoder/__init__.py": _HERE / "child" / "__init__.py",
     "ucoder/execution/__init__.py": _HERE / "child" / "__init__.py",
     "ucoder/execution/canonical/__init__.py": _HERE / "child" / "__init__.py",
 }
-"""Where each file stands below the root of the payload, and where it comes from."""
+"""Each file's path below the root of the payload, and the file that is copied there."""
 
 # `-I` would shut out the user's site-packages and environment in one word, but it makes Python
 # ignore PYTHONHASHSEED as well, and sets would then print in another order each time.
@@ -97,7 +97,7 @@ class SandboxSettings:
             "PYTHONHASHSEED": str(self.hash_seed),
             "HOME": home,
             "TMPDIR": home,
-            **environment_of(self.preload),
+            **({} if self.preload == "standard" else _ENVIRONMENT),
         }
 
 
@@ -118,11 +118,6 @@ def library_folders(preload: str) -> tuple[str, ...]:
         return ()
     paths = sysconfig.get_paths()
     return tuple(dict.fromkeys((paths["purelib"], paths["platlib"])))
-
-
-def environment_of(preload: str) -> dict[str, str]:
-    """Environment variables for the libraries of a set."""
-    return {} if preload == "standard" else dict(_ENVIRONMENT)
 
 
 def copy_files(root: Path) -> None:

@@ -5,8 +5,8 @@ and its program runs once more on a new one; if that one is lost as well, the pr
 as SANDBOX_FAILED. Workers are also replaced after a number of programs, and when one reports that
 it could not clean up.
 
-A program that timed out by the wall clock without the CPU time to show for it waited for a busy
-machine. It is retried once with more wall-clock time and the same CPU time.
+A program that timed out by the wall clock but used little CPU time was delayed by the machine's
+load. It is retried once with more wall-clock time and the same CPU time.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ RETRY_FACTOR: Final = 3.0
 """How much more wall-clock time the retry gets."""
 
 CPU_SHARE: Final = 0.8
-"""A call that used at least this share of its time limit on a CPU was slow; else it waited."""
+"""A call that used at least this share of its time limit on a CPU was slow by itself; one that used
+less was delayed by other load."""
 
 EXIT_TIMEOUT_S: Final = 15.0
 """How long leaving an executor waits for its workers to end: they are killed before."""
@@ -106,7 +107,7 @@ class PooledExecutor(ABC):
         validate_limits(self.limits, self.n_workers)
         modules_of(preload)
         self._is_open = False
-        # None in the queue wakes those who wait for a worker that will never come free.
+        # None in the queue wakes callers that wait for a worker after the executor was closed.
         self._free: asyncio.Queue[_Slot | None] = asyncio.Queue()
         self._busy: set[_Slot] = set()
         self._quiet = asyncio.Event()
@@ -149,7 +150,7 @@ class PooledExecutor(ABC):
         if failures:
             await self.__aexit__()
             if isinstance(failures[0], WorkerLost):
-                raise SandboxUnavailable(f"{self.name}: no worker came up: {failures[0]}")
+                raise SandboxUnavailable(f"{self.name}: no worker could start: {failures[0]}")
             raise failures[0]
         return self
 

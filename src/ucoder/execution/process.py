@@ -1,8 +1,8 @@
 """One worker as a subprocess: start it, send it programs, end it.
 
 Every failure of a worker becomes `WorkerLost` with the reason; the pool decides what to do. The
-pipes have a protocol of their own instead of asyncio's streams, which take several turns of the
-event loop for a frame: the parent's CPU time is time that programs do not get.
+pipes use an asyncio protocol instead of asyncio's streams, which need several turns of the event
+loop for each frame: CPU time of the parent is lost to the programs.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class _Pipes(asyncio.SubprocessProtocol):
         elif len(buffer) >= 4 + length:
             frame = bytes(buffer[4 : 4 + length])
             if len(buffer) > 4 + length:
-                self._fail("more than one frame in answer to one")
+                self._fail("more than one frame in answer to one request")
             else:
                 self.answer.set_result(frame)
             buffer.clear()
@@ -144,7 +144,7 @@ class _Pipes(asyncio.SubprocessProtocol):
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         self._n_open -= 1
         if fd != _STDERR:
-            # What it printed at the end may still be on its way.
+            # Output that it printed at the end may not have arrived yet.
             asyncio.get_running_loop().call_later(0.05, self._fail, "the worker ended")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -162,9 +162,9 @@ class SandboxProcess:
     """A running worker.
 
     Attributes:
-        n_programs: How many programs it was given.
-        modules: What it has loaded before the first one.
-        batches: Numbers of the batches of inputs that it holds, the latest last.
+        n_programs: Number of programs sent to it.
+        modules: Modules that it loaded before the first program.
+        batches: Numbers of the input batches that it holds, the latest last.
     """
 
     def __init__(

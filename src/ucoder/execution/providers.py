@@ -1,10 +1,12 @@
-"""The providers by name, and `open_executor`, which makes an executor of one."""
+"""The providers by name, the one without isolation, and `open_executor`."""
 
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from ucoder.errors import ConfigError, SandboxClosed, SandboxUnavailable
@@ -12,9 +14,34 @@ from ucoder.execution.bubblewrap import BubblewrapExecutor
 from ucoder.execution.inputs import InputBatch
 from ucoder.execution.landlock import LandlockExecutor
 from ucoder.execution.outcomes import CallReport, CheckReport
+from ucoder.execution.payload import copy_files, worker_command
 from ucoder.execution.pool import PooledExecutor
+from ucoder.execution.process import Launch
 from ucoder.execution.protocol import STANDARD_BUDGET, Budget, Executor, Limits
-from ucoder.execution.unsafe import UnsafeProcessExecutor
+
+
+class UnsafeProcessExecutor(PooledExecutor):
+    """Runs programs in warm interpreters under resource limits only: not a sandbox.
+
+    It bounds time, memory, file size and open files of a program, and nothing else. A program can
+    read and change everything that the calling user can: files, other processes, the network. It
+    can leave processes behind (a new session escapes the group that is killed), fork without bound,
+    and write outside its directory.
+    """
+
+    name = "unsafe-process"
+
+    async def _prepare(self) -> None:
+        if not hasattr(os, "pidfd_open"):
+            raise SandboxUnavailable("unsafe-process needs Linux 5.3 or newer (pidfd_open)")
+
+    def _launch(self) -> Launch:
+        directory = Path(tempfile.mkdtemp(prefix="ucoder-unsafe-"))
+        root = directory / "payload"
+        copy_files(root)
+        command = worker_command(str(root), self.settings, contained=False)
+        return Launch(command, self.settings.environment(str(directory)), directory)
+
 
 _LOCAL: Final[dict[str, type[PooledExecutor]]] = {
     "bubblewrap": BubblewrapExecutor,
@@ -49,39 +76,31 @@ def open_executor(
         hash_seed: PYTHONHASHSEED of every program.
 
     Raises:
-        ConfigError: There is no such provider, or an argument is out of range.
+        ConfigError: The provider is unknown, or an argument is out of range.
     """
     if provider == "auto":
-        return AutomaticExecutor(_Options(limits, n_workers, preload, hash_seed))
+        return AutomaticExecutor(lambda cls: cls(limits, n_workers, preload, hash_seed))
     if provider not in _LOCAL:
         allowed = ", ".join(PROVIDERS)
         raise ConfigError(f"execution provider {provider!r} is unknown; allowed: {allowed}")
     return _LOCAL[provider](limits, n_workers, preload, hash_seed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    limits: Limits | None
-    n_workers: int | None
-    preload: str
-    hash_seed: int
-
-    def executor(self, make: Callable[..., PooledExecutor]) -> PooledExecutor:
-        return make(self.limits, self.n_workers, self.preload, self.hash_seed)
-
-
 class AutomaticExecutor:
-    """Takes the best isolating provider that starts here; logs a warning if it is not the first."""
+    """Chooses the first isolating provider that starts; warns if that is not bubblewrap."""
 
-    def __init__(self, options: _Options) -> None:
+    def __init__(self, make: Callable[[type[PooledExecutor]], PooledExecutor]) -> None:
         """Prepare; the provider is chosen on entering.
 
+        Args:
+            make: Makes an executor of a provider's class with the caller's arguments.
+
         Raises:
-            ConfigError: An option is out of range.
+            ConfigError: An argument is out of range.
         """
-        self._options = options
+        self._make = make
         self._taken: PooledExecutor | None = None
-        options.executor(_LOCAL[_ISOLATING[0]])  # refuses wrong options now and not later
+        make(_LOCAL[_ISOLATING[0]])  # refuses invalid arguments before the executor is entered
 
     @property
     def name(self) -> str:
@@ -96,7 +115,7 @@ class AutomaticExecutor:
         """
         reasons: list[str] = []
         for name in _ISOLATING:
-            executor = self._options.executor(_LOCAL[name])
+            executor = self._make(_LOCAL[name])
             try:
                 self._taken = await executor.__aenter__()
             except SandboxUnavailable as error:

@@ -1,8 +1,8 @@
 """Decoding and checking a worker's answers.
 
-A worker shares its user id with the programs that it runs, so its answers may be forged. Whatever
-goes in, what comes out is well formed: plain enumerations, bounded texts, finite numbers, and
-exactly one outcome per input.
+A worker shares its user id with the programs that it runs, so its answers may be forged. Every
+decoded report is well formed: enumerations, bounded texts, finite numbers, and exactly one outcome
+per input.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A model writes ordinary inputs. Incorrect programs often fail at 0, at a negative number, at an
 empty or a one-element list, at duplicates, at an unsorted list, or at mixed case. Which inputs are
-*valid* is not known here; the executions show it.
+*valid* is unknown here and only seen from the executions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from typing import Any, Final
 
 from ucoder.execution.canonical import CanonicalError, write
 from ucoder.inputs.boundary_values import MAX_VALUES, boundary_values
-
-__all__ = ["MAX_SHAPES", "MAX_VALUES", "boundary_inputs", "boundary_values", "shapes"]
 
 MAX_SHAPES: Final = 64
 """Most shapes for one number of parameters."""

@@ -137,7 +137,8 @@ def _generic(name: str, items: list[ast.expr], depth: int) -> list[Any]:
     if kind == "dict":
         key, value = items[:2] if len(items) >= 2 else (None, None)
         return _dicts(key, value, depth)
-    if kind == "tuple" and items and not _is_ellipsis(items[-1]):
+    is_open = bool(items) and isinstance(items[-1], ast.Constant) and items[-1].value is ...
+    if kind == "tuple" and items and not is_open:
         return _tuples(items, depth)
     lists = _lists(items[0] if items else None, depth)
     makers: dict[str, Callable[[list[Any]], Any]] = {
@@ -242,10 +243,6 @@ def _plain_text(node: ast.expr) -> str:
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Name):
         return f"{_ALIASES.get(_name(node.value), '')}[{node.slice.id}]"
     return _name(node)
-
-
-def _is_ellipsis(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is ...
 
 
 def _made(kind: Callable[[list[Any]], Any], lists: list[list[Any]]) -> list[Any]:

@@ -61,8 +61,8 @@ class _Claim:
 def read_calls(text: str, interface: Interface) -> list[Call | Refusal]:
     """Every call in a text of assert lines. Accepts any text and never raises.
 
-    Each assert without a usable call gives one refusal instead. A call is listed once for each
-    claim about it, and once where there is no claim.
+    Each assert without a usable call gives one refusal instead. A call is listed once for
+    each claim about it, and once if there is none.
     """
     text = text if len(text) <= MAX_CHARS else text[:MAX_CHARS] + CUT
     marks = list(_ASSERT.finditer(text))
@@ -269,9 +269,5 @@ def _bound(claim: _Claim, interface: Interface) -> Call | Refusal:
     arguments = f"({joined},)" if len(literals) == 1 else f"({joined})"
     if claim.returns is None or not all(is_exact for _, is_exact in literals):
         return Call(arguments, None)
-    return Call(arguments, _prediction(claim.returns))
-
-
-def _prediction(node: ast.expr) -> str | None:
-    literal = read_literal(node, MAX_CHARS)
-    return literal[0] if literal and literal[1] else None
+    returned = read_literal(claim.returns, MAX_CHARS)
+    return Call(arguments, returned[0] if returned and returned[1] else None)

@@ -2,7 +2,7 @@
 
 A cluster may hold programs that agree only by accident: `x` and `abs(x)` agree on positive inputs.
 After the first round, mutants of the inputs that count are tried on a few programs of the two
-largest clusters. The fewest of them that tell these programs apart join the problem's suite, and
+largest clusters. The fewest of them that distinguish these programs join the problem's suite, and
 every program of the problem runs on them.
 
 An input distinguishes two programs only where both answer and their answers differ: that one of
@@ -61,7 +61,7 @@ async def seek_inputs(
         seed: Of the mutations.
 
     Returns:
-        At most `MAX_KEPT` inputs; none where no two programs could be told apart.
+        At most `MAX_KEPT` inputs; none where no two programs could be distinguished.
 
     Raises:
         SandboxClosed: The executor was shut down.
@@ -101,7 +101,7 @@ def programs_to_tell_apart(votes: Votes) -> tuple[int, ...]:
 
 
 def fewest_distinguishing(votes: Votes) -> tuple[TestInput, ...]:
-    """A small set of inputs that tells apart all programs that can be told apart (greedy)."""
+    """A small set of inputs that distinguishes all programs that differ on any of them (greedy)."""
     differ = [
         at for at, column_P in enumerate(votes.answers_PT.T)
         if np.unique(column_P[column_P != BOTTOM]).size > 1

@@ -61,7 +61,7 @@ def read_literal(node: ast.expr, max_chars: int) -> tuple[str, bool] | None:
 
 
 class _Reader:
-    """Reads one literal; `exact` becomes False where a value of another type stands in."""
+    """Reads one literal; `exact` becomes False where a value's type had to be changed."""
 
     __slots__ = ("exact",)
 

@@ -23,12 +23,9 @@ STOP = ("<SKELETON_END>", '\n    """\n')
 def interface_prompt(draft: Draft) -> Prompt:
     """The prompt of stage 3."""
     head = draft.interface.source.removesuffix("    pass\n")
-    user = fill("interface", statement=f"{draft.statement}\nFunction Signature: {_signature(head)}")
+    signature = head.strip().split("\n")[-1]
+    user = fill("interface", statement=f"{draft.statement}\nFunction Signature: {signature}")
     return Prompt(user, f'<SKELETON_START>\n{head}    """')
-
-
-def _signature(head: str) -> str:
-    return head.strip().split("\n")[-1]
 
 
 def parse_interface(text: str, draft: Draft) -> Interface | Refusal:

@@ -119,7 +119,7 @@ def load_topics(path: Path | None) -> tuple[Topic, ...]:
             area, colon, topic = line.partition(":")
             topics.append(Topic(area.strip(), topic.strip()) if colon else Topic("user", line))
     if not topics:
-        raise ConfigError(f"problems.topics={path} holds no topic; write one a line")
+        raise ConfigError(f"problems.topics={path} holds no topic; write one topic per line")
     return tuple(topics)
 
 

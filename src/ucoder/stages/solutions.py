@@ -1,6 +1,7 @@
 """Stage 5: the solution space of a problem (figure 2).
 
-Sample in rounds, run, search for distinguishing inputs, stop or go on, select.
+Candidates are sampled in rounds and executed; distinguishing inputs are searched for; sampling
+stops or continues; one candidate is selected.
 
 A round's programs go to the executor as soon as they are sampled, while the engine works on the
 next round and on other problems, so sampling and execution overlap. Programs that differ only in
@@ -204,7 +205,7 @@ async def _extended(
 def may_stop(selection: Selection, stopping: StoppingConfig) -> bool:
     """Whether the candidates so far are enough.
 
-    Never while the selector's own demands (the paper's tau) leave no candidate to choose: further
+    Never while no candidate meets the selector's own conditions (the paper's tau): further
     candidates may meet them, and the regret of a choice that was not made is undefined.
     """
     is_choice = selection.reason in (None, Reason.LOW_PROBABILITY)

@@ -1,9 +1,9 @@
 """Stage 4: about 100 test inputs a problem: boundary conditions, edge cases, input validation.
 
-The model is asked for `assert f(args) == value` lines, a form that it writes by habit: each gives
-an input and the output that the model predicts for it (`ucoder.inputs.calls`). Boundary values of
-the annotated types follow (`boundaries`), then type-aware mutants of the model's inputs until the
-suite is full (`mutation`). Predicted outputs are kept for the paper's literal pass/fail signature
+The model writes `assert f(args) == value` lines, a form that is common in code: each gives an input
+and the output that the model predicts for it (`ucoder.inputs.calls`). Boundary values of the
+annotated types follow (`boundaries`), then type-aware mutants of the model's inputs until the suite
+is full (`mutation`). Predicted outputs are kept for the paper's literal pass/fail signature
 and for selectors that weigh them; selection by outputs does not need any.
 """
 

@@ -16,6 +16,7 @@ The table `samples_stopping` holds, for each selector and value of `max_regret`:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucoder.consensus.inputs import kept_inputs
-from ucoder.consensus.stopping import outlook_of
+from ucoder.consensus.stopping import regret_of
 from ucoder.records import NAN
 from ucoder.seeds import derive_seed
 from ucoder.studies.tasks import RULE, StudyChoice, StudyTask, choose
@@ -71,7 +72,9 @@ def can_forecast(task: StudyTask, selectors: Sequence[str]) -> set[str]:
     """The selectors that can say what more samples of this task would do."""
     votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
     return {
-        name for name in selectors if outlook_of(votes, replace(RULE, selector=name), 1) is not None
+        name
+        for name in selectors
+        if not math.isnan(regret_of(votes, replace(RULE, selector=name), 1))
     }
 
 
@@ -85,8 +88,8 @@ def _sizes(
     for size in range(ROUND, task.n, ROUND):
         votes = task.sampled(order[:size])
         votes = votes.on(kept_inputs(votes, rule.min_input_support))
-        outlook = outlook_of(votes, rule, task.n - size, seed=seed)
-        while waiting and outlook is not None and outlook.regret <= waiting[0]:
+        regret = regret_of(votes, rule, task.n - size, seed=seed)
+        while waiting and regret <= waiting[0]:  # never where it is NaN
             sizes[waiting.pop(0)] = size
         if not waiting:
             break

@@ -83,7 +83,7 @@ def _run_ranks(job_path: Path, log_dir: Path, n_processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    for old in log_dir.glob("rank-*.error"):  # of an earlier attempt
+    for old in log_dir.glob("rank-*.error"):  # from an earlier attempt
         old.unlink()
     launch = LaunchConfig(
         min_nodes=1,

@@ -62,8 +62,8 @@ class ModelShape:
         """The shape of a checkpoint, from its config.json.
 
         Raises:
-            KeyError: The model is not such a decoder.
-            OSError: There is no config.json.
+            KeyError: config.json is not that of such a decoder.
+            OSError: config.json does not exist or cannot be read.
             ValueError: It is invalid JSON.
         """
         config = json.loads((model / "config.json").read_text("utf-8"))

@@ -68,7 +68,7 @@ class Trainer(Protocol):
             on_step: Called with the number of optimiser steps done and their total.
 
         Raises:
-            TrainingError: Training failed; there is no output.
+            TrainingError: Training failed; no output was written.
             MissingDependency: A package is not installed.
             DiskFull: No space is left for the checkpoint.
         """
@@ -91,7 +91,7 @@ def saved_result(output: Path) -> TrainingResult | None:
 
 
 class ScriptedTrainer:
-    """A trainer for tests: its checkpoint is only a digest of what it was given."""
+    """A trainer for tests: its checkpoint is only a digest of the job."""
 
     async def train(self, job: TrainingJob, on_step: Callable[[int, int], None]) -> TrainingResult:
         """See `Trainer.train`."""

@@ -5,7 +5,7 @@ paper       the paper's rule, by outputs or by pass and fail, and the four arms 
 agreement   ours: agreement with all candidates, corrected for chance
 peers       published ones: CodeT, MBR over execution, SRank, semantic-entropy abstention
 
-The configuration owns the names (`ucoder.config.SelectorName`), this module the functions.
+The names are defined in `ucoder.config.SelectorName`, the functions here.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def selector_named(name: str) -> Selector:
     """The selector of that name.
 
     Raises:
-        ConfigError: There is no such selector; the message lists those that exist.
+        ConfigError: The selector is unknown; the message lists the known ones.
     """
     if name not in SELECTORS:
         raise ConfigError(f"selector {name!r} is unknown; known: {', '.join(SELECTORS)}")

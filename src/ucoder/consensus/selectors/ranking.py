@@ -40,7 +40,7 @@ class Ranking:
         reason: Why no program wins, whatever the scores; None where one does.
         is_lottery: Whether the rule draws at random among all programs with the highest score, each
             candidate with equal chance. The draw is seeded by the programs themselves.
-        n_reliable: Candidates that meet the rule's own demands.
+        n_reliable: Candidates that meet the rule's own conditions.
         forecast: Function from numbers of candidates by cluster, one case a row, to the scores of
             these clusters. Columns are numbered as `Votes.clusters_P`; one column more stands for
             behaviour not seen yet. None where the selector cannot forecast; early stopping then
@@ -70,7 +70,7 @@ def ranking_of(
 
 
 def why_none(votes: Votes, n_reliable: int) -> Reason:
-    """Why nothing could be selected: the first demand that no candidate meets."""
+    """Why nothing could be selected: the first condition that no candidate meets."""
     if not votes.n:
         return Reason.NO_CANDIDATE
     if not votes.inputs:

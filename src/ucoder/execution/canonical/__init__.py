@@ -44,11 +44,7 @@ from ucoder.execution.canonical.values import (
     Record,
     ScalarValue,
 )
-from ucoder.execution.canonical.writer import (
-    MAX_CHARS,
-    MAX_DEPTH,
-    write,
-)
+from ucoder.execution.canonical.writer import MAX_CHARS, MAX_DEPTH, write
 
 __all__ = [
     "MAX_CHARS",

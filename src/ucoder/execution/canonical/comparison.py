@@ -11,12 +11,7 @@ from typing import Final
 
 from ucoder.execution.canonical.errors import CanonicalError
 from ucoder.execution.canonical.reader import parse
-from ucoder.execution.canonical.values import (
-    ArrayValue,
-    DataclassValue,
-    Plain,
-    ScalarValue,
-)
+from ucoder.execution.canonical.values import ArrayValue, DataclassValue, Plain, ScalarValue
 from ucoder.execution.canonical.writer import MAX_DEPTH, write
 
 _CACHED_CHARS: Final = 2_000
@@ -43,7 +38,7 @@ def key(text: str) -> str:
 
 
 def _sorted(text: str) -> str:
-    """Sort what stands in braces, in one pass from left to right."""
+    """Sort the elements within braces, in one pass from left to right."""
     closing: list[str] = []
     # For each open brace: the pieces of the element around it, the elements and the key before that
     # one, and whether the brace keeps its order.

@@ -1,4 +1,4 @@
-"""The errors of the canonical format; apart, because writer and reader both raise them."""
+"""The errors of the canonical format, in a file that both writer and reader can import."""
 
 from __future__ import annotations
 

@@ -44,9 +44,11 @@ from ucoder.execution.canonical.reflection import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, Final
+    from typing import Any, Final, TypeAlias
 
     from ucoder.execution.canonical.writer import CanonicalWriter
+
+    Names: TypeAlias = dict[str, Any]  # the global names of a module
 
 RESERVED: Final = frozenset(
     ("None", "True", "False", "nan", "inf", "float", "complex", "set", "frozenset", "Decimal",
@@ -152,23 +154,19 @@ def scalar_text(writer: CanonicalWriter, name: str, item: object, depth: int) ->
     return f"np.{name}({writer.text(item, depth)})"
 
 
-def _mapping(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _mapping(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     """A Counter or a defaultdict: its items only."""
     return _items_text(writer, value, name, [*_dict_items(value)], depth)
 
 
-def _ordered(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _ordered(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     """An OrderedDict in its own order, which may differ from that of the dict beneath."""
     keys = [*_dict_keys(value)]
     if not are_flat(keys):  # its iterator hashes every key to look it up
         raise TypeError("keys with code of their own")
     try:
         items = [*method(module[name], "items", METHOD)(value)]
-    except RuntimeError:  # changed behind its back, through `dict`
+    except RuntimeError:  # changed through methods of `dict`
         items = []
     if len(items) != len(keys):
         raise TypeError("tampered with")
@@ -192,18 +190,14 @@ def _items_text(
     return writer.leave(value, f"{name}({{{', '.join(pairs)}}})", left_before)
 
 
-def _deque(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _deque(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     left_before = writer.left
     writer.enter(value, depth)
     items = [*method(module[name], "__iter__", WRAPPER)(value)]
     return writer.leave(value, f"deque({writer.container_text(items, list, depth)})", left_before)
 
 
-def _moment(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _moment(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     """A date, time, datetime or timedelta."""
     parts = [repr(read(module[owner], part, value)) for owner, part in _PARTS[name]]
     if name == "datetime" or name == "time":
@@ -217,14 +211,12 @@ def _moment(
     return writer.spent(f"datetime.{name}({', '.join(parts)})")
 
 
-def _zone(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _zone(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     """A timezone of a fixed offset."""
     return writer.spent(_zone_text(value, module))
 
 
-def _zone_text(zone: object, module: dict[str, Any]) -> str:
+def _zone_text(zone: object, module: Names) -> str:
     offset, *names = method(module["timezone"], "__getinitargs__", METHOD)(zone)
     parts = [read(module["timedelta"], part, offset) for _, part in _PARTS["timedelta"]]
     if parts == [0, 0, 0] and not names:
@@ -235,18 +227,14 @@ def _zone_text(zone: object, module: dict[str, Any]) -> str:
     return f"{text}, {names[0]!a})" if names else text + ")"
 
 
-def _decimal(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _decimal(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     """A Decimal as it is, trailing zeros included."""
     digits = method(module[name], "__str__", WRAPPER)(value)
     # The program's decimal context chooses between e and E.
     return writer.spent(f"Decimal('{digits.replace('e', 'E')}')")
 
 
-def _fraction(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _fraction(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     left_before = writer.left
     parts = [read(module[name], part, value) for part in ("_numerator", "_denominator")]
     if type(parts[0]) is not int or type(parts[1]) is not int:
@@ -256,9 +244,7 @@ def _fraction(
     return text
 
 
-def _numpy_array(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _numpy_array(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     """An array: dtype and shape exactly, but neither byte order nor memory layout."""
     array = module[name]
     dtype = read(array, "dtype", value)
@@ -278,9 +264,7 @@ def _numpy_array(
     return array_text(writer, value, dtype_name, read(array, "shape", value), items, depth)
 
 
-def _numpy_scalar(
-    writer: CanonicalWriter, value: Any, name: str, module: dict[str, Any], depth: int
-) -> str:
+def _numpy_scalar(writer: CanonicalWriter, value: Any, name: str, module: Names, depth: int) -> str:
     item = method(module["generic"], "item", METHOD)(value)
     return scalar_text(writer, "bool" if name == "bool_" else name, item, depth)
 

@@ -10,12 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ucoder.execution.canonical.objects import (
-    array_text,
-    dataclass_text,
-    enum_text,
-    scalar_text,
-)
+from ucoder.execution.canonical.objects import array_text, dataclass_text, enum_text, scalar_text
 from ucoder.execution.canonical.writer import RECORDS, CanonicalWriter
 
 Plain: TypeAlias = Any

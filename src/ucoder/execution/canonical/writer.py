@@ -34,7 +34,7 @@ from builtins import (  # noqa: UP029
     type,
 )
 
-from ucoder.execution.canonical.errors import CanonicalError, NotRepresentable, TooLarge
+from ucoder.execution.canonical.errors import NotRepresentable, TooLarge
 from ucoder.execution.canonical.objects import object_text
 from ucoder.execution.canonical.reflection import type_name
 
@@ -42,17 +42,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Final
-
-__all__ = [
-    "MAX_CHARS",
-    "MAX_DEPTH",
-    "CanonicalError",
-    "CanonicalWriter",
-    "NotRepresentable",
-    "TooLarge",
-    "type_name",
-    "write",
-]  # fmt: skip
 
 MAX_DEPTH: Final = 100
 """Deepest nesting of containers, for writing and for parsing."""

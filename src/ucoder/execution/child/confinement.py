@@ -37,7 +37,7 @@ class Confinement:
 
         Raises:
             OSError: The kernel has no Landlock or no filters, or refused.
-            ValueError: There is no table of system calls for this architecture.
+            ValueError: The architecture is not supported.
         """
         self._machine = os.uname().machine
         # Used once here, because the first use of ctypes in a fork costs more than all the rest.
@@ -67,7 +67,7 @@ def drop_capabilities() -> None:
     programs the right to change owners, devices, clocks and other users' files.
 
     Raises:
-        OSError: The kernel refused, or the architecture is not known here.
+        OSError: The kernel refused, or the architecture is not supported.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)

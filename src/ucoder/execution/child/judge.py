@@ -6,8 +6,8 @@ read by a parser that builds plain data only. So the program never shares memory
 answers, and cannot answer with an object that claims to equal everything.
 
 The program's process is forked first, and the judge alone reads the script's text, straight from
-the parent's pipe: neither the program nor the worker, of which the next program is a copy, ever
-holds it. The judge sends its verdict through a pipe that the program does not have.
+the parent's pipe: it is never in the memory of the program, nor of the worker, from which the next
+program is forked. The judge sends its verdict through a pipe that the program does not have.
 
 Frames to the program are four bytes of length and a marshalled or pickled call; back come records.
 """

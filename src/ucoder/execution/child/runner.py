@@ -27,7 +27,9 @@ from signal import ITIMER_REAL, SIGINT, default_int_handler, setitimer, signal
 from time import monotonic, process_time
 from typing import Any, Final, NamedTuple
 
-from ucoder.execution.canonical.writer import NotRepresentable, TooLarge, type_name, write
+from ucoder.execution.canonical.errors import NotRepresentable, TooLarge
+from ucoder.execution.canonical.reflection import type_name
+from ucoder.execution.canonical.writer import write
 from ucoder.execution.child import records
 from ucoder.execution.child.records import NAN, RAISED, RETURNED, TIMED_OUT, pack, pack_header
 

@@ -125,7 +125,7 @@ def program(machine: str, policy: str) -> bytes:
         policy: `namespaced` or `shared`; see the top of this module.
 
     Raises:
-        ValueError: There is no table for the machine, or the policy is unknown.
+        ValueError: The architecture is not supported, or the policy is unknown.
     """
     if policy not in ("namespaced", "shared"):
         raise ValueError(f"policy {policy!r} is unknown; allowed: namespaced, shared")
@@ -169,7 +169,7 @@ def own_signals(machine: str, pid: int) -> bytes:
             one: call `os.setsid` before. A process of a session cannot enter another's groups.
 
     Raises:
-        ValueError: There is no table for the machine.
+        ValueError: The architecture is not supported.
     """
     rules = dict.fromkeys(_SIGNALS.split(), _one_of(0, (pid,)))
     rules["kill"] = _one_of(0, (0, pid))
@@ -207,7 +207,7 @@ def _numbers(machine: str) -> dict[str, int]:
     """The numbers of the calls that this machine has.
 
     Raises:
-        ValueError: There is no table for the machine.
+        ValueError: The architecture is not supported.
     """
     if not is_known(machine):
         known = ", ".join(_ARCHITECTURES)

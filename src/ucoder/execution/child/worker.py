@@ -36,7 +36,7 @@ _MAX_LEFTOVERS: Final = 1000
 
 _PR_SET_DUMPABLE: Final = 4
 _GC_THRESHOLD: Final = 10_000
-"""Programs are short: at Python's 700 the collector looks for cycles that are not there."""
+"""Programs are short: at the default of 700 the collector would run often and find no cycles."""
 
 
 class SandboxWorker:

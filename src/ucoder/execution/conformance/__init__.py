@@ -16,9 +16,9 @@ The attacks are data: one TOML file each in `attacks/PROPERTY/`, in the format t
 `ucoder.execution.conformance.loading` describes, beside the table of claims in `CLAIMS`.
 `load_attacks` reads a folder of your own.
 
-An executor of your own is put to the same test, with what it claims as `claimed`. Attacks aim at
-targets that belong to the suite, and bombs are bounded by themselves. Only claims are tested: a
-property that is not claimed is not attacked, because nothing would hold the attack.
+Any other executor can be tested in the same way, with its claimed properties as `claimed`. Attacks
+aim only at targets that belong to the suite, and bombs bound themselves. A property that is not
+claimed is not attacked, because nothing would stop the attack.
 
 `python -m ucoder.execution.conformance` does the same from the command line.
 """

@@ -1,6 +1,6 @@
 """The properties of a sandbox, which provider claims to hold which, and the table of these claims.
 
-The suite puts every claim to the test.
+The suite tests every claim.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Property(Enum):
 
     @property
     def title(self) -> str:
-        """The name as it stands in tables, such as `host files read`."""
+        """The name as tables show it, such as `host files read`."""
         return self.name.lower().replace("_", " ")
 
     @property

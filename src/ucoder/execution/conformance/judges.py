@@ -1,4 +1,4 @@
-"""What the reports on an attack's programs must show for the attack to count as held.
+"""Decides from the reports on an attack's programs whether the attack was held.
 
 An error alone proves nothing: a program that fails by a fault of its own must not count as held.
 Expectations therefore name the exceptions that a refusal raises.
@@ -36,7 +36,7 @@ class CallEnd:
     """One way in which a call may end.
 
     Attributes:
-        kind: What the call comes to.
+        kind: The kind of its outcome.
         text: For RETURNED the whole canonical text; for RAISED how the exception's type name and
             message begin; "" for every other kind.
     """
@@ -96,7 +96,7 @@ def call_ends(text: str) -> CallEnds:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Everything that must be seen after an attack; a judge. What is left at its default is free.
+    """What the reports must show after an attack; a judge. Default values are not checked.
 
     Attributes:
         calls: How each call of the last program ends.

@@ -22,7 +22,7 @@ To add an attack is to add a file. The keys of a file:
 - `script`: true for a program that holds its own tests and is run as one script.
 - `target`: a target outside (`targets.TARGETS`); its names are global variables of the programs.
 - `quick`: true for attacks of the short version.
-- `harmless`: true if the attack may run where nothing holds it, because it can reach nothing but
+- `harmless`: true if the attack may run where nothing stops it, because it can reach nothing but
   targets of the suite.
 - `expect.KEY`: what must be seen. Required. A key is an attribute of `judges.Expectation`, with
   ends of calls as `judges.call_ends` reads them, or a list where several ends are allowed;
@@ -30,7 +30,7 @@ To add an attack is to add a file. The keys of a file:
 - `values.NAME`: a text that replaces `{NAME}` in the file's other texts. `["x", 1000]` repeats a
   text; `{ code_point = 0xD800 }` is a character that TOML cannot hold; `{ x86_64 = 1,
   aarch64 = 2 }` depends on the machine, and on any other machine the attack is left out.
-- `[[attack]]`: attacks that differ by a few keys stand in one file. Each has a `name` and
+- `[[attack]]`: attacks that differ by a few keys, in one file. Each has a `name` and
   overrides the file's keys; its values may use the file's values.
 """
 
@@ -79,7 +79,7 @@ class Attack:
         judge: Returns from the reports why the attack was not held.
         target: Makes the target outside, for an attack that has one.
         quick: Whether the attack belongs to the short version.
-        harmless: Whether it may run where nothing holds it, because it can reach nothing but
+        harmless: Whether it may run where nothing stops it, because it can reach nothing but
             targets of the suite.
     """
 

@@ -29,10 +29,10 @@ LIMITS: Final = Limits(
     n_processes=16,
     file_size_mib=4,
 )
-"""Open the executor with these limits: the attacks are written for them, and end soon."""
+"""Limits to open the executor with: the attacks are written for them and end soon."""
 
 ATTACK_TIMEOUT_S: Final = 60.0
-"""An executor that has not answered by then hangs, which no attack may cause."""
+"""An executor that has not answered after this time hangs, which no attack may cause."""
 
 _HONEST: Final = "def f(a, b):\n    return a + b\n"
 _INPUTS: Final = ("(1, 2)", "('a', 'b')")
@@ -68,7 +68,7 @@ async def run_conformance(
 ) -> list[AttackResult]:
     """Run attacks one after the other.
 
-    A property that is not claimed is not attacked, because nothing would hold the attack.
+    A property that is not claimed is not attacked, because nothing would stop the attack.
 
     Args:
         executor: An entered executor, opened with `LIMITS`.
@@ -102,7 +102,7 @@ async def attack_results(
 
 
 async def run_attack(executor: Executor, attack: Attack, claimed: bool = True) -> AttackResult:
-    """Run one attack, even if nothing holds it, and an honest program after it.
+    """Run one attack, even if nothing stops it, and an honest program after it.
 
     Raises:
         SandboxClosed: The executor is not open.

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -49,7 +50,7 @@ OpenTarget: TypeAlias = Callable[[], AbstractContextManager[Target]]
 
 @contextmanager
 def listener(family: socket.AddressFamily = socket.AF_INET) -> Iterator[Target]:
-    """A TCP listener on loopback, as PORT; a connection to it is noticed."""
+    """A TCP listener on loopback, as PORT; a connection to it is detected."""
     host = "::1" if family is socket.AF_INET6 else "127.0.0.1"
     with socket.socket(family, socket.SOCK_STREAM) as server:
         server.bind((host, 0))
@@ -58,14 +59,9 @@ def listener(family: socket.AddressFamily = socket.AF_INET) -> Iterator[Target]:
         yield Target({"PORT": server.getsockname()[1]}, lambda: _accepted(server))
 
 
-def listener_v6() -> AbstractContextManager[Target]:
-    """The same on the loopback address of IPv6."""
-    return listener(socket.AF_INET6)
-
-
 @contextmanager
 def resolver() -> Iterator[Target]:
-    """A UDP socket on loopback in the place of a resolver, as PORT; a query is noticed."""
+    """A UDP socket on loopback in the place of a resolver, as PORT; a query is detected."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.setblocking(False)
@@ -93,21 +89,11 @@ def unix_listener(abstract: bool) -> Iterator[Target]:
         yield Target({"ADDRESS": address}, lambda: _accepted(server))
 
 
-def abstract_listener() -> AbstractContextManager[Target]:
-    """A listener under an abstract name."""
-    return unix_listener(True)
-
-
-def path_listener() -> AbstractContextManager[Target]:
-    """A listener at a path outside the sandbox."""
-    return unix_listener(False)
-
-
 @contextmanager
 def secret_file() -> Iterator[Target]:
     """A folder outside, as FOLDER, and in it a file with a secret, as SECRET.
 
-    Anything made, changed or removed in the folder is noticed, its metadata included.
+    Anything created, changed or removed in the folder is detected, including its metadata.
     """
     with tempfile.TemporaryDirectory(prefix="ucoder-conformance-") as name:
         folder, path = Path(name), Path(name) / "secret"
@@ -127,7 +113,7 @@ def secret_file() -> Iterator[Target]:
 def victim() -> Iterator[Target]:
     """A process of the suite, as VICTIM, with a secret in its environment, as KEY.
 
-    Its end is noticed, and so are changes of its run state, niceness, cores and scheduler. It also
+    Its end is detected, and so are changes of its run state, niceness, cores and scheduler. It also
     records the harmless signal SIGURG, so that attacks on all processes need no other signal.
     """
     with tempfile.TemporaryDirectory(prefix="ucoder-conformance-") as name:
@@ -158,7 +144,7 @@ def victim() -> Iterator[Target]:
 
 @contextmanager
 def marked_processes() -> Iterator[Target]:
-    """A name for processes to carry, as MARK; a process that has it afterwards is noticed."""
+    """A name for processes to carry, as MARK; a process that has it afterwards is detected."""
     mark = f"uc-{secrets.token_hex(5)}"
 
     def changed() -> str | None:
@@ -227,10 +213,10 @@ def _named(mark: str) -> list[int]:
 
 TARGETS: Final[dict[str, OpenTarget]] = {
     "listener": listener,
-    "listener_v6": listener_v6,
+    "listener_v6": partial(listener, socket.AF_INET6),
     "resolver": resolver,
-    "abstract_listener": abstract_listener,
-    "path_listener": path_listener,
+    "abstract_listener": partial(unix_listener, abstract=True),
+    "path_listener": partial(unix_listener, abstract=False),
     "secret_file": secret_file,
     "victim": victim,
     "marked_processes": marked_processes,

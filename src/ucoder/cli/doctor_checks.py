@@ -1,4 +1,7 @@
-"""The checkup of `ucoder doctor`: each part that a run needs, checked by using it."""
+"""`ucoder doctor` and `ucoder doctor execution`: what a run needs, and what the sandbox holds.
+
+Each part is checked by using it: the engine samples, the sandbox runs and is attacked.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +29,9 @@ from ucoder.execution.providers import open_executor
 from ucoder.models import default_cache_dir, load_catalog
 from ucoder.models.artifacts import checkpoint_folder
 from ucoder.runtime import require
+
+if TYPE_CHECKING:  # importing it reads every attack
+    from ucoder.execution.conformance import AttackResult
 
 MIN_MEMORY_GIB = 8.0
 MIN_DISK_GIB = 8.0
@@ -51,9 +58,7 @@ async def print_checkup(as_json: bool, out: Console) -> bool:
     if as_json:
         print(json.dumps([asdict(result) for result in results], indent=2))
     else:
-        table = Table(title="ucoder doctor", title_justify="left")
-        for name in ("check", "", "what was seen"):
-            table.add_column(name, overflow="fold")
+        table = _table("ucoder doctor", "check")
         for result in results:
             mark = "[green]ok[/]" if result.ok else "[red]no[/]"
             table.add_row(result.check, mark, result.detail)
@@ -164,3 +169,62 @@ _CHECKS: dict[str, Callable[[], Awaitable[str]]] = {
     "memory": _memory,
     "disk": _disk,
 }
+
+
+async def print_conformance(provider: str, full: bool, as_json: bool, out: Console) -> bool:
+    """Attack a provider, print which properties hold, and return whether all that it claims do.
+
+    Args:
+        provider: A provider's name, or `auto`.
+        full: Run all attacks instead of the short version.
+        as_json: Print JSON, one object for each attack.
+        out: Where the table goes.
+
+    Raises:
+        SandboxUnavailable: The provider cannot start here.
+        ConfigError: The provider is unknown.
+    """
+    from ucoder.execution.conformance import ATTACKS, LIMITS, run_conformance
+
+    attacks = [attack for attack in ATTACKS if full or attack.quick]
+    async with open_executor(provider, LIMITS, n_workers=1) as executor:
+        chosen = executor.name
+        results = await run_conformance(executor, attacks)
+    if as_json:
+        records = [
+            {"provider": chosen, **asdict(result), "property": result.property.title}
+            for result in results
+        ]
+        print(json.dumps(records, indent=2))
+    else:
+        out.print(_conformance_table(chosen, results, full))
+        by_auto = " (chosen by auto)" if provider != chosen else ""
+        out.print(f"provider: [bold]{chosen}[/]{by_auto}")
+    return all(result.held is not False for result in results)
+
+
+def _conformance_table(provider: str, results: Sequence[AttackResult], full: bool) -> Table:
+    kind = "all attacks" if full else "the short version; --full runs all"
+    table = _table(f"what {provider} holds here: {kind}", "property")
+    for property in dict.fromkeys(result.property for result in results):
+        own = [result for result in results if result.property is property]
+        table.add_row(property.title, *_row(own))
+    return table
+
+
+def _table(title: str, subject: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in (subject, "", "what was seen"):
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _row(results: Sequence[AttackResult]) -> tuple[str, str]:
+    failures = [result for result in results if result.held is False]
+    if failures:
+        seen = "\n".join(f"{result.attack}: {result.why}" for result in failures)
+        return "[red]does not hold[/]", seen.replace("[", "\\[")
+    if all(result.held is None for result in results):
+        return "[yellow]not claimed[/]", "not attacked, because nothing would stop it"
+    names = ", ".join(result.attack for result in results)
+    return "[green]holds[/]", f"{len(results)} held: {names}"
