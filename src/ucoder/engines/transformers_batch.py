@@ -1,4 +1,4 @@
-"""Sequences that share a forward pass, with one key-value cache that they join and leave.
+"""Sequences that share a forward pass, and the key-value cache that they join and leave.
 
 All rows end in the last column of the cache, so that every step appends one column for all of
 them. A row shorter than the longest has unused columns on its left, which the mask hides; a row
@@ -8,8 +8,8 @@ that joins is padded there, and columns that no row uses any more are cut off:
     f g h i j k l      row 1, the longest
     . . . . . m n      row 2, just joined
 
-Only the interface of transformers models that `generate` uses itself is needed: `forward` with a
-mask, positions and a `DynamicCache`. The cache is copied once a step, as `generate` does too.
+Of a transformers model it needs only what `generate` uses: `forward` with a mask, positions and a
+`DynamicCache`. The cache is copied once a step, as in `generate`.
 
 Every row is drawn with its own settings and randomness: one uniform number finds the token in the
 row's cumulative distribution after temperature, top-k and top-p, in that order as `generate`
@@ -162,11 +162,6 @@ class Draw:
     random: Random
 
     @property
-    def is_greedy(self) -> bool:
-        """Whether the likeliest token is taken."""
-        return self.sampling.temperature == 0
-
-    @property
     def is_narrow(self) -> bool:
         """Whether part of the distribution is cut off."""
         return self.sampling.top_p < 1 or self.sampling.top_k > 0
@@ -186,11 +181,11 @@ def draw(logits: Any, draws: list[Draw]) -> tuple[list[int], list[float]]:
 
     logprobs = torch.log_softmax(logits, dim=-1)
     tokens = logprobs.argmax(dim=-1)
-    # Sorting a vocabulary is dear: only for those who need it. A row's way of being drawn never
-    # depends on its neighbours, so that its token does not.
+    # Sorting a vocabulary is expensive, so only rows that need it are sorted. How a row is drawn
+    # never depends on its neighbours, so its token does not either.
+    warm = [i for i, one in enumerate(draws) if not one.sampling.is_greedy]
     for narrow in (False, True):
-        rows = [i for i, one in enumerate(draws) if not one.is_greedy and one.is_narrow is narrow]
-        if rows:
+        if rows := [row for row in warm if draws[row].is_narrow is narrow]:
             tokens[rows] = _warm(logprobs[rows], [draws[row] for row in rows], narrow)
     chosen = logprobs.gather(1, tokens[:, None])[:, 0]
     return tokens.tolist(), chosen.tolist()

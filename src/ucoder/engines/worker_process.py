@@ -1,11 +1,10 @@
-"""An engine's worker: a process of its own that answers requests, a JSON object a line each way.
+"""An engine's worker: a process of its own that answers requests, one JSON object a line each way.
 
-Shared by the engines that keep their model out of this process. A worker is started with
-`python -m MODULE SETTINGS`. It says `{"ready": true}` once its model is loaded, then reads
-`{"number": 3, ...}` and answers `{"number": 3, "completions": [...]}` or
-`{"number": 3, "error": "..."}`, in any order; `{"cancel": 3}` drops a request and `{"end": true}`
-asks it to go. What it and its own
-children write to standard error is kept for the message should it end.
+Both sides of the pipe share this module. A worker is started with `python -m MODULE SETTINGS`. It
+says `{"ready": true}` once its model is loaded, then reads `{"number": 3, "request": {...}}` and
+answers `{"number": 3, "completions": [...]}` or `{"number": 3, "error": "..."}`, in any order;
+`{"cancel": 3}` drops a request and `{"end": true}` asks it to end. What the worker and its children
+write to standard error is kept, to explain why it ended.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ucoder.engines.protocol import Completion, Request, render_plain
+from ucoder.engines.protocol import Completion, Prompt, Request, SamplingParams
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 
@@ -31,17 +31,17 @@ _MAX_LINE_BYTES = 256 * 2**20
 """Longest answer of a worker: thousands of long completions."""
 
 _KEPT_LINES = 1000
-"""Of standard error, for the message and for those who look for a reason in it."""
+"""Lines of standard error that are kept, to find the reason in them."""
 
 _DEATH_S = 30.0
-"""Longest wait for killed processes to be gone; one that hangs in a driver can take longer."""
+"""Longest wait until killed processes have ended; one that hangs in a driver can take longer."""
 
 _EXCEPTION = re.compile(r"\b\w+(?:Error|Exception): \S")
 _POINTER = re.compile(r"(?i)see (?:the )?(?:root cause|stack trace)")
 
 
 class WorkerEnded(Exception):
-    """The worker is gone, and with it what it was asked; the message says how it ended."""
+    """The worker ended, and its open requests with it; the message says how."""
 
 
 class EngineProcess:
@@ -50,7 +50,7 @@ class EngineProcess:
     Args:
         module: What `python -m` runs.
         settings: Its only argument, as JSON.
-        out_of_memory_hint: What to lower where the system killed it for its memory.
+        out_of_memory_hint: What to lower if the system killed it for its memory.
         log: A file that standard error is also written to.
     """
 
@@ -107,18 +107,18 @@ class EngineProcess:
         return self._exit_reason
 
     async def ask(self, request: Request) -> list[Completion]:
-        """What it answers; cancelling drops the request there.
+        """The worker's answer; cancelling drops the request in the worker too.
 
         Raises:
             EngineError: It refused the request.
-            WorkerEnded: It ended, before or meanwhile.
+            WorkerEnded: It has ended, or ended before it answered.
         """
         if self._exit_reason is not None:
             raise WorkerEnded(self._exit_reason)
         number = next(self._numbers)
         future: asyncio.Future[list[Completion]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        self._send(_message(number, request))
+        self._send({"number": number, "request": asdict(request)})
         try:
             return await future
         except asyncio.CancelledError:
@@ -128,16 +128,16 @@ class EngineProcess:
             del self._waiting[number]
 
     def kill(self) -> None:
-        """End it and its children at once; `stop` waits for that."""
+        """Kill it and its children; `stop` also waits until they have ended."""
         if self._process is not None and self._noise is not None and not self._noise.done():
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def stop(self, patience_s: float = 0.0) -> None:
-        """End it and return when all its processes are gone, and their memory with them.
+        """End it, and return when all its processes have ended and their memory is free.
 
         Args:
-            patience_s: What it gets to end by itself, having been told so.
+            patience_s: How long it may take to end by itself, after it was asked to.
         """
         if self._process is None:
             return
@@ -159,7 +159,7 @@ class EngineProcess:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
 
     async def _read(self) -> None:
-        """Hand the worker's answers to those who wait, until it ends."""
+        """Hand out the worker's answers until it ends."""
         assert self._process is not None
         assert self._process.stdout is not None
         try:
@@ -181,7 +181,7 @@ class EngineProcess:
         if "error" in answer:
             future.set_exception(EngineError(answer["error"]))
         else:
-            future.set_result([_completion(values) for values in answer["completions"]])
+            future.set_result([_read_completion(values) for values in answer["completions"]])
 
     async def _gone(self) -> None:
         """Wait until no process holds the other end of standard error, which children inherit."""
@@ -215,23 +215,22 @@ class EngineProcess:
         return f"{words} (status {status}{killed})"
 
 
-def _message(number: int, request: Request) -> dict[str, Any]:
-    return {
-        "number": number,
-        "user": request.prompt.user,
-        "prefill": request.prompt.prefill,
-        "plain": render_plain(request.prompt),
-        "n": request.n,
-        "temperature": request.sampling.temperature,
-        "top_p": request.sampling.top_p,
-        "top_k": request.sampling.top_k,
-        "max_tokens": request.sampling.max_tokens,
-        "stop": request.sampling.stop,
-        "seed": request.seed,
-    }
+def read_request(values: dict[str, Any]) -> Request:
+    """In the worker: the request of a message."""
+    sampling = values["sampling"] | {"stop": tuple(values["sampling"]["stop"])}
+    return Request(**values | {"prompt": Prompt(**values["prompt"]),
+                               "sampling": SamplingParams(**sampling)})  # fmt: skip
 
 
-def _completion(values: dict[str, Any]) -> Completion:
-    return Completion(
-        values["text"], values["n_tokens"], FinishReason(values["finish"]), values["sum_logprob"]
-    )
+def completions_line(number: int, completions: list[Completion]) -> str:
+    """In the worker: the line that answers a request."""
+    return json.dumps({"number": number, "completions": [asdict(one) for one in completions]})
+
+
+def error_line(number: int, error: str) -> str:
+    """In the worker: the line that refuses a request."""
+    return json.dumps({"number": number, "error": error})
+
+
+def _read_completion(values: dict[str, Any]) -> Completion:
+    return Completion(**values | {"finish_reason": FinishReason(values["finish_reason"])})

@@ -15,13 +15,7 @@ from ucoder.models.artifacts import (
 )
 from ucoder.models.cache import FileHashes, Notify, default_cache_dir, silent
 from ucoder.models.catalog import CatalogEntry, load_catalog
-from ucoder.models.checkpoint import (
-    Model,
-    Origin,
-    check_folder,
-    has_chat_template,
-    identity,
-)
+from ucoder.models.checkpoint import Model, Origin, check_folder, has_chat_template, identity
 from ucoder.models.download import fetch
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -90,6 +84,7 @@ def openvino_export(
         NotAModel: OpenVINO does not know the architecture.
         DiskFull: too little space.
         MissingDependency: optimum-intel or openvino-tokenizers is not installed.
+        ModelError: the conversion was killed.
     """
     parent = parent or default_cache_dir() / "openvino"
     return openvino_from_checkpoint(
@@ -108,11 +103,5 @@ def _from_catalog(entry: CatalogEntry, cache_dir: Path, notify: Notify) -> Path:
 def _checkpoint(
     name: str, folder: Path, cache_dir: Path, licence: str | None, origin: Origin
 ) -> Model:
-    return Model(
-        name=name,
-        path=folder,
-        sha256=identity(folder, FileHashes(cache_dir)),
-        licence=licence,
-        origin=origin,
-        is_chat=has_chat_template(folder),
-    )
+    sha256 = identity(folder, FileHashes(cache_dir))
+    return Model(name, folder, sha256, licence, origin, has_chat_template(folder))
