@@ -190,9 +190,7 @@ def _vllm(config: EngineConfig, model: Model, exports: Path | None, notify: Noti
         precision=config.precision,
         max_sequences=config.max_sequences,
         cache_gib=config.cache_gib,
-        tensor_parallel=config.vllm.tensor_parallel,
-        gpu_memory_share=config.vllm.gpu_memory_share,
-        max_model_len=config.vllm.max_model_len,
+        gpus=config.vllm,
     )
 
 

@@ -487,29 +487,12 @@ async def test_no_more_connections_and_requests_than_allowed(open_parrot: OpenPa
         assert time.monotonic() - start >= 10 * 60 / 1200
 
 
+FIELDS = ("text", "message", "content", "logprobs", "tokens", "token_logprobs", "token", "logprob",
+          "finish_reason", "usage", "completion_tokens")  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "text",
-                    "message",
-                    "content",
-                    "logprobs",
-                    "tokens",
-                    "token_logprobs",
-                    "token",
-                    "logprob",
-                    "finish_reason",
-                    "usage",
-                    "completion_tokens",
-                ]
-            ),
-            inner,
-            max_size=6,
-        )
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6)
     ),
     max_leaves=30,
 )

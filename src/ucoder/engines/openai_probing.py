@@ -64,10 +64,6 @@ class Prober:
         found = replace(found, max_stops=await self._max_stops(found))
         return replace(found, max_n=await self._max_n(found))
 
-    @property
-    def _address(self) -> str:
-        return self.served.client.address
-
     async def _prefill_mode(self) -> Capabilities:
         tried = []
         for way in self._ways():
@@ -80,10 +76,9 @@ class Prober:
                 return replace(found, repeats_prefill=_repeats_prefill(answer.choices[0].text))
             except (Refused, _Unsuited) as error:
                 tried.append(f"{way}: {error}")
-        raise EngineError(
-            f"{self._address} cannot be used: it does not go on with a prefill. Tried: "
-            f"{'; '.join(tried)}. What works: a server with /completions, and as the engine's "
-            f"checkpoint the model that it serves."
+        raise self._unusable(
+            f"it does not go on with a prefill. Tried: {'; '.join(tried)}. What works: a server "
+            f"with /completions, and as the engine's checkpoint the model that it serves."
         )
 
     def _ways(self) -> Iterator[PrefillMode]:
@@ -121,12 +116,10 @@ class Prober:
     async def _extras(self, found: Capabilities) -> Capabilities:
         for extras in _EXTRAS:
             trial = replace(found, extras=extras)
-            try:
+            with suppress(Refused):
                 cold = await self._text(trial, _COLD)
                 hot = [await self._text(trial, replace(_HOT, top_k=1)) for _ in range(2)]
-            except Refused:
-                continue
-            return replace(trial, top_k=all(_alike(cold, text) for text in hot))
+                return replace(trial, top_k=all(_alike(cold, text) for text in hot))
         return found
 
     async def _greedy(self, found: Capabilities) -> tuple[tuple[str, float], ...] | None:
@@ -148,9 +141,9 @@ class Prober:
         if answer.choices[0].tokens:
             return replace(trial, raw_logprobs=await self._raw_logprobs(trial))
         if answer.completion_tokens is None:
-            raise EngineError(
-                f"{self._address} cannot be used: it returns neither log-probabilities nor "
-                f"`usage.completion_tokens`, so the tokens of a completion cannot be counted"
+            raise self._unusable(
+                "it returns neither log-probabilities nor `usage.completion_tokens`, so the tokens "
+                "of a completion cannot be counted"
             )
         return found
 
@@ -180,9 +173,9 @@ class Prober:
             trial, again = found, ""
             first, other = [await self._text(trial, _HOT) for _ in range(2)]
         if first == other:
-            raise EngineError(
-                f"{self._address} cannot be used: at temperature {_HOT.temperature:g} it "
-                f"answers the same twice ({first!r}); let it sample, and without a seed of its own"
+            raise self._unusable(
+                f"at temperature {_HOT.temperature:g} it answers the same twice ({first!r}); let it "
+                f"sample, and without a seed of its own"
             )
         return replace(trial, repeats_seeds=first == again)
 
@@ -207,6 +200,9 @@ class Prober:
                 if len({choice.text for choice in choices}) > 1 and all(c.tokens for c in choices):
                     return n
         return 1
+
+    def _unusable(self, why: str) -> EngineError:
+        return EngineError(f"{self.served.client.address} cannot be used: {why}")
 
     async def _text(self, found: Capabilities, sampling: SamplingParams, seed: int = 0) -> str:
         return (await self.served.ask(_OPEN, sampling, found, seed=seed)).choices[0].text

@@ -195,7 +195,8 @@ class _Loop(threading.Thread):
         try:
             self._drop_cancelled()
             self._admit()
-            self._step()
+            if rows := self._running:
+                self._draw(rows, self._batch.step([row.tokens[-1] for row in rows]))
             return
         except out_of_memory as error:
             failure, is_memory = str(error), True
@@ -239,10 +240,6 @@ class _Loop(threading.Thread):
                                   [len(group) for group in together])  # fmt: skip
         self._draw(rows, logits)
 
-    def _step(self) -> None:
-        if self._running:
-            self._draw(self._running, self._batch.step([row.tokens[-1] for row in self._running]))
-
     def _draw(self, rows: list[_Row], logits: Any) -> None:
         for row, token, logprob in zip(rows, *draw(logits, [r.draw for r in rows]), strict=True):
             row.tokens.append(token)
@@ -262,7 +259,7 @@ class _Loop(threading.Thread):
             self._running = rows
 
     def _completed(self, row: _Row) -> Completion | None:
-        """The row's completion, None where it goes on."""
+        """The row's completion; None while it is unfinished."""
         stop = row.draw.sampling.stop
         ended = row.tokens[-1] in self._ends
         full = len(row.tokens) == row.job.max_tokens

@@ -21,6 +21,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any, Self
 
+from ucoder.config import VLLMConfig
 from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.engines.worker_process import EngineProcess, WorkerEnded
 from ucoder.errors import EngineError, EngineLost
@@ -60,10 +61,7 @@ class VLLMEngine:
         precision: bfloat16, float16 or float32.
         max_sequences: Completions that share a batch.
         cache_gib: Memory for the key-value cache on a CPU, in GiB; unused on a GPU.
-        tensor_parallel: GPUs that share the model.
-        gpu_memory_share: Of each GPU's memory, for weights and cache; above 0 and up to 1.
-        max_model_len: Longest prompt and completion together, in tokens; None: the model's own,
-            or as much of it as the cache has room for.
+        gpus: How the GPUs are used, and the longest sequence.
     """
 
     def __init__(
@@ -74,9 +72,7 @@ class VLLMEngine:
         precision: str = "bfloat16",
         max_sequences: int = 128,
         cache_gib: float = 2.0,
-        tensor_parallel: int = 1,
-        gpu_memory_share: float = 0.9,
-        max_model_len: int | None = None,
+        gpus: VLLMConfig | None = None,
     ) -> None:
         self._settings: dict[str, Any] = {
             "path": str(path),
@@ -84,9 +80,7 @@ class VLLMEngine:
             "precision": precision,
             "max_sequences": max_sequences,
             "cache_gib": cache_gib,
-            "tensor_parallel": tensor_parallel,
-            "gpu_memory_share": gpu_memory_share,
-            "max_model_len": max_model_len,
+            **(gpus or VLLMConfig()).model_dump(),
         }
         self._n_halvings = 0
         self._failure: EngineError | None = None

@@ -37,7 +37,7 @@ class VLLMWorker:
     """An engine and the requests in its batch.
 
     Args:
-        settings: The arguments of `VLLMEngine`.
+        settings: The arguments of `VLLMEngine`, those in `gpus` beside the others.
         answers: Where answers are written.
     """
 

@@ -21,11 +21,13 @@ from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ucoder.engines.protocol import Completion, Prompt, Request, SamplingParams
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
+
+T = TypeVar("T")
 
 _MAX_LINE_BYTES = 256 * 2**20
 """Longest answer of a worker: thousands of long completions."""
@@ -49,7 +51,7 @@ class EngineProcess:
 
     Args:
         module: What `python -m` runs.
-        settings: Its only argument, as JSON.
+        settings: Its only argument, sent as JSON.
         out_of_memory_hint: What to lower if the system killed it for its memory.
         log: A file that standard error is also written to.
     """
@@ -90,9 +92,8 @@ class EngineProcess:
             start_new_session=True,
         )
         self._noise = asyncio.create_task(self._keep_noise())
-        assert self._process.stdout is not None
         try:
-            ready = await self._process.stdout.readline()
+            ready = await _started(self._process.stdout).readline()
         except asyncio.CancelledError:
             await self.stop()
             raise
@@ -153,17 +154,15 @@ class EngineProcess:
             await self._answers
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        stdin = _started(_started(self._process).stdin)
+        if not stdin.is_closing():
+            stdin.write(json.dumps(message).encode() + b"\n")
 
     async def _read(self) -> None:
         """Hand out the worker's answers until it ends."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+        stdout = _started(_started(self._process).stdout)
         try:
-            while line := await self._process.stdout.readline():
+            while line := await stdout.readline():
                 self._hand_out(json.loads(line))
         except ValueError as error:  # cut off in the middle, or longer than can be read
             self.said.append(f"ValueError: its answer cannot be read: {error}")
@@ -185,17 +184,14 @@ class EngineProcess:
 
     async def _gone(self) -> None:
         """Wait until no process holds the other end of standard error, which children inherit."""
-        assert self._process is not None
-        assert self._noise is not None
-        await self._process.wait()
+        await _started(self._process).wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._noise), _DEATH_S)
+            await asyncio.wait_for(asyncio.shield(_started(self._noise)), _DEATH_S)
 
     async def _keep_noise(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
+        stderr = _started(_started(self._process).stderr)
         rest = b""
-        while chunk := await self._process.stderr.read(1 << 16):
+        while chunk := await stderr.read(1 << 16):
             if self._log is not None:
                 with self._log.open("ab") as file:
                     file.write(chunk)
@@ -204,15 +200,20 @@ class EngineProcess:
         self.said.append(rest.decode("utf-8", "replace"))
 
     def _describe_exit(self) -> str:
-        """The likeliest reason among its words, and its exit status."""
-        assert self._process is not None
+        """The likeliest reason in its output, and its exit status."""
         said = [line.strip() for line in self.said if line.strip()]
         # An exception that only points at another one explains nothing.
         reasons = [s for s in said if _EXCEPTION.search(s) and not _POINTER.search(s)]
         words = (reasons or said or ["no message"])[-1]
-        status = self._process.returncode
+        status = _started(self._process).returncode
         killed = f"; the system may be out of memory, {self._hint}" * (status == -signal.SIGKILL)
         return f"{words} (status {status}{killed})"
+
+
+def _started(part: T | None) -> T:
+    """A part that exists once the worker was started."""
+    assert part is not None
+    return part
 
 
 def read_request(values: dict[str, Any]) -> Request:
