@@ -49,8 +49,7 @@ class _PacedHTTP(openai.DefaultAsyncHttpxClient):
 
     def __init__(self, n_slots: int, per_minute: int | None, sends_key: bool, trust_env: bool):
         super().__init__(follow_redirects=False, trust_env=trust_env)
-        self.is_probing = False
-        """Whether requests find out what the server can do: then two failures are a refusal."""
+        self.is_probing = False  # if so, two failures of a request are a refusal
         self._sends_key = sends_key
         self._slots = asyncio.Semaphore(n_slots)
         self._interval_s = 60.0 / per_minute if per_minute else 0.0
@@ -63,8 +62,7 @@ class _PacedHTTP(openai.DefaultAsyncHttpxClient):
             request.headers.pop(name, None)
         if not self._sends_key:
             request.headers.pop("Authorization", None)
-        is_retry = request.headers.get("x-stainless-retry-count", "0") != "0"
-        if is_retry:
+        if is_retry := request.headers.get("x-stainless-retry-count", "0") != "0":
             _log.warning("asking for %s again", request.url.path)
         async with self._slots:
             at = max(self._next_at, time.monotonic())
@@ -141,18 +139,17 @@ class ServerClient:
             EngineError: All tries failed, or the key is not accepted.
         """
 
-        async def once() -> T:
-            return read(self._json(await self._send(path, body, self._max_retries)))
-
         n_tries = 1 + min(self._max_retries, 1 if self.http.is_probing else self._max_retries)
-        again = AsyncRetrying(
+        tries = AsyncRetrying(
             retry=retry_if_exception_type(Malformed),
             stop=stop_after_attempt(n_tries),
             wait=wait_random_exponential(multiplier=0.5, max=8.0),
             reraise=True,
         )
         try:
-            return await again(once)
+            async for attempt in tries:
+                with attempt:
+                    return read(self._json(await self._send(path, body, self._max_retries)))
         except Malformed as error:
             why = self._clean(str(error))
         raise Refused(why) if self.http.is_probing else self._exhausted(path, n_tries, why)

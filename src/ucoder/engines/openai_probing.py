@@ -174,8 +174,8 @@ class Prober:
             first, other = [await self._text(trial, _HOT) for _ in range(2)]
         if first == other:
             raise self._unusable(
-                f"at temperature {_HOT.temperature:g} it answers the same twice ({first!r}); let it "
-                f"sample, and without a seed of its own"
+                f"at temperature {_HOT.temperature:g} it answers the same twice ({first!r}); let "
+                f"it sample, and without a seed of its own"
             )
         return replace(trial, repeats_seeds=first == again)
 

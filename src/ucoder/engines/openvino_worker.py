@@ -32,11 +32,7 @@ _LEAD_STEPS = 3
 
 
 class OpenVINOWorker:
-    """A pipeline and the requests in its batch.
-
-    Args:
-        settings: path, is_chat, max_sequences, cache_gib; see `OpenVINOEngine`.
-    """
+    """A pipeline and the requests in its batch; settings are the arguments of `OpenVINOEngine`."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._is_chat = settings["is_chat"]

@@ -17,6 +17,7 @@ from ucoder.errors import DiskFull, ModelError, NotAModel
 from ucoder.files import replacing
 from ucoder.models import cache
 from ucoder.models.cache import Notify, silent
+from ucoder.models.checkpoint import Model
 from ucoder.runtime import require
 
 WeightFormat = Literal["int8", "fp16"]
@@ -50,19 +51,29 @@ def checkpoint_from_gguf(
     return _build_once(target, what, 4 * source.stat().st_size, ["gguf", str(source)], notify)
 
 
-def openvino_from_checkpoint(
-    source: Path, key: str, parent: Path, weight_format: WeightFormat, notify: Notify = silent
+def openvino_export(
+    checkpoint: Model,
+    weight_format: WeightFormat = "int8",
+    parent: Path | None = None,
+    notify: Notify = silent,
 ) -> Path:
-    """Return a checkpoint's OpenVINO export; see `ucoder.models.openvino_export`.
+    """Return the folder of a checkpoint's OpenVINO export, making it the first time.
 
     Args:
-        source: the checkpoint's folder.
-        key: the checkpoint's identity.
-        parent: where exports are kept.
-        weight_format: int8 (per channel, asymmetric) or fp16.
+        checkpoint: what `resolve` returned.
+        weight_format: int8 (per channel, asymmetric), or fp16 to compare with.
+        parent: where the export is kept; by default the model cache. Give a run's folder for a
+            checkpoint that is deleted with the run.
         notify: told when a conversion starts, and when another process is waited for.
+
+    Raises:
+        NotAModel: optimum-intel cannot export this architecture.
+        DiskFull: too little space.
+        MissingDependency: optimum-intel or openvino-tokenizers is not installed.
+        ModelError: the conversion was killed.
     """
-    target = parent / f"{key[:_KEY_LENGTH]}-{weight_format}-r{REVISION}"
+    source, parent = checkpoint.path, parent or cache.default_cache_dir() / "openvino"
+    target = parent / f"{checkpoint.sha256[:_KEY_LENGTH]}-{weight_format}-r{REVISION}"
     if target.is_dir():
         return target
     require("exporting to OpenVINO", "torch", "optimum.intel", "openvino", "openvino_tokenizers")

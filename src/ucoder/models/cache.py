@@ -19,7 +19,7 @@ from ucoder.errors import DiskFull
 from ucoder.files import write_atomically
 
 Notify = Callable[[str], None]
-"""Takes one line for the person who waits."""
+"""Takes one line for the user who waits."""
 
 _MIB = 1 << 20
 

@@ -1,4 +1,4 @@
-"""The one door to models: a name or a path in, a verified checkpoint out."""
+"""The way to every model: a name or a path in, a verified checkpoint out."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from pathlib import Path
 
 from ucoder.errors import NotAModel, UnknownModel
 from ucoder.models import hub
-from ucoder.models.artifacts import (
-    WeightFormat,
-    checkpoint_folder,
-    checkpoint_from_gguf,
-    openvino_from_checkpoint,
-)
+from ucoder.models.artifacts import checkpoint_folder, checkpoint_from_gguf
 from ucoder.models.cache import FileHashes, Notify, default_cache_dir, silent
 from ucoder.models.catalog import CatalogEntry, load_catalog
 from ucoder.models.checkpoint import Model, Origin, check_folder, has_chat_template, identity
@@ -62,33 +57,6 @@ def resolve(name_or_path: str, cache_dir: Path | None = None, notify: Notify = s
     raise UnknownModel(
         f"{name_or_path!r} is not a catalog name, a path on this machine or a hub id (org/name)"
         f"{catalog.suggestion(name_or_path)}. The catalog has: {', '.join(catalog.models)}."
-    )
-
-
-def openvino_export(
-    checkpoint: Model,
-    weight_format: WeightFormat = "int8",
-    parent: Path | None = None,
-    notify: Notify = silent,
-) -> Path:
-    """Return the folder of a checkpoint's OpenVINO export, making it the first time.
-
-    Args:
-        checkpoint: what `resolve` returned.
-        weight_format: int8 unless something is to be compared with it.
-        parent: where the export is kept; by default the model cache. Give a run's folder for a
-            checkpoint that lives and dies with the run.
-        notify: told when a conversion starts, and when another process is waited for.
-
-    Raises:
-        NotAModel: OpenVINO does not know the architecture.
-        DiskFull: too little space.
-        MissingDependency: optimum-intel or openvino-tokenizers is not installed.
-        ModelError: the conversion was killed.
-    """
-    parent = parent or default_cache_dir() / "openvino"
-    return openvino_from_checkpoint(
-        checkpoint.path, checkpoint.sha256, parent, weight_format, notify
     )
 
 
