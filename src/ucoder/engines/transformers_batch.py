@@ -43,11 +43,7 @@ class GenerationBatch:
         self._lengths: list[int] = []
 
     def join(self, prompts: list[list[int]], copies: list[int]) -> Any:
-        """Read prompts and add rows for them, each prompt read once however many rows it gets.
-
-        Args:
-            prompts: Their tokens, at least one each.
-            copies: Rows of each.
+        """Read each prompt (one token or more) once, and add as many rows for it as `copies` says.
 
         Returns:
             The new rows' next-token logits, in float32, in the order of the prompts.
@@ -63,11 +59,7 @@ class GenerationBatch:
         return torch.cat(logits)
 
     def step(self, tokens: list[int]) -> Any:
-        """Append one token to every row.
-
-        Returns:
-            The next-token logits of all rows, in float32.
-        """
+        """Append one token to every row, and return all next-token logits in float32."""
         import torch
 
         device = self._model.device
@@ -119,7 +111,7 @@ class GenerationBatch:
         return output.logits[:, -1].float().repeat_interleave(repeats, dim=0)
 
     def _merge(self, newcomers: Any, repeats: Any) -> None:
-        """Add rows to the cache, each of the newcomers' as often as it is to be repeated."""
+        """Add the newcomers' rows to the cache, each repeated as `repeats` says."""
         for layer in newcomers.layers:
             layer.keys = layer.keys.repeat_interleave(repeats, dim=0)
             layer.values = layer.values.repeat_interleave(repeats, dim=0)
@@ -144,7 +136,7 @@ def _stack(old: Any, new: Any) -> Any:
 
 
 def _parts(prompts: list[list[int]]) -> Iterator[slice]:
-    """Runs of prompts that, padded to the longest of the run, fit one forward pass."""
+    """Cut the prompts into runs that, padded to their longest, fit one forward pass."""
     start, longest = 0, 0
     for at, prompt in enumerate(prompts):
         longest = max(longest, len(prompt))

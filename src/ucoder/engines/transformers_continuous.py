@@ -249,7 +249,8 @@ class _Loop(threading.Thread):
                                       "bfloat16 or float32")  # fmt: skip
             row.completion = self._completed(row)
             if row.completion is not None and all(r.completion for r in row.job.rows):
-                _settle(row.job.answer, _answer(row.job))
+                done = [r.completion for r in row.job.rows if r.completion is not None]
+                _settle(row.job.answer, done * row.job.request.n if len(done) == 1 else done)
         self._keep([row for row in self._running if row.completion is None])
 
     def _keep(self, rows: list[_Row]) -> None:
@@ -283,11 +284,6 @@ class _Loop(threading.Thread):
     def _fail(self, jobs: Iterable[_Job], reason: str) -> None:
         for job in jobs:
             _settle(job.answer, EngineError(reason))
-
-
-def _answer(job: _Job) -> list[Completion]:
-    done = [row.completion for row in job.rows if row.completion is not None]
-    return done * job.request.n if len(done) == 1 else done
 
 
 def _settle(answer: Future[list[Completion]], result: list[Completion] | EngineError) -> None:
