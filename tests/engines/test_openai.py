@@ -101,8 +101,8 @@ async def test_a_prompt_longer_than_the_context_is_refused_with_the_servers_word
 
 async def test_a_server_that_dies_is_an_error_not_a_hang(small_model: Model) -> None:
     with serving() as (url, server):
-        server = ServerConfig(url=url, max_retries=1)
-        engine = OpenAIEngine(server, is_chat=True, checkpoint=small_model.path)
+        config = ServerConfig(url=url, max_retries=1)
+        engine = OpenAIEngine(config, is_chat=True, checkpoint=small_model.path)
         async with engine:
             server.kill()
             with pytest.raises(EngineError, match="after 2 tries"):
