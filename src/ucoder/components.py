@@ -190,28 +190,15 @@ def _vllm(config: EngineConfig, model: Model, exports: Path | None, notify: Noti
         precision=config.precision,
         max_sequences=config.max_sequences,
         cache_gib=config.cache_gib,
-        tensor_parallel=config.vllm.tensor_parallel,
-        gpu_memory_share=config.vllm.gpu_memory_share,
-        max_model_len=config.vllm.max_model_len,
+        gpus=config.vllm,
     )
 
 
 def _openai(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:
     from ucoder.engines.openai import OpenAIEngine
 
-    server = config.server
-    assert server.url is not None, "the configuration asks for one"
-    return OpenAIEngine(
-        server.url,
-        is_chat=model.is_chat,
-        model=server.model,
-        checkpoint=None if model.origin is Origin.SERVER else model.path,
-        api_key_variable=server.api_key_variable,
-        max_connections=server.max_connections,
-        requests_per_minute=server.requests_per_minute,
-        timeout_s=server.timeout_s,
-        max_retries=server.max_retries,
-    )
+    checkpoint = None if model.origin is Origin.SERVER else model.path
+    return OpenAIEngine(config.server, is_chat=model.is_chat, checkpoint=checkpoint)
 
 
 def _scripted(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:

@@ -109,7 +109,7 @@ async def test_a_dead_worker_is_an_error_not_a_hang(small_export: Path) -> None:
             await engine.sample(Request(Prompt("Again."), 1, SamplingParams(), seed=1))
 
 
-async def test_a_folder_that_is_no_export_is_a_clear_error(tmp_path: Path) -> None:
+async def test_a_folder_without_a_model_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="could not load"):
         async with OpenVINOEngine(tmp_path, is_chat=True):
             pass

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from ucoder.config import ServerConfig
 from ucoder.engines.conformance import CHECKS, PROMPT, WARM, Scorer, check_logprobs
 from ucoder.engines.openai import OpenAIEngine
 from ucoder.engines.openai_requests import PrefillMode
@@ -68,7 +69,9 @@ async def test_llama_cpp_conforms(
     renders: str, llama_cpp: str, small_model: Model, teacher: Scorer
 ) -> None:
     checkpoint = small_model.path if renders == "here" else None
-    async with OpenAIEngine(llama_cpp, is_chat=True, checkpoint=checkpoint) as engine:
+    async with OpenAIEngine(
+        ServerConfig(url=llama_cpp), is_chat=True, checkpoint=checkpoint
+    ) as engine:
         found = engine.capabilities
         assert (found.prefill_mode is PrefillMode.RENDERED) == (renders == "here")
         assert found.repeats_prefill == (renders == "there")
@@ -86,7 +89,9 @@ async def test_llama_cpp_conforms(
 async def test_a_prompt_longer_than_the_context_is_refused_with_the_servers_words(
     llama_cpp: str, small_model: Model
 ) -> None:
-    async with OpenAIEngine(llama_cpp, is_chat=True, checkpoint=small_model.path) as engine:
+    async with OpenAIEngine(
+        ServerConfig(url=llama_cpp), is_chat=True, checkpoint=small_model.path
+    ) as engine:
         with pytest.raises(EngineError, match="context"):
             await engine.sample(
                 Request(Prompt("word " * 3000), 1, SamplingParams(max_tokens=4), seed=1)
@@ -96,7 +101,8 @@ async def test_a_prompt_longer_than_the_context_is_refused_with_the_servers_word
 
 async def test_a_server_that_dies_is_an_error_not_a_hang(small_model: Model) -> None:
     with serving() as (url, server):
-        engine = OpenAIEngine(url, is_chat=True, checkpoint=small_model.path, max_retries=1)
+        config = ServerConfig(url=url, max_retries=1)
+        engine = OpenAIEngine(config, is_chat=True, checkpoint=small_model.path)
         async with engine:
             server.kill()
             with pytest.raises(EngineError, match="after 2 tries"):

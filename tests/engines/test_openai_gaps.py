@@ -24,6 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ucoder.config import ServerConfig
 from ucoder.engines import openai_client
 from ucoder.engines.conformance import CHECKS, GREEDY, WARM, check_logprobs
 from ucoder.engines.openai import OpenAIEngine
@@ -36,7 +37,7 @@ WORDS = [" ant", " bee", " cat", " dog", " eel", " fox", " gnu", " hen"]
 
 @dataclass(frozen=True)
 class Gaps:
-    """What it lacks; by default nothing."""
+    """What the server lacks; by default nothing."""
 
     completions: bool = True
     prompt_tokens: int = 0  # more than it was sent
@@ -220,8 +221,9 @@ async def open_parrot() -> AsyncIterator[OpenParrot]:
 
 
 def engine_of(parrot: Parrot, checkpoint: Path | None = None, **settings: Any) -> OpenAIEngine:
-    settings = {"is_chat": True, "max_retries": 4, "timeout_s": 30.0} | settings
-    return OpenAIEngine(parrot.url, checkpoint=checkpoint, **settings)
+    is_chat = settings.pop("is_chat", True)
+    server = ServerConfig(url=parrot.url, **{"max_retries": 4, "timeout_s": 30.0} | settings)
+    return OpenAIEngine(server, is_chat=is_chat, checkpoint=checkpoint)
 
 
 GAPS = {
@@ -248,7 +250,7 @@ GAPS = {
 
 
 @pytest.mark.parametrize("gaps", GAPS.values(), ids=GAPS)
-async def test_an_engine_conforms_whatever_its_server_lacks(
+async def test_the_engine_conforms_whatever_its_server_lacks(
     gaps: Gaps, open_parrot: OpenParrot, tiny_checkpoint: Path
 ) -> None:
     parrot = await open_parrot(gaps)
@@ -259,7 +261,7 @@ async def test_an_engine_conforms_whatever_its_server_lacks(
             assert await check_logprobs(engine, parrot_score, 1e-6)
 
 
-async def test_what_was_found_is_what_is_there(
+async def test_probing_finds_every_gap_of_a_server(
     open_parrot: OpenParrot, tiny_checkpoint: Path
 ) -> None:
     async def found(checkpoint: Path | None = tiny_checkpoint, **gaps: Any) -> Any:
@@ -312,7 +314,7 @@ async def test_a_token_that_the_server_adds_is_not_sent_twice(
         (Gaps(logprobs="none", usage=False), "cannot be counted"),
     ],
 )
-async def test_what_no_engine_can_do_without_is_refused_with_the_reason(
+async def test_a_server_without_the_indispensable_is_refused_with_the_reason(
     gaps: Gaps, why: str, open_parrot: OpenParrot
 ) -> None:
     with pytest.raises(EngineError, match=why):
@@ -381,7 +383,7 @@ async def test_a_server_that_never_answers_is_asked_again(open_parrot: OpenParro
         assert len(await engine.sample(WARM)) == WARM.n
 
 
-async def test_a_server_that_asks_for_time_gets_it(open_parrot: OpenParrot) -> None:
+async def test_retry_after_is_waited_for(open_parrot: OpenParrot) -> None:
     parrot = await open_parrot(Gaps())
     async with engine_of(parrot) as engine:
         parrot.faults.append(reply(429, {}, "Retry-After: 2\r\n"))
@@ -391,14 +393,14 @@ async def test_a_server_that_asks_for_time_gets_it(open_parrot: OpenParrot) -> N
 
 
 @pytest.mark.parametrize("asked", ["-1", "nan", "1e400", "soon", "Mon, 99 Foo 2026", "\xff"])
-async def test_a_senseless_wait_is_not_waited(asked: str, open_parrot: OpenParrot) -> None:
+async def test_an_invalid_retry_after_is_ignored(asked: str, open_parrot: OpenParrot) -> None:
     parrot = await open_parrot(Gaps())
     async with engine_of(parrot) as engine:
         parrot.faults.append(reply(429, {}, f"Retry-After: {asked}\r\n"))
         assert await engine.sample(WARM)
 
 
-async def test_what_was_refused_is_not_asked_again(open_parrot: OpenParrot) -> None:
+async def test_a_refused_request_is_not_sent_again(open_parrot: OpenParrot) -> None:
     parrot = await open_parrot(Gaps())
     async with engine_of(parrot) as engine:
         parrot.requests.clear()
@@ -410,7 +412,7 @@ async def test_what_was_refused_is_not_asked_again(open_parrot: OpenParrot) -> N
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
-async def test_a_server_that_stays_broken_is_an_error_with_its_words(
+async def test_a_server_that_stays_broken_is_an_error_that_quotes_it(
     open_parrot: OpenParrot,
 ) -> None:
     parrot = await open_parrot(Gaps())
@@ -420,7 +422,7 @@ async def test_a_server_that_stays_broken_is_an_error_with_its_words(
             await engine.sample(WARM)
 
 
-async def test_nobody_at_the_address_is_an_error(open_parrot: OpenParrot) -> None:
+async def test_an_unreachable_or_invalid_address_is_an_error(open_parrot: OpenParrot) -> None:
     parrot = await open_parrot(Gaps())
     async with engine_of(parrot, max_retries=0) as engine:
         pass
@@ -432,7 +434,7 @@ async def test_nobody_at_the_address_is_an_error(open_parrot: OpenParrot) -> Non
             pass
     for url in ("localhost:8000", "ftp://a/v1", "http://", "http://a:port/v1"):
         with pytest.raises(EngineError, match="is not a valid URL"):
-            OpenAIEngine(url, is_chat=True)
+            OpenAIEngine(ServerConfig(url=url), is_chat=True)
 
 
 async def test_an_endless_answer_is_cut_off(
@@ -446,7 +448,7 @@ async def test_an_endless_answer_is_cut_off(
             await engine.sample(WARM)
 
 
-async def test_the_key_is_sent_and_never_told(
+async def test_the_key_is_sent_and_never_shown(
     open_parrot: OpenParrot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = "sk-very-secret"
@@ -485,29 +487,12 @@ async def test_no_more_connections_and_requests_than_allowed(open_parrot: OpenPa
         assert time.monotonic() - start >= 10 * 60 / 1200
 
 
+FIELDS = ("text", "message", "content", "logprobs", "tokens", "token_logprobs", "token", "logprob",
+          "finish_reason", "usage", "completion_tokens")  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    "text",
-                    "message",
-                    "content",
-                    "logprobs",
-                    "tokens",
-                    "token_logprobs",
-                    "token",
-                    "logprob",
-                    "finish_reason",
-                    "usage",
-                    "completion_tokens",
-                ]
-            ),
-            inner,
-            max_size=6,
-        )
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6)
     ),
     max_leaves=30,
 )
@@ -517,7 +502,7 @@ CHOICE = st.fixed_dictionaries({"text": JSON, "finish_reason": st.sampled_from([
 
 @given(JSON | st.fixed_dictionaries({"choices": st.lists(CHOICE | JSON, max_size=2),
                                      "usage": JSON, "data": JSON}))  # fmt: skip
-def test_no_answer_surprises_its_reader(value: Any) -> None:
+def test_any_json_answer_is_read_or_malformed(value: Any) -> None:
     assert isinstance(read_models(value), list)
     try:
         answer = read_answer(value, 1)
@@ -530,6 +515,6 @@ def test_no_answer_surprises_its_reader(value: Any) -> None:
     assert (answer.completion_tokens or 0) >= 0
 
 
-def test_halves_of_characters_do_not_reach_the_tables() -> None:
+def test_lone_surrogates_are_replaced() -> None:
     value = json.loads('{"choices": [{"text": "a\\ud800b", "finish_reason": "stop"}]}')
     assert read_answer(value, 1).choices[0].text == "a?b"

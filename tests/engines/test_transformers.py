@@ -78,7 +78,9 @@ async def test_log_probabilities_are_raw_under_any_settings(small_model: Model) 
         assert await check_logprobs(continuous, score, tolerance=0.002)
 
 
-async def test_company_changes_nothing(tiny_checkpoint: Path) -> None:
+async def test_a_request_gives_the_same_completions_alone_and_beside_others(
+    tiny_checkpoint: Path,
+) -> None:
     """Prompts and settings of every kind, more rows than fit: each as if it were alone."""
     requests = [greedy(user, 5 + 7 * i) for i, user in enumerate(PROMPTS)]
     warm = [
@@ -174,7 +176,7 @@ async def test_more_completions_than_rows_are_all_drawn(tiny_checkpoint: Path) -
     assert len({completion.text for completion in answer}) > 1
 
 
-async def test_out_of_memory_is_met_by_a_smaller_batch(
+async def test_out_of_memory_halves_the_batch(
     tiny_checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A device that holds three rows: the model itself refuses more, as a GPU would."""
@@ -190,7 +192,7 @@ async def test_out_of_memory_is_met_by_a_smaller_batch(
     assert ["at most 4" in warned[0], "at most 2" in warned[1], len(warned)] == [True, True, 2]
 
 
-async def test_not_even_one_row_fits_is_an_error(tiny_checkpoint: Path) -> None:
+async def test_an_error_is_raised_when_not_even_one_row_fits(tiny_checkpoint: Path) -> None:
     async with engine(tiny_checkpoint) as continuous:
         model_of(continuous).register_forward_pre_hook(refuse_more_rows_than(0), with_kwargs=True)
         with pytest.raises(EngineError, match="out of memory on request"):
@@ -207,7 +209,7 @@ def refuse_more_rows_than(limit: int) -> Callable[..., None]:
     return hook
 
 
-async def test_a_cancelled_request_leaves_its_rows(tiny_checkpoint: Path) -> None:
+async def test_a_cancelled_request_frees_its_rows(tiny_checkpoint: Path) -> None:
     async with engine(tiny_checkpoint, max_sequences=2) as continuous:
         gate = Gate(continuous)
         task = asyncio.create_task(continuous.sample(ENDLESS))
@@ -236,14 +238,14 @@ async def test_leaving_with_requests_in_flight_fails_them(tiny_checkpoint: Path)
         await continuous.sample(greedy("a"))
 
 
-async def test_many_long_prompts_are_read_in_parts(tiny_checkpoint: Path) -> None:
+async def test_many_long_prompts_take_several_forward_passes(tiny_checkpoint: Path) -> None:
     requests = [greedy(f"{i} " + "z" * (200 + i), 2) for i in range(48)]
     async with engine(tiny_checkpoint, max_sequences=64) as continuous:
         gate = Gate(continuous)
         first = asyncio.create_task(continuous.sample(greedy("a", 2)))
         await gate.reached.wait()
         tasks = [asyncio.create_task(continuous.sample(request)) for request in requests]
-        await asyncio.sleep(0)  # all are in before the first goes on
+        await asyncio.sleep(0)  # all are in before the first continues
         gate.opened.set()
         together = await asyncio.gather(first, *tasks)
         read = [rows * columns for rows, columns in gate.shapes if columns > 1]
@@ -284,7 +286,7 @@ async def test_a_prompt_longer_than_the_context_is_refused_alone(tiny_checkpoint
     assert cut.n_tokens <= 6  # what the context of 256 has left
 
 
-async def test_logits_that_are_no_numbers_are_an_error(tiny_checkpoint: Path) -> None:
+async def test_nan_logits_are_an_error(tiny_checkpoint: Path) -> None:
     import torch
 
     async with engine(tiny_checkpoint) as continuous:

@@ -38,7 +38,7 @@ async def engine(small_model: Model) -> AsyncIterator[VLLMEngine]:
 
 @pytest.fixture(autouse=True)
 def logs_of_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where an engine failed, its log stays: not in the system's folder."""
+    """A failed engine keeps its log, which must not go to the system's folder."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -112,7 +112,7 @@ async def test_a_dead_process_of_vllm_is_an_error_not_a_hang(small_model: Model)
     assert await survivors(started, within_s=5) == []
 
 
-async def test_too_large_a_cache_is_met_by_a_smaller_batch_and_a_warning(
+async def test_too_large_a_cache_halves_the_batch_with_a_warning(
     small_model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     too_much = 1.5 * psutil.virtual_memory().available / 2**30

@@ -44,4 +44,4 @@ models:
 
 def test_a_default_without_an_entry_is_refused() -> None:
     with pytest.raises(ValidationError, match="default"):
-        parse_catalog("default: nobody\nmodels: {}\n")
+        parse_catalog("default: missing\nmodels: {}\n")

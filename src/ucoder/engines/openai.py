@@ -1,8 +1,8 @@
 """Any server that speaks OpenAI's protocol: vLLM, SGLang, llama.cpp, Ollama, LM Studio, TGI ...
 
 What the server can do is found out when the engine is entered (`openai_probing`). What it lacks is
-worked around or, where that is impossible, refused with the reason. Only the failed request is
-sent again (`openai_client`): completions that other requests brought are kept.
+worked around or, where that is impossible, refused with the reason. Only a failed request is sent
+again (`openai_client`); the completions of other requests are kept.
 
 Log-probabilities are given where the server returns raw ones; see `Capabilities`. With stop
 strings, some servers (llama.cpp) leave the tokens of the stop out of their list: then neither
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
+from ucoder.config import ServerConfig
 from ucoder.engines.openai_probing import Prober
 from ucoder.engines.openai_requests import (
     Capabilities,
@@ -32,7 +33,7 @@ from ucoder.engines.openai_requests import (
     ServerToken,
     read_models,
 )
-from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop
+from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 from ucoder.runtime import cancel, hide_broken_torchvision, require
@@ -57,44 +58,21 @@ class OpenAIEngine:
     """Samples from a model behind a server.
 
     Args:
-        url: The server's address, up to and with the version: http://localhost:8000/v1.
-        model: What it calls the model; None: the only one that it serves.
+        server: Its address, the limits on requests, and what it calls the model.
+        is_chat: Whether prompts go through a chat template.
         checkpoint: A folder with the model's tokenizer, so that prompts are rendered here: exact
             control of template and prefill. None: the server renders them.
-        is_chat: Whether prompts go through a chat template.
-        api_key_variable: The environment variable that holds the key, if one is needed.
-        max_connections: Most requests in flight.
-        requests_per_minute: Most requests sent in a minute; None: no limit.
-        timeout_s: Longest wait for an answer, in seconds.
-        max_retries: Tries after the first.
 
     Raises:
         EngineError: The URL is invalid, or the key cannot be sent.
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        is_chat: bool,
-        model: str | None = None,
-        checkpoint: Path | None = None,
-        api_key_variable: str = "OPENAI_API_KEY",
-        max_connections: int = 64,
-        requests_per_minute: int | None = None,
-        timeout_s: float = 600.0,
-        max_retries: int = 8,
+        self, server: ServerConfig, *, is_chat: bool, checkpoint: Path | None = None
     ) -> None:
-        self._url = _valid_url(url)
-        _read_key(api_key_variable)
-        self._key_variable = api_key_variable
-        self._limits: dict[str, Any] = {
-            "max_connections": max_connections,
-            "requests_per_minute": requests_per_minute,
-            "timeout_s": timeout_s,
-            "max_retries": max_retries,
-        }
-        self._model = model
+        self._server = server
+        self._url = _valid_url(server.url)
+        _read_key(server.api_key_variable)
         self._checkpoint = checkpoint
         self._is_chat = is_chat
         self._exits = AsyncExitStack()
@@ -105,9 +83,11 @@ class OpenAIEngine:
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
-        # A server batches what arrives together, also from others, so repetition is no promise.
-        honours_seeds = False
-        return EngineInfo("openai", self._version, self._precision, honours_seeds, self._is_chat)
+        # A server batches requests that arrive together, also those of others, which changes the
+        # rounding: it cannot promise to repeat an answer.
+        return EngineInfo(
+            "openai", self._version, self._precision, honours_seeds=False, is_chat=self._is_chat
+        )
 
     @property
     def capabilities(self) -> Capabilities:
@@ -122,8 +102,7 @@ class OpenAIEngine:
         require("the engine for servers", "openai", extra="openai")
         from ucoder.engines.openai_client import ServerClient
 
-        key = _read_key(self._key_variable)
-        client = ServerClient(self._url, key, key_variable=self._key_variable, **self._limits)
+        client = ServerClient(self._url, _read_key(self._server.api_key_variable), self._server)
         async with AsyncExitStack() as exits:
             exits.push_async_callback(client.close)
             tokenizer = await asyncio.to_thread(self._load_tokenizer)
@@ -145,7 +124,7 @@ class OpenAIEngine:
     async def sample(self, request: Request) -> list[Completion]:
         """See `Engine.sample`."""
         served, found = self._entered()
-        greedy = request.sampling.temperature == 0
+        greedy = request.sampling.is_greedy
         if greedy and found.greedy is None:
             raise EngineError(
                 f"{served.client.address} cannot sample greedily; set a temperature above 0"
@@ -154,7 +133,7 @@ class OpenAIEngine:
             raise EngineError(
                 f"{served.client.address} ignores top_k={request.sampling.top_k}; set it to 0"
             )
-        # All greedy completions are the same, and some servers (vLLM) draw one of them only.
+        # All greedy completions are the same, and some servers (vLLM) refuse to draw several.
         n = 1 if greedy else request.n
         parts = [min(found.max_n, n - start) for start in range(0, n, found.max_n)]
         tasks = [
@@ -165,8 +144,7 @@ class OpenAIEngine:
             drawn = await asyncio.gather(*tasks)
         finally:
             await cancel(tasks)
-        completions = [completion for part in drawn for completion in part]
-        return completions * request.n if greedy else completions
+        return [completion for part in drawn for completion in part] * (request.n if greedy else 1)
 
     def _entered(self) -> tuple[ServedModel, Capabilities]:
         if self._ready is None:
@@ -186,24 +164,27 @@ class OpenAIEngine:
             raise EngineError(f"{self._checkpoint} holds no tokenizer: {error}") from error
 
     async def _identify(self, client: ServerClient) -> str:
-        """The model's name; sets version and precision, as far as the server tells."""
+        """The model's name; also sets version and precision if the server gives them."""
         try:
             models = await client.ask("/models", None, read_models)
         except Refused as error:
-            if self._model is None:
+            if self._server.model is None:
                 raise EngineError(
                     f"{error}. Is engine.server.url complete (http://localhost:8000/v1)? A server "
                     f"that does not list its models needs engine.server.model."
                 ) from error
             models = []
         names = [entry["id"] for entry in models]
-        if self._model is None and len(names) != 1:
+        if self._server.model is None and len(names) != 1:
             raise EngineError(
                 f"{client.address} serves {len(names)} models ({', '.join(names)[:500]}); "
                 f"name one as engine.server.model"
             )
-        name = names[0] if self._model is None else self._model
-        self._describe(next((entry for entry in models if entry["id"] == name), {}))
+        name = names[0] if self._server.model is None else self._server.model
+        entry = next((entry for entry in models if entry["id"] == name), {})
+        meta = entry.get("meta")  # of llama.cpp
+        self._version = _short(entry.get("owned_by"))
+        self._precision = _short(meta.get("ftype") if isinstance(meta, dict) else None)
         for path, field, server in _VERSION_PAGES:
             page = await client.look(path)
             if isinstance(page, dict) and isinstance(page.get(field), str):
@@ -211,23 +192,19 @@ class OpenAIEngine:
                 break
         return name
 
-    def _describe(self, entry: dict[str, Any]) -> None:
-        owner, meta = entry.get("owned_by"), entry.get("meta")
-        if isinstance(owner, str):
-            self._version = owner[:80]
-        precision = meta.get("ftype") if isinstance(meta, dict) else None  # llama.cpp
-        if isinstance(precision, str):
-            self._precision = precision[:80]
+
+def _short(word: Any) -> str:
+    return word[:80] if isinstance(word, str) else "unknown"
 
 
-def _valid_url(url: str) -> httpx.URL:
+def _valid_url(url: str | None) -> httpx.URL:
     try:
-        address = httpx.URL(url)
+        address = httpx.URL(url or "")
     except (httpx.InvalidURL, TypeError) as error:
         raise EngineError(f"engine.server.url is not a valid URL: {error}") from error
     if address.scheme not in ("http", "https") or not address.host:
         raise EngineError(
-            f"engine.server.url={url[:200]!r} is not a valid URL of a server; "
+            f"engine.server.url={str(url)[:200]!r} is not a valid URL of a server; "
             f"give one such as http://localhost:8000/v1"
         )
     return address
@@ -264,11 +241,10 @@ def _completion(
             f"the server's answer should start with {prefill!r}, and is {text[:200]!r}"
         )
     text = text[len(prefill) :]
-    cut = before_stop(text, request.sampling.stop)
-    if cut is not None:
+    text, stopped = cut_at_stop(text, request.sampling.stop)
+    if stopped:
         reason = FinishReason.STOP
-        tokens = _up_to(tokens, cut, request.sampling.stop)
-        text = cut
+        tokens = _up_to(tokens, text, request.sampling.stop)
     if tokens:
         n_tokens, sum_logprob = len(tokens), sum(token.logprob for token in tokens)
     else:  # a completion has at least one token, if only the one that ends it
@@ -281,27 +257,23 @@ def _completion(
 def _up_to(
     tokens: tuple[ServerToken, ...], text: str, stop: tuple[str, ...]
 ) -> tuple[ServerToken, ...]:
-    """The tokens of a text and of the stop string after it; servers that stop send no more."""
+    """The tokens of a text and of the stop string after it, for servers that do not stop there."""
     written = ""
     for number, token in enumerate(tokens, 1):
         written += token.text
-        if len(written) > len(text) and before_stop(written, stop) is not None:
+        if len(written) > len(text) and cut_at_stop(written, stop)[1]:
             return tokens[:number]
     return tokens
 
 
 def _losses(found: Capabilities) -> list[str]:
-    """What a user should know, because it changes what is drawn or costs time."""
-    losses = []
-    if not found.extras:
-        losses.append(
-            "accepts no settings beyond the protocol: a top-k or min-p of its own narrows the "
-            "distribution, if it has one"
-        )
-    if found.prefill_mode is not PrefillMode.RENDERED:
-        losses.append("renders prompts by itself: its template may differ from the model's own")
-    if not found.seeds:
-        losses.append("accepts no seeds: the same request gives other completions")
-    if not found.logprobs:
-        losses.append("returns no log-probabilities: they are NaN")
-    return losses
+    """What a user should know because it changes what is drawn."""
+    is_rendered = found.prefill_mode is PrefillMode.RENDERED
+    losses = {
+        "accepts no settings beyond the protocol: a top-k or min-p of its own narrows the "
+        "distribution, if it has one": not found.extras,
+        "renders prompts by itself: its template may differ from the model's own": not is_rendered,
+        "accepts no seeds: the same request gives other completions": not found.seeds,
+        "returns no log-probabilities: they are NaN": not found.logprobs,
+    }
+    return [loss for loss, is_there in losses.items() if is_there]

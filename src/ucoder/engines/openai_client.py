@@ -1,9 +1,9 @@
 """A server behind the `openai` package, which sends, waits and tries again.
 
-Added here is what the package lacks: a limit on requests in flight and a minute, a `Retry-After`
+Added here is what the package lacks: a limit on requests in flight and per minute, a `Retry-After`
 that holds back every request and not only the one that it answered, a bound on the size of an
-answer, and another try where an answer is malformed. What a server says is untrusted: the key is
-blanked out of every message, even where the server repeats it.
+answer, and another try after a malformed answer. Servers are untrusted: the key is blanked out of
+every message, even where the server repeats it.
 
 Import this module only where the package is known to be installed.
 """
@@ -28,6 +28,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from ucoder.config import ServerConfig
 from ucoder.engines.openai_requests import Malformed, Refused
 from ucoder.errors import EngineError
 
@@ -48,22 +49,20 @@ class _PacedHTTP(openai.DefaultAsyncHttpxClient):
 
     def __init__(self, n_slots: int, per_minute: int | None, sends_key: bool, trust_env: bool):
         super().__init__(follow_redirects=False, trust_env=trust_env)
-        self.is_probing = False
-        """Whether requests ask what the server can do: then, broken twice is a refusal."""
+        self.is_probing = False  # if so, two failures of a request are a refusal
         self._sends_key = sends_key
         self._slots = asyncio.Semaphore(n_slots)
         self._interval_s = 60.0 / per_minute if per_minute else 0.0
         self._next_at = 0.0  # when the next request may leave, in time.monotonic()
 
     async def send(self, request: Any, **options: Any) -> Any:
-        """Send one try of a request when its turn has come, and read the whole answer."""
-        # The package also sends what its environment variables say of an account at OpenAI.
+        """Send a request once, as soon as the limits allow, and read the whole answer."""
+        # The package also sends the OpenAI account that its environment variables name.
         for name in ("OpenAI-Organization", "OpenAI-Project"):
             request.headers.pop(name, None)
         if not self._sends_key:
             request.headers.pop("Authorization", None)
-        is_retry = request.headers.get("x-stainless-retry-count", "0") != "0"
-        if is_retry:
+        if is_retry := request.headers.get("x-stainless-retry-count", "0") != "0":
             _log.warning("asking for %s again", request.url.path)
         async with self._slots:
             at = max(self._next_at, time.monotonic())
@@ -89,40 +88,30 @@ class ServerClient:
     Args:
         url: Its address, up to and with the version; valid.
         key: Sent as bearer token; None: no key.
-        key_variable: The environment variable that the key came from, for messages.
-        max_connections: Most requests in flight.
-        requests_per_minute: Most requests sent in a minute, evenly spaced; None: no limit.
-        timeout_s: Longest wait for an answer, or for more of it, in seconds.
-        max_retries: Tries after the first.
+        config: The limits. Requests per minute are evenly spaced, and the timeout applies to each
+            wait for more of an answer.
     """
 
-    def __init__(
-        self,
-        url: httpx.URL,
-        key: str | None,
-        *,
-        key_variable: str,
-        max_connections: int,
-        requests_per_minute: int | None,
-        timeout_s: float,
-        max_retries: int,
-    ) -> None:
+    def __init__(self, url: httpx.URL, key: str | None, config: ServerConfig) -> None:
         # httpx's netloc leaves user and password out.
         self.address = f"{url.scheme}://{url.netloc.decode()}{url.path.rstrip('/')}"
         self._root = url.copy_with(path="/", query=None)
         self._key = key
-        self._key_variable = key_variable
-        self._max_retries = max_retries
+        self._key_variable = config.api_key_variable
+        self._max_retries = config.max_retries
         # A proxy named in the environment does not lead to this machine.
         self.http = _PacedHTTP(
-            max_connections, requests_per_minute, key is not None, not _is_loopback(url.host)
+            config.max_connections,
+            config.requests_per_minute,
+            sends_key=key is not None,
+            trust_env=not _is_loopback(url.host),
         )
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",  # the package demands one; it is not sent
             base_url=str(url.copy_with(query=None)),
             default_query=dict(url.params),
-            timeout=timeout_s,
-            max_retries=max_retries,
+            timeout=config.timeout_s,
+            max_retries=config.max_retries,
             http_client=self.http,
         )
 
@@ -131,17 +120,14 @@ class ServerClient:
         await self._client.close()
 
     async def look(self, path: str) -> Any:
-        """The JSON value of a page from the server's root, such as `/props`; None: there is none.
-
-        It is asked for once.
-        """
+        """The JSON value of a page below the server's root; None: there is none. Tried once."""
         try:
             return self._json(await self._send(str(self._root.join(path)), None, max_retries=0))
         except EngineError:
             return None
 
     async def ask(self, path: str, body: dict[str, Any] | None, read: Callable[[Any], T]) -> T:
-        """Send a request until it is answered or there is no hope.
+        """Send a request until it is answered, refused, or out of tries.
 
         Args:
             path: Below the address, such as `/completions`.
@@ -153,31 +139,30 @@ class ServerClient:
             EngineError: All tries failed, or the key is not accepted.
         """
 
-        async def once() -> T:
-            return read(self._json(await self._send(path, body, self._max_retries)))
-
         n_tries = 1 + min(self._max_retries, 1 if self.http.is_probing else self._max_retries)
-        again = AsyncRetrying(
+        tries = AsyncRetrying(
             retry=retry_if_exception_type(Malformed),
             stop=stop_after_attempt(n_tries),
             wait=wait_random_exponential(multiplier=0.5, max=8.0),
             reraise=True,
         )
         try:
-            return await again(once)
+            async for attempt in tries:
+                with attempt:
+                    return read(self._json(await self._send(path, body, self._max_retries)))
         except Malformed as error:
             why = self._clean(str(error))
         raise Refused(why) if self.http.is_probing else self._exhausted(path, n_tries, why)
 
     async def _send(self, path: str, body: dict[str, Any] | None, max_retries: int) -> str:
-        """The text of a successful answer; the package makes the tries."""
+        """The text of a successful answer; the package tries again."""
         try:
             if body is not None:
                 return await self._client.post(path, cast_to=str, body=body)
             return await self._client.get(path, cast_to=str, options={"max_retries": max_retries})
         except openai.APIStatusError as error:
             failure = self._refusal(path, max_retries + 1, error.response)
-        except openai.APIConnectionError as error:  # among them, one that waited in vain
+        except openai.APIConnectionError as error:  # includes timeouts
             cause = error.__cause__
             why = f"{self.address} cannot be reached: {cause or type(cause).__name__}"
             if isinstance(error, openai.APITimeoutError):
@@ -185,7 +170,7 @@ class ServerClient:
             failure = self._exhausted(path, max_retries + 1, self._clean(why))
         except openai.OpenAIError as error:
             failure = EngineError(self._clean(f"{self.address}: {error}"))
-        raise failure  # not above, where the package's error, which holds the key, is attached
+        raise failure  # not in the handlers: the package's error, attached there, holds the key
 
     def _refusal(self, path: str, n_tries: int, response: Any) -> EngineError:
         status = response.status_code
@@ -213,7 +198,7 @@ class ServerClient:
             ) from None
 
     def _shown(self, text: str) -> str:
-        """The start of an answer, for a message: printable, in one line and without the key."""
+        """The start of an answer for a message: printable, on one line, without the key."""
         text = self._clean(text[:4000])
         return repr(text[:300]) if text else "nothing"
 
@@ -241,7 +226,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _pause_s(retry_after: str | None) -> float:
-    """The seconds that a `Retry-After` asks for; 0 for a date, which servers of models avoid."""
+    """The seconds that a `Retry-After` asks for; 0 for a date, which model servers do not send."""
     try:
         pause_s = float(retry_after or 0.0)
     except ValueError:

@@ -1,7 +1,7 @@
 """Finds out what a server can do, by some twenty small requests when the engine is entered.
 
-That a field is accepted proves nothing, because servers ignore fields that they do not know: each
-finding rests on what came back. The model may be weak or random; only continuing a prefill over
+Servers ignore fields that they do not know, so each finding rests on the answer, not on a field
+being accepted. The model may be weak or random; only the test that a prefill is continued over
 `chat/completions` needs one that can count.
 """
 
@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from ucoder.engines.openai_requests import Capabilities, PrefillMode, Refused, ServedModel
-from ucoder.engines.protocol import Prompt, SamplingParams, before_stop
+from ucoder.engines.protocol import Prompt, SamplingParams, cut_at_stop, render
 from ucoder.errors import EngineError
 
 _COUNT = Prompt(
@@ -49,11 +50,11 @@ class Prober:
     served: ServedModel
 
     async def find_out(self) -> Capabilities:
-        """All that `Capabilities` holds.
+        """Every field of `Capabilities`.
 
         Raises:
-            EngineError: The server lacks what no engine can do without: a way to continue a
-                prefill, a count of tokens, or completions that differ.
+            EngineError: The server lacks what is indispensable: a way to continue a prefill, a
+                count of tokens, or completions that differ.
         """
         found = await self._prefill_mode()
         found = await self._extras(found)
@@ -62,10 +63,6 @@ class Prober:
         found = await self._seeds(found)
         found = replace(found, max_stops=await self._max_stops(found))
         return replace(found, max_n=await self._max_n(found))
-
-    @property
-    def _address(self) -> str:
-        return self.served.client.address
 
     async def _prefill_mode(self) -> Capabilities:
         tried = []
@@ -79,10 +76,9 @@ class Prober:
                 return replace(found, repeats_prefill=_repeats_prefill(answer.choices[0].text))
             except (Refused, _Unsuited) as error:
                 tried.append(f"{way}: {error}")
-        raise EngineError(
-            f"{self._address} cannot be used: it does not go on with a prefill. Tried: "
-            f"{'; '.join(tried)}. What works: a server with /completions, and as engine's "
-            f"checkpoint the model that it serves."
+        raise self._unusable(
+            f"it does not go on with a prefill. Tried: {'; '.join(tried)}. What works: a server "
+            f"with /completions, and as the engine's checkpoint the model that it serves."
         )
 
     def _ways(self) -> Iterator[PrefillMode]:
@@ -93,14 +89,15 @@ class Prober:
             yield PrefillMode.TRAILING
 
     async def _cuts_start(self, counted: int) -> int:
-        """See `Capabilities.cuts_start`; the server must count the tokens that are counted here.
+        """See `Capabilities.cuts_start`.
 
-        If it does not, it wraps the prompt into a template of its own, or serves another model.
+        A server that counts other tokens than the tokenizer wraps the prompt into a template of its
+        own, or serves another model.
         """
         tokenizer = self.served.tokenizer
         if tokenizer is None:
             return 0  # a base model's plain text: nothing to compare with
-        text = self.served.text(_COUNT)
+        text = render(tokenizer, _COUNT, self.served.is_chat)
         expected = len(tokenizer(text, add_special_tokens=not self.served.is_chat)["input_ids"])
         start = tokenizer.bos_token or ""
         cuts_start = 0
@@ -119,24 +116,20 @@ class Prober:
     async def _extras(self, found: Capabilities) -> Capabilities:
         for extras in _EXTRAS:
             trial = replace(found, extras=extras)
-            try:
+            with suppress(Refused):
                 cold = await self._text(trial, _COLD)
                 hot = [await self._text(trial, replace(_HOT, top_k=1)) for _ in range(2)]
-            except Refused:
-                continue
-            return replace(trial, top_k=all(_alike(cold, text) for text in hot))
+                return replace(trial, top_k=all(_alike(cold, text) for text in hot))
         return found
 
     async def _greedy(self, found: Capabilities) -> tuple[tuple[str, float], ...] | None:
         for fields in _GREEDY if found.top_k else _GREEDY[:1]:
             trial = replace(found, greedy=fields)
-            try:
+            with suppress(Refused):
                 sampling = replace(_COLD, temperature=0.0)
                 first, again = [await self._text(trial, sampling) for _ in range(2)]
-            except Refused:
-                continue
-            if _alike(first, again):
-                return fields
+                if _alike(first, again):
+                    return fields
         return None
 
     async def _logprobs(self, found: Capabilities) -> Capabilities:
@@ -148,9 +141,9 @@ class Prober:
         if answer.choices[0].tokens:
             return replace(trial, raw_logprobs=await self._raw_logprobs(trial))
         if answer.completion_tokens is None:
-            raise EngineError(
-                f"{self._address} cannot be used: it returns neither log-probabilities nor "
-                f"`usage.completion_tokens`, so the tokens of a completion cannot be counted"
+            raise self._unusable(
+                "it returns neither log-probabilities nor `usage.completion_tokens`, so the tokens "
+                "of a completion cannot be counted"
             )
         return found
 
@@ -168,8 +161,8 @@ class Prober:
             return False
         known = -sum(token.logprob for token, _ in shared) / len(shared)
         difference = sum(abs(a.logprob - b.logprob) for a, b in shared) / len(shared)
-        # A model that is sure of every token shows nothing, and nor do log-probabilities that are
-        # processed for both.
+        # A model that is sure of every token proves nothing, nor do log-probabilities that were
+        # processed in both runs.
         return known > _RAW_TOLERANCE > difference
 
     async def _seeds(self, found: Capabilities) -> Capabilities:
@@ -180,52 +173,50 @@ class Prober:
             trial, again = found, ""
             first, other = [await self._text(trial, _HOT) for _ in range(2)]
         if first == other:
-            raise EngineError(
-                f"{self._address} cannot be used: at temperature {_HOT.temperature:g} it "
-                f"answers the same twice ({first!r}); let it sample, and without a seed of its own"
+            raise self._unusable(
+                f"at temperature {_HOT.temperature:g} it answers the same twice ({first!r}); let "
+                f"it sample, and without a seed of its own"
             )
         return replace(trial, repeats_seeds=first == again)
 
     async def _max_stops(self, found: Capabilities) -> int:
         whole = await self._text(found, _COLD)
         stop = whole[len(whole) // 3 :][:3]
-        before = before_stop(whole, (stop,))
+        before, _ = cut_at_stop(whole, (stop,))
         for n in _N_STOPS:
             stops = (stop, *(f"<no such end {i}>" for i in range(1, n)))
             trial = replace(found, max_stops=n)
-            try:
-                answer = await self.served.ask(_OPEN, replace(_COLD, stop=stops), trial)
-            except Refused:
-                continue
-            ended = answer.choices[0].text in (before, f"{before}{stop}")
-            return n if stop and ended else 0
+            with suppress(Refused):
+                text = await self._text(trial, replace(_COLD, stop=stops))
+                return n if stop and text in (before, f"{before}{stop}") else 0
         return 0
 
     async def _max_n(self, found: Capabilities) -> int:
         if not found.logprobs:
             return 1  # `usage` counts the tokens of all completions together
         for n in _MANY:
-            try:
+            with suppress(Refused):
                 choices = (await self.served.ask(_OPEN, _HOT, found, n=n)).choices
-            except Refused:
-                continue
-            if len({choice.text for choice in choices}) > 1 and all(c.tokens for c in choices):
-                return n
+                if len({choice.text for choice in choices}) > 1 and all(c.tokens for c in choices):
+                    return n
         return 1
+
+    def _unusable(self, why: str) -> EngineError:
+        return EngineError(f"{self.served.client.address} cannot be used: {why}")
 
     async def _text(self, found: Capabilities, sampling: SamplingParams, seed: int = 0) -> str:
         return (await self.served.ask(_OPEN, sampling, found, seed=seed)).choices[0].text
 
 
 class _Unsuited(Exception):
-    """A way to continue a prefill that this server does not go."""
+    """The server does not support this way to continue a prefill."""
 
 
 def _repeats_prefill(text: str) -> bool:
     """See `Capabilities.repeats_prefill`.
 
-    Four tokens are asked for: an answer that begins with more than that repeats what it was given,
-    one that begins anew does not get so far.
+    An answer has four tokens at most: one that starts with the longer prefill repeats it, and one
+    that starts to count again does not get that far.
     """
     repeats = text.startswith(_COUNT.prefill)
     if not _NEXT.match(text[len(_COUNT.prefill) :] if repeats else text):
@@ -234,6 +225,6 @@ def _repeats_prefill(text: str) -> bool:
 
 
 def _alike(first: str, second: str) -> bool:
-    """Whether two answers are of one greedy run, up to a near tie that another rounding broke."""
+    """Whether two greedy answers agree, up to a near tie that was rounded differently."""
     shared = list(takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
     return len(shared) >= max(len(first), len(second)) / 2

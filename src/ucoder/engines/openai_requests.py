@@ -1,30 +1,19 @@
 """What a server can do, how a request is written for it, and how its answer is read.
 
-The protocol leaves much open, and servers differ in more: defaults that narrow the distribution
-unless they are named (min-p and top-k of llama.cpp, those of a checkpoint's generation
-configuration in vLLM), and fields that are silently ignored. `Capabilities` holds what
-`openai_probing` found out; everything that a request needs beyond the protocol follows from it.
-Answers are untrusted: every field is checked before it is used.
+The protocol leaves much open, and servers differ in more: in defaults that narrow the distribution
+(min-p and top-k of llama.cpp, those of a checkpoint's generation configuration in vLLM), and in
+fields that they silently ignore. `Capabilities` holds what `openai_probing` found out; everything
+that a request needs beyond the protocol follows from it. Answers are untrusted: every field is
+checked before it is used.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import zip_longest
 from reprlib import Repr
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    AliasPath,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-)
+from typing import TYPE_CHECKING, Any
 
 from ucoder.engines.protocol import Prompt, SamplingParams, render
 from ucoder.errors import EngineError
@@ -35,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Refused(EngineError):
-    """The server understood the request and will not serve it (4xx, 501)."""
+    """The server understood the request and will never serve it (4xx, 501)."""
 
 
 class Malformed(EngineError):
@@ -59,12 +48,12 @@ class Capabilities:
 
     Attributes:
         prefill_mode: How prefills reach the model.
-        cuts_start: Characters of a rendered prompt that the server adds itself (the token that
-            begins every text), so that they are not sent.
+        cuts_start: Length of the rendered prompt's start that the server adds itself (the token
+            that begins every text), in characters; they are not sent.
         repeats_prefill: Its answers start with the prefill, which is cut off.
         extras: Fields beyond the protocol that it accepts, and that turn off what would narrow
             the distribution by default.
-        top_k: It draws from the k likeliest tokens when told to.
+        top_k: It can draw from the k likeliest tokens.
         greedy: The fields that make it greedy; None: it cannot be.
         logprobs: It lists the sampled tokens with their log-probabilities.
         raw_logprobs: These are raw under every sampling setting, not only at temperature 1
@@ -98,7 +87,7 @@ class ServedModel:
     """One model of a server, and how to ask it for completions.
 
     Args:
-        client: Entered.
+        client: Sends the requests.
         name: What the server calls the model.
         tokenizer: Its own, to render prompts with; None: the server renders them.
         is_chat: Whether prompts go through a chat template.
@@ -108,10 +97,6 @@ class ServedModel:
     name: str
     tokenizer: Any
     is_chat: bool
-
-    def text(self, prompt: Prompt) -> str:
-        """The text that the model should continue."""
-        return render(self.tokenizer, prompt, self.is_chat)
 
     async def ask(
         self,
@@ -133,7 +118,7 @@ class ServedModel:
         body |= dict(found.extras)
         if sampling.top_k:
             body["top_k"] = sampling.top_k
-        if sampling.temperature == 0:
+        if sampling.is_greedy:
             body |= dict(found.greedy or ())
         if n > 1:
             body["n"] = n
@@ -144,7 +129,7 @@ class ServedModel:
         path = "/chat/completions"
         if found.prefill_mode is PrefillMode.RENDERED:
             path = "/completions"
-            body["prompt"] = self.text(prompt)[found.cuts_start :]
+            body["prompt"] = render(self.tokenizer, prompt, self.is_chat)[found.cuts_start :]
             body |= {"logprobs": 1} if found.logprobs else {}
         else:
             body |= _messages(prompt, found)
@@ -164,82 +149,39 @@ def _messages(prompt: Prompt, found: Capabilities) -> dict[str, Any]:
 
 
 _REASONS = {
-    "stop": FinishReason.STOP,
-    "eos": FinishReason.STOP,
-    "eos_token": FinishReason.STOP,
-    "stop_sequence": FinishReason.STOP,
+    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence"), FinishReason.STOP),
     "length": FinishReason.LENGTH,
 }
 """The protocol's words, and TGI's."""
 
-
-def _text(value: Any) -> Any:
-    """Text that can be encoded: JSON lets halves of surrogate pairs through; null is no text."""
-    value = "" if value is None else value
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
-
-
-def _reason(value: Any) -> Any:
-    return _REASONS.get(value, value) if isinstance(value, str) else value
-
-
-def _tokens(logprobs: Any) -> tuple[Any, ...]:
-    """The tokens in the form of `chat/completions` or of `completions`; none where none are."""
-    match logprobs:
-        case {"content": list(tokens)}:
-            return tuple(tokens)
-        case {"tokens": list(texts), "token_logprobs": list(values)}:
-            return tuple({"token": t, "logprob": v} for t, v in zip_longest(texts, values))
-    return ()
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value < 2**31 else None
-
-
-class _Checked(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False)
-
-
-class ServerToken(_Checked):
-    """A sampled token as servers show it; `text` is lossy where a character has several tokens."""
-
-    text: Annotated[str, BeforeValidator(_text), Field(validation_alias="token")]
-    logprob: Annotated[float, Field(gt=-1e9, lt=1e-3), AfterValidator(lambda x: min(x, 0.0))]
-
-
-class ServerChoice(_Checked):
-    """One completion of an answer; no tokens: the server did not list them."""
-
-    text: Annotated[
-        str,
-        BeforeValidator(_text),
-        Field(validation_alias=AliasChoices(AliasPath("message", "content"), "text")),
-    ]
-    finish_reason: Annotated[FinishReason, BeforeValidator(_reason)]
-    tokens: Annotated[
-        tuple[ServerToken, ...], BeforeValidator(_tokens), Field(validation_alias="logprobs")
-    ] = ()
-
-
-class ServerAnswer(_Checked):
-    """The completions, and what the server counted: None where it does not say."""
-
-    choices: Annotated[tuple[ServerChoice, ...], Field(strict=False)]
-    prompt_tokens: Annotated[
-        int | None,
-        BeforeValidator(_count),
-        Field(validation_alias=AliasPath("usage", "prompt_tokens")),
-    ] = None
-    completion_tokens: Annotated[
-        int | None,
-        BeforeValidator(_count),
-        Field(validation_alias=AliasPath("usage", "completion_tokens")),
-    ] = None
-
-
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ServerToken:
+    """A sampled token as servers list it; `text` is lossy where a character has several tokens."""
+
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChoice:
+    """One completion of an answer; without tokens if the server did not list them."""
+
+    text: str
+    finish_reason: FinishReason
+    tokens: tuple[ServerToken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAnswer:
+    """The completions, and the server's counts: None where it does not give them."""
+
+    choices: tuple[ServerChoice, ...]
+    prompt_tokens: int | None
+    completion_tokens: int | None
 
 
 def read_answer(value: Any, n: int) -> ServerAnswer:
@@ -249,16 +191,52 @@ def read_answer(value: Any, n: int) -> ServerAnswer:
         Malformed: It does not follow the protocol; the message says where.
     """
     try:
-        answer = ServerAnswer.model_validate(value)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = ".".join(map(str, fault["loc"])) or "it"
-        raise Malformed(
-            f"malformed answer: {_SHORT.repr(value)[:500]} ({where}: {fault['msg']})"
-        ) from None
-    if len(answer.choices) != n:
-        raise Malformed(f"{n} completions were asked for, {len(answer.choices)} came")
-    return answer
+        choices = tuple(map(_choice, value["choices"]))
+    except (LookupError, TypeError, ValueError) as error:
+        fault = f"{type(error).__name__}: {error}"[:300]
+        raise Malformed(f"malformed answer: {_SHORT.repr(value)[:500]} ({fault})") from None
+    if len(choices) != n:
+        raise Malformed(f"{n} completions were asked for, {len(choices)} came")
+    usage = value.get("usage")
+    counts = usage if isinstance(usage, dict) else {}
+    n_prompt, n_completion = counts.get("prompt_tokens"), counts.get("completion_tokens")
+    return ServerAnswer(choices, _count(n_prompt), _count(n_completion))
+
+
+def _choice(value: Any) -> ServerChoice:
+    match value:
+        case {"message": {"content": text}} | {"text": text}:
+            listed = _listed(value.get("logprobs"))
+            tokens = tuple(ServerToken(_text(t), _logprob(x)) for t, x in listed)
+            return ServerChoice(_text(text), _REASONS[value["finish_reason"]], tokens)
+    raise ValueError("a choice without text")
+
+
+def _listed(logprobs: Any) -> Iterable[tuple[Any, Any]]:
+    """Tokens and log-probabilities, as `chat/completions` or `completions` list them."""
+    match logprobs:
+        case {"content": list(tokens)}:
+            return [(token["token"], token["logprob"]) for token in tokens]
+        case {"tokens": list(texts), "token_logprobs": list(values)}:
+            return zip(texts, values, strict=True)
+    return ()
+
+
+def _text(value: Any) -> str:
+    """Text that can be encoded: JSON may hold halves of surrogate pairs; null is the empty text."""
+    if not isinstance(value, str | None):
+        raise ValueError(f"{_SHORT.repr(value)} is not a text")
+    return (value or "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _logprob(value: Any) -> float:
+    if type(value) not in (int, float) or not -1e9 < value < 1e-3:
+        raise ValueError(f"{_SHORT.repr(value)} is not a log-probability")
+    return min(float(value), 0.0)
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < 2**31 else None
 
 
 def read_models(value: Any) -> list[dict[str, Any]]:

@@ -5,8 +5,8 @@ lock for as long as a batch takes, which would stop everything else that this pr
 process gives its memory back when it ends. Requests join the running batch at the next step and
 leave it when their last sequence ends, so prompts of many problems share every matrix product.
 
-Log-probabilities come with the samples at temperature 1, top-p 1 and no top-k; with other settings
-OpenVINO gives those of the narrowed distribution, which are none of ours: then they are NaN.
+Log-probabilities are given at temperature 1, top-p 1 and no top-k. With other settings OpenVINO
+returns those of the narrowed distribution, so they are NaN.
 """
 
 from __future__ import annotations
@@ -49,16 +49,18 @@ class OpenVINOEngine:
         """See `Engine.info`."""
         # Other requests in the batch change the rounding of its matrix products, and with it,
         # now and then, a token: the same request gives the same answers only when it is alone.
-        honours_seeds = False
         return EngineInfo(
-            "openvino", version("openvino-genai"), "int8", honours_seeds, self._is_chat
+            "openvino",
+            version("openvino-genai"),
+            "int8",
+            honours_seeds=False,
+            is_chat=self._is_chat,
         )
 
     async def __aenter__(self) -> Self:
         require("sampling with OpenVINO", "openvino_genai")
-        worker = EngineProcess(
-            "ucoder.engines.openvino_worker", self._settings, "lower engine.cache_gib"
-        )
+        module = "ucoder.engines.openvino_worker"
+        worker = EngineProcess(module, self._settings, "lower engine.cache_gib")
         try:
             await worker.start()
         except WorkerEnded as ended:
@@ -69,7 +71,7 @@ class OpenVINOEngine:
 
     async def __aexit__(self, *exc: object) -> None:
         if self._worker is not None:
-            await self._worker.stop()  # at once: it holds nothing that must be saved
+            await self._worker.stop()  # without patience: it holds nothing that must be saved
         self._worker = None
 
     async def sample(self, request: Request) -> list[Completion]:

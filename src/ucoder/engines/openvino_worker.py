@@ -1,11 +1,10 @@
-"""The process that owns an OpenVINO pipeline: requests in, completions out, a JSON object a line.
+"""The process that owns an OpenVINO pipeline; started by `ucoder.engines.openvino`.
 
-Started by `OpenVINOEngine`, which see. One thread does everything: read what has arrived, step
-the batch, answer what is finished.
+One thread does everything: read what has arrived, step the batch, answer what is finished.
 
 OpenVINO's scores are log-probabilities in the distribution that was drawn from: after temperature,
 top-k and top-p. They are the raw ones only where none of the three changes anything; elsewhere the
-raw ones are not to be had without a second pass, and NaN is answered.
+raw ones would take a second pass, so NaN is answered.
 """
 
 from __future__ import annotations
@@ -20,22 +19,20 @@ from typing import Any
 
 import openvino_genai as genai
 
-from ucoder.engines.protocol import before_stop
+from ucoder.engines.protocol import Completion, Request, cut_at_stop, render_plain
+from ucoder.engines.worker_process import completions_line, error_line, read_request
+from ucoder.records import FinishReason
 from ucoder.runtime import die_with_parent
 
 _PREFIX_TOKENS = 64
-"""Requests that share so many first tokens share a stage's instructions."""
+"""Requests whose first tokens, this many, are equal share a stage's instructions."""
 
 _LEAD_STEPS = 3
 """Steps after which a leader's prompt is computed: chunks of 512 tokens hold it in one or two."""
 
 
 class OpenVINOWorker:
-    """A pipeline and the requests in its batch.
-
-    Args:
-        settings: path, is_chat, max_sequences, cache_gib; see `OpenVINOEngine`.
-    """
+    """A pipeline and the requests in its batch; settings are the arguments of `OpenVINOEngine`."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._is_chat = settings["is_chat"]
@@ -51,20 +48,20 @@ class OpenVINOWorker:
             settings["path"], scheduler, "CPU", properties
         )
         self._tokenizer = self._pipeline.get_tokenizer()
-        self._running: dict[int, tuple[dict[str, Any], Any]] = {}
+        self._running: dict[int, tuple[Request, Any]] = {}
         self._prefixes = _Prefixes()
 
     def serve(self) -> None:
         """Work until the other side closes its end."""
-        _say({"ready": True})
+        _say(json.dumps({"ready": True}))
         inbox = _PolledInbox()
         while True:
             for message in inbox.take(wait=not self._running and not self._prefixes.held):
                 self._accept(message)
             if inbox.closed:
                 return
-            for message, ids in self._prefixes.ready():
-                self._add(message, ids)
+            for held in self._prefixes.ready():
+                self._add(*held)
             if self._running:
                 self._pipeline.step()
                 self._answer_finished()
@@ -75,57 +72,55 @@ class OpenVINOWorker:
                 running[1].cancel()
             self._prefixes.drop(message["cancel"])
             return
-        ids = self._encode(message)
-        if not self._prefixes.hold(message, ids):
-            self._add(message, ids)
+        number, request = message["number"], read_request(message["request"])
+        ids = self._encode(request)
+        if not self._prefixes.hold(number, request, ids):
+            self._add(number, request, ids)
 
-    def _add(self, message: dict[str, Any], ids: Any) -> None:
-        number = message["number"]
+    def _add(self, number: int, request: Request, ids: Any) -> None:
         try:
-            handle = self._pipeline.add_request(number, ids, _config(message))
+            handle = self._pipeline.add_request(number, ids, _config(request))
         except (RuntimeError, ValueError, TypeError) as error:
-            _say({"number": number, "error": f"OpenVINO refused the request: {error}"})
+            _say(error_line(number, f"OpenVINO refused the request: {error}"))
         else:
-            self._running[number] = (message, handle)
+            self._running[number] = (request, handle)
 
-    def _encode(self, message: dict[str, Any]) -> Any:
+    def _encode(self, request: Request) -> Any:
+        text = render_plain(request.prompt)
         if self._is_chat:
-            history = [{"role": "user", "content": message["user"]}]
+            history = [{"role": "user", "content": request.prompt.user}]
             text = self._tokenizer.apply_chat_template(history, add_generation_prompt=True)
-            text += message["prefill"]
-        else:
-            text = message["plain"]
+            text += request.prompt.prefill
         # The template has written the special tokens already; a base model's are added here.
         return self._tokenizer.encode(text, add_special_tokens=not self._is_chat).input_ids
 
     def _answer_finished(self) -> None:
-        for number, (message, handle) in list(self._running.items()):
+        for number, (request, handle) in list(self._running.items()):
             status = handle.get_status()
             if status == genai.GenerationStatus.RUNNING:
                 continue
             del self._running[number]
             if status == genai.GenerationStatus.FINISHED:
-                outputs = [self._completion(output, message) for output in handle.read_all()]
-                _say({"number": number, "completions": outputs})
+                outputs = [self._completion(output, request) for output in handle.read_all()]
+                _say(completions_line(number, outputs))
             else:
                 error = (
-                    f"OpenVINO ended a request as {status.name}: its prompt and {message['n']} x "
-                    f"{message['max_tokens']} tokens do not fit the key-value cache; raise "
+                    f"OpenVINO ended a request as {status.name}: its prompt and {request.n} x "
+                    f"{request.sampling.max_tokens} tokens do not fit the key-value cache; raise "
                     f"engine.cache_gib or lower max_tokens"
                 )
-                _say({"number": number, "error": error})
+                _say(error_line(number, error))
 
-    def _completion(self, output: Any, message: dict[str, Any]) -> dict[str, Any]:
+    def _completion(self, output: Any, request: Request) -> Completion:
         ids = list(output.generated_ids)
         stopped = output.finish_reason == genai.GenerationFinishReason.STOP
-        text = self._tokenizer.decode(ids)
-        cut = before_stop(text, message["stop"])
-        return {
-            "text": text if cut is None else cut,
-            "n_tokens": len(ids),
-            "finish": "stop" if stopped else "length",
-            "sum_logprob": float(output.score) if _draws_raw(message) else math.nan,
-        }
+        text, _ = cut_at_stop(self._tokenizer.decode(ids), request.sampling.stop)
+        return Completion(
+            text,
+            n_tokens=len(ids),
+            finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
+            sum_logprob=float(output.score) if request.sampling.is_raw else math.nan,
+        )
 
 
 class _Prefixes:
@@ -136,22 +131,20 @@ class _Prefixes:
     """
 
     def __init__(self) -> None:
-        self.held: list[tuple[dict[str, Any], Any]] = []
+        self.held: list[tuple[int, Request, Any]] = []
         self._steps_left: dict[bytes, int] = {}
 
-    def hold(self, message: dict[str, Any], ids: Any) -> bool:
-        """Whether the request must wait for another one's prefix."""
+    def hold(self, number: int, request: Request, ids: Any) -> bool:
+        """Whether the request must wait for another one's prefix; if so, keep it until then."""
         prefix = ids.data[0, :_PREFIX_TOKENS].tobytes()
-        if prefix not in self._steps_left:
-            self._steps_left[prefix] = _LEAD_STEPS
+        if not self._steps_left.get(prefix):
+            self._steps_left.setdefault(prefix, _LEAD_STEPS)
             return False
-        if self._steps_left[prefix] == 0:
-            return False
-        self.held.append((message, ids))
+        self.held.append((number, request, ids))
         return True
 
-    def ready(self) -> list[tuple[dict[str, Any], Any]]:
-        """Those whose wait is over; called once a step."""
+    def ready(self) -> list[tuple[int, Request, Any]]:
+        """The requests whose wait is over; called once a step."""
         leading = [prefix for prefix, left in self._steps_left.items() if left]
         for prefix in leading:
             self._steps_left[prefix] -= 1
@@ -162,11 +155,11 @@ class _Prefixes:
 
     def drop(self, number: int) -> None:
         """Forget a cancelled request."""
-        self.held = [held for held in self.held if held[0]["number"] != number]
+        self.held = [held for held in self.held if held[0] != number]
 
 
 class _PolledInbox:
-    """Lines from standard input, read without ever waiting while there is work."""
+    """Lines from standard input, read without waiting while there is work."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -196,40 +189,31 @@ def _cache_precision() -> str:
     return "bf16" if "BF16" in capabilities else "f16"
 
 
-def _config(message: dict[str, Any]) -> Any:
+def _config(request: Request) -> Any:
+    sampling = request.sampling
     config = genai.GenerationConfig()
-    config.max_new_tokens = message["max_tokens"]
-    config.num_return_sequences = message["n"]
-    config.rng_seed = message["seed"]
+    config.max_new_tokens = sampling.max_tokens
+    config.num_return_sequences = request.n
+    config.rng_seed = request.seed
     config.apply_chat_template = False
     config.do_sample = True
-    if message["temperature"] > 0:
-        config.temperature = message["temperature"]
-        config.top_p = message["top_p"]
-        if message["top_k"]:
-            config.top_k = message["top_k"]
+    if sampling.is_greedy:
+        config.top_k = 1  # OpenVINO's own greedy search takes a third longer
     else:
-        config.top_k = 1  # greedy; OpenVINO's own greedy search takes a third longer
-    if message["stop"]:
-        config.stop_strings = set(message["stop"])
+        config.temperature = sampling.temperature
+        config.top_p = sampling.top_p
+        if sampling.top_k:
+            config.top_k = sampling.top_k
+    if sampling.stop:
+        config.stop_strings = set(sampling.stop)
         config.include_stop_str_in_output = True
     return config
 
 
-def _draws_raw(message: dict[str, Any]) -> bool:
-    return message["temperature"] == 1 and message["top_p"] == 1 and not message["top_k"]
-
-
-def _say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
-
-
-def main() -> None:
-    """Serve the model that the first argument describes."""
-    die_with_parent()
-    OpenVINOWorker(json.loads(sys.argv[1])).serve()
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    die_with_parent()
+    OpenVINOWorker(json.loads(sys.argv[1])).serve()

@@ -1,13 +1,13 @@
 """The engine as stages see it: one way to ask a model for text, whatever samples it.
 
-What every provider promises, and `ucoder.engines.conformance` checks:
+What every provider promises and `ucoder.engines.conformance` checks:
 
 - `sample` returns exactly n completions, each without the prompt, the prefill and the stop
   string that ended it.
 - `sum_logprob` is the sum of the sampled tokens' raw log-probabilities: temperature 1, before
-  top-p. Perplexity follows from it without a second pass. An engine that cannot tell them under
-  some sampling settings answers NaN there, never something else; at temperature 1, top-p 1 and
-  without top-k every engine can.
+  top-p. Perplexity follows from it without a second pass. An engine that does not know the raw
+  values under some sampling settings answers NaN there; at temperature 1, top-p 1 and without
+  top-k every engine knows them.
 - Temperature 0 is greedy: every completion of the request is the same.
 - With `honours_seeds`, a request's completions depend on the request alone: not on what else is
   in the batch, nor on order.
@@ -28,7 +28,7 @@ class Prompt:
 
     Attributes:
         user: The request, in words.
-        prefill: The start of the assistant's answer, given so that the model keeps to a format;
+        prefill: The start of the assistant's answer, which keeps the model to a format;
             completions continue it and do not repeat it.
         plain: What a base model, which has no chat template, gets instead of both; None: the
             request as a paragraph, then the prefill.
@@ -58,6 +58,11 @@ class SamplingParams:
     top_k: int = 0
 
     @property
+    def is_greedy(self) -> bool:
+        """Whether the likeliest token is always taken."""
+        return self.temperature == 0
+
+    @property
     def is_raw(self) -> bool:
         """Whether tokens are drawn from the model's own distribution, neither warped nor cut."""
         return self.temperature == 1 and self.top_p == 1 and self.top_k == 0
@@ -82,7 +87,7 @@ class Completion:
         n_tokens: Tokens sampled, among them those of the stop.
         finish_reason: Why it ended.
         sum_logprob: Sum of the raw log-probabilities of these tokens, in nats; NaN where the
-            engine cannot tell them.
+            engine does not know them.
     """
 
     text: str
@@ -119,7 +124,7 @@ class Engine(Protocol):
 
     @property
     def info(self) -> EngineInfo:
-        """What this engine is."""
+        """Provider, version and guarantees of this engine."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -137,10 +142,8 @@ class Engine(Protocol):
 
 
 def render_plain(prompt: Prompt) -> str:
-    """A base model's form: its own where the prompt brings one; see `Prompt.plain`."""
-    if prompt.plain is not None:
-        return prompt.plain
-    return f"{prompt.user}\n\n{prompt.prefill}"
+    """What a base model gets; see `Prompt.plain`."""
+    return f"{prompt.user}\n\n{prompt.prefill}" if prompt.plain is None else prompt.plain
 
 
 def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
@@ -152,7 +155,7 @@ def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
     return f"{text}{prompt.prefill}"
 
 
-def before_stop(text: str, stop: Iterable[str]) -> str | None:
-    """The text before its first stop string, None where it holds none."""
-    ends = [at for at in (text.find(string) for string in stop) if at >= 0]
-    return text[: min(ends)] if ends else None
+def cut_at_stop(text: str, stop: Iterable[str]) -> tuple[str, bool]:
+    """The text before its first stop string, and whether it holds one."""
+    ends = [at for at in map(text.find, stop) if at >= 0]
+    return text[: min(ends, default=None)], bool(ends)

@@ -1,12 +1,13 @@
 """A scripted engine: deterministic answers from a YAML file, for tests and for trying a run out.
 
     rules:
-      - when: ["Invent one new"]      # all of these stand in the prompt
+      - when: ["Invent one new"]      # the prompt contains all of these
         answers: ["...", "..."]       # each completion draws one by the request's seed
     delay_s: 0.0                      # pretend that a request takes this long
 
-The first rule that fits answers; none fits: the empty text. Tokens are words; log-probabilities
-are a function of the answer's position, so that perplexity orders answers as the script does.
+The first rule that fits answers; if none fits, the answer is empty. Tokens are words;
+log-probabilities follow from the answer's position, so that perplexity orders answers as the script
+does.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop, render_plain
+from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, render_plain
 from ucoder.errors import ConfigError, EngineError
 from ucoder.records import FinishReason
 
@@ -33,7 +34,7 @@ class _Rule(BaseModel):
 
 
 class Script(BaseModel):
-    """What a scripted engine says to what."""
+    """What a scripted engine answers to which prompt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -79,14 +80,11 @@ class ScriptedEngine:
             raise EngineError("the scripted engine was not entered")
         await asyncio.sleep(self._script.delay_s)
         prompt = render_plain(request.prompt)
-        answers: tuple[str, ...] = ("",)
-        for rule in self._script.rules:
-            if all(needle in prompt for needle in rule.when):
-                answers = rule.answers
-                break
-        random_ = random.Random(request.seed)
-        greedy = request.sampling.temperature == 0
-        picks = [0 if greedy else random_.randrange(len(answers)) for _ in range(request.n)]
+        fitting = (r.answers for r in self._script.rules if all(w in prompt for w in r.when))
+        answers = next(fitting, ("",))
+        draw = random.Random(request.seed).randrange
+        greedy = request.sampling.is_greedy
+        picks = [0 if greedy else draw(len(answers)) for _ in range(request.n)]
         return [_complete(answers[pick], pick, request) for pick in picks]
 
 
@@ -94,9 +92,7 @@ def _complete(answer: str, position: int, request: Request) -> Completion:
     words = answer.split(" ")
     limit = request.sampling.max_tokens
     cut = len(words) > limit
-    text = " ".join(words[:limit])
-    stopped = before_stop(text, request.sampling.stop)
-    text = text if stopped is None else stopped
+    text, stopped = cut_at_stop(" ".join(words[:limit]), request.sampling.stop)
     n_tokens = len(text.split(" "))
-    reason = FinishReason.LENGTH if cut and stopped is None else FinishReason.STOP
+    reason = FinishReason.LENGTH if cut and not stopped else FinishReason.STOP
     return Completion(text, n_tokens, reason, -0.1 * (position + 1) * n_tokens)

@@ -1,8 +1,8 @@
 """transformers `generate`: the reference engine, on a CPU or a GPU.
 
-One request at a time, one batch per request: finished rows cost time until the last one ends, so
-this is the slow engine. It is the reference because `generate` does all of the sampling;
-`transformers_continuous` is the fast engine and shares the loading and the arguments.
+One request at a time, one batch per request: finished rows cost time until the last one ends. It is
+the reference because `generate` does all of the sampling; `transformers_continuous` is the fast
+engine and shares the loading and the arguments.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request, before_stop, render
+from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, render
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 from ucoder.runtime import hide_broken_torchvision, require
 
 
 class TransformersCheckpoint:
-    """What both transformers engines are made from.
+    """Arguments and loading, which both transformers engines share.
 
     Args:
         path: The checkpoint's folder.
         is_chat: Whether its tokenizer has a chat template.
         device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
         precision: bfloat16, float16 or float32.
-        max_sequences: Most rows of one forward pass; see the engine.
+        max_sequences: Most rows of one forward pass.
     """
 
     honours_seeds = False
@@ -51,16 +51,12 @@ class TransformersCheckpoint:
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
+        installed = version("transformers")
         return EngineInfo(
-            "transformers",
-            version("transformers"),
-            self._precision,
-            self.honours_seeds,
-            self._is_chat,
+            "transformers", installed, self._precision, self.honours_seeds, self._is_chat
         )
 
     async def _load(self) -> tuple[Any, Any]:
-        """The model and its tokenizer; see `load`."""
         return await asyncio.to_thread(load, self._path, self._device, self._precision)
 
 
@@ -112,22 +108,16 @@ class TransformersEngine(TransformersCheckpoint):
         from transformers import GenerationConfig, LogitsProcessorList
 
         sampling = request.sampling
-        greedy = sampling.temperature == 0
         ends = end_tokens(self._model)
-        warm = {
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "top_k": sampling.top_k,
-        }
+        warm = {name: getattr(sampling, name) for name in ("temperature", "top_p", "top_k")}
         # A config of our own: a checkpoint's may bring top-k or a repetition penalty.
         config = GenerationConfig(
             max_new_tokens=sampling.max_tokens,
-            do_sample=not greedy,
-            num_return_sequences=1,
+            do_sample=not sampling.is_greedy,
             eos_token_id=sorted(ends) or None,
             pad_token_id=self._tokenizer.pad_token_id or self._tokenizer.eos_token_id,
             stop_strings=list(sampling.stop) or None,
-            **({} if greedy else warm),
+            **({} if sampling.is_greedy else warm),
         )
         recorder = _Recorder()
         prompt_length = inputs["input_ids"].shape[1]
@@ -150,26 +140,18 @@ class TransformersEngine(TransformersCheckpoint):
         """One row of a batch, cut where it ended: the rest of the row is padding."""
         pad = self._tokenizer.pad_token_id or self._tokenizer.eos_token_id
         at = next((i for i, token in enumerate(ids) if token in ends or token == pad), len(ids))
-        text = self._tokenizer.decode(
-            ids[:at], skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        cut = before_stop(text, stop)
-        ended = at < len(ids) and cut is None  # by an end token, which was sampled and counts
+        text, stopped = cut_at_stop(decode(self._tokenizer, ids[:at]), stop)
+        ended = at < len(ids) and not stopped  # by an end token, which was sampled and counts
         n_tokens = at + ended
-        return Completion(
-            text=text if cut is None else cut,
-            n_tokens=n_tokens,
-            finish_reason=FinishReason.STOP if cut is not None or ended else FinishReason.LENGTH,
-            sum_logprob=float(sum(logprobs[:n_tokens])),
-        )
+        reason = FinishReason.STOP if stopped or ended else FinishReason.LENGTH
+        return Completion(text, n_tokens, reason, float(sum(logprobs[:n_tokens])))
 
 
 class _Recorder:
     """A logits processor that keeps the raw log-probability of every token sampled.
 
-    It stands before temperature and top-p, which `generate` appends after the caller's
-    processors. Only one step's distribution is kept: the token drawn from it is known at the
-    next step.
+    It runs before temperature and top-p, which `generate` appends to the caller's processors. Only
+    one step's distribution is kept: the token drawn from it is known at the next step.
     """
 
     def __init__(self) -> None:
@@ -180,36 +162,26 @@ class _Recorder:
         import torch
 
         if self._last is not None:
-            self._keep(input_ids[:, -1:])
+            self._chosen.append(self._last.gather(1, input_ids[:, -1:]))
         self._last = torch.log_softmax(scores.float(), dim=-1)
         return scores
-
-    def _keep(self, tokens: Any) -> None:
-        self._chosen.append(self._last.gather(1, tokens))
 
     def finish(self, output: Any) -> Any:
         """(rows, steps): the log-probabilities of all tokens of the batch."""
         import torch
 
-        self._keep(output[:, -1:])
-        return torch.cat(self._chosen, dim=1)
+        return torch.cat([*self._chosen, self._last.gather(1, output[:, -1:])], dim=1)
 
 
 def load(path: Path, device: str, precision: str) -> tuple[Any, Any]:
-    """Load a checkpoint.
-
-    Args:
-        path: Its folder.
-        device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
-        precision: bfloat16, float16 or float32.
+    """Load a checkpoint; see `TransformersCheckpoint` for the arguments.
 
     Returns:
         The model, on the device and in evaluation mode, and its tokenizer.
 
     Raises:
         MissingDependency: PyTorch or transformers is not installed.
-        EngineError: The folder holds no model that transformers can load, or the device cannot
-            hold it.
+        EngineError: transformers cannot load the folder, or the model does not fit the device.
     """
     require("the transformers engine", "torch", "transformers")
     hide_broken_torchvision()
@@ -228,15 +200,23 @@ def load(path: Path, device: str, precision: str) -> tuple[Any, Any]:
 
 
 def end_tokens(model: Any) -> set[int]:
-    """The tokens that end a completion; none for a model that names none."""
+    """The tokens that end a completion; empty for a model that names none."""
     end = model.generation_config.eos_token_id
     return {token for token in (end if isinstance(end, list) else [end]) if token is not None}
 
 
-def give_back_memory() -> None:
-    """Hand freed GPU memory back, once nothing refers to the model any more.
+def decode(tokenizer: Any, tokens: list[int]) -> str:
+    """The text of sampled tokens, special ones left out and spaces as they are."""
+    text: str = tokenizer.decode(
+        tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+    )
+    return text
 
-    PyTorch keeps what it freed for itself: another process, such as a trainer, would not get it.
+
+def give_back_memory() -> None:
+    """Return freed GPU memory to the system, once nothing refers to the model any more.
+
+    PyTorch keeps what it freed for itself, so another process, such as a trainer, could not use it.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Sequences that share a forward pass, with one key-value cache that they join and leave.
+"""Sequences that share a forward pass, and the key-value cache that they join and leave.
 
 All rows end in the last column of the cache, so that every step appends one column for all of
 them. A row shorter than the longest has unused columns on its left, which the mask hides; a row
@@ -8,8 +8,8 @@ that joins is padded there, and columns that no row uses any more are cut off:
     f g h i j k l      row 1, the longest
     . . . . . m n      row 2, just joined
 
-Only the interface of transformers models that `generate` uses itself is needed: `forward` with a
-mask, positions and a `DynamicCache`. The cache is copied once a step, as `generate` does too.
+Of a transformers model it needs only what `generate` uses: `forward` with a mask, positions and a
+`DynamicCache`. The cache is copied once a step, as in `generate`.
 
 Every row is drawn with its own settings and randomness: one uniform number finds the token in the
 row's cumulative distribution after temperature, top-k and top-p, in that order as `generate`
@@ -43,11 +43,7 @@ class GenerationBatch:
         self._lengths: list[int] = []
 
     def join(self, prompts: list[list[int]], copies: list[int]) -> Any:
-        """Read prompts and add rows for them, each prompt read once however many rows it gets.
-
-        Args:
-            prompts: Their tokens, at least one each.
-            copies: Rows of each.
+        """Read each prompt (one token or more) once, and add as many rows for it as `copies` says.
 
         Returns:
             The new rows' next-token logits, in float32, in the order of the prompts.
@@ -63,11 +59,7 @@ class GenerationBatch:
         return torch.cat(logits)
 
     def step(self, tokens: list[int]) -> Any:
-        """Append one token to every row.
-
-        Returns:
-            The next-token logits of all rows, in float32.
-        """
+        """Append one token to every row, and return all next-token logits in float32."""
         import torch
 
         device = self._model.device
@@ -119,7 +111,7 @@ class GenerationBatch:
         return output.logits[:, -1].float().repeat_interleave(repeats, dim=0)
 
     def _merge(self, newcomers: Any, repeats: Any) -> None:
-        """Add rows to the cache, each of the newcomers' as often as it is to be repeated."""
+        """Add the newcomers' rows to the cache, each repeated as `repeats` says."""
         for layer in newcomers.layers:
             layer.keys = layer.keys.repeat_interleave(repeats, dim=0)
             layer.values = layer.values.repeat_interleave(repeats, dim=0)
@@ -144,7 +136,7 @@ def _stack(old: Any, new: Any) -> Any:
 
 
 def _parts(prompts: list[list[int]]) -> Iterator[slice]:
-    """Runs of prompts that, padded to the longest of the run, fit one forward pass."""
+    """Cut the prompts into runs that, padded to their longest, fit one forward pass."""
     start, longest = 0, 0
     for at, prompt in enumerate(prompts):
         longest = max(longest, len(prompt))
@@ -160,11 +152,6 @@ class Draw:
 
     sampling: SamplingParams
     random: Random
-
-    @property
-    def is_greedy(self) -> bool:
-        """Whether the likeliest token is taken."""
-        return self.sampling.temperature == 0
 
     @property
     def is_narrow(self) -> bool:
@@ -186,11 +173,11 @@ def draw(logits: Any, draws: list[Draw]) -> tuple[list[int], list[float]]:
 
     logprobs = torch.log_softmax(logits, dim=-1)
     tokens = logprobs.argmax(dim=-1)
-    # Sorting a vocabulary is dear: only for those who need it. A row's way of being drawn never
-    # depends on its neighbours, so that its token does not.
+    # Sorting a vocabulary is expensive, so only rows that need it are sorted. How a row is drawn
+    # never depends on its neighbours, so its token does not either.
+    warm = [i for i, one in enumerate(draws) if not one.sampling.is_greedy]
     for narrow in (False, True):
-        rows = [i for i, one in enumerate(draws) if not one.is_greedy and one.is_narrow is narrow]
-        if rows:
+        if rows := [row for row in warm if draws[row].is_narrow is narrow]:
             tokens[rows] = _warm(logprobs[rows], [draws[row] for row in rows], narrow)
     chosen = logprobs.gather(1, tokens[:, None])[:, 0]
     return tokens.tolist(), chosen.tolist()

@@ -1,19 +1,19 @@
 """transformers with continuous batching: for a GPU machine that has only PyTorch.
 
 Requests of many problems share every forward pass; their rows join the batch and leave it at any
-step, so a finished row makes room instead of costing until the last one ends. The loop lives in a
-thread of its own: PyTorch works outside Python's global lock, so the event loop goes on.
+step, so a finished row makes room at once. The loop runs in a thread of its own: PyTorch works
+outside Python's global lock, so the event loop is not blocked.
 
 Why not transformers' own `ContinuousBatchingManager` (read and tried in 5.5.4 on a CPU, read in
-5.23.0): it knows no stop strings and no seeds, its log-probabilities are those after temperature
-and top-p, and in 5.5 all requests share one temperature. All that can be had only inside its loop,
-which was rebuilt between these two versions, so an engine made of it would work with one of them.
-Without flash-attn, each of its queries also meets the keys of every other request. What is used
-here is what `generate` is built on. The price: the cache is padded to the longest row and is not
-shared by completions of one prompt.
+5.23.0): it has no stop strings and no seeds, its log-probabilities are those after temperature and
+top-p, and in 5.5 all requests share one temperature. Adding these means changing its loop, which
+was rebuilt between the two versions, so such an engine would work with one of them. Without
+flash-attn, each of its queries also attends to the keys of every other request. The price of using
+what `generate` is built on: the cache is padded to the longest row, and completions of one prompt
+do not share it.
 
-Seeds give each row its own random numbers; but who else is in the batch changes the rounding of its
-matrix products, and with it, now and then, a token. So `honours_seeds` is False.
+Seeds give each row its own random numbers, but the other rows of the batch change the rounding of
+its matrix products, and with it, now and then, a token. So `honours_seeds` is False.
 """
 
 from __future__ import annotations
@@ -31,8 +31,13 @@ from queue import Empty, SimpleQueue
 from random import Random
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, Request, before_stop, render
-from ucoder.engines.transformers import TransformersCheckpoint, end_tokens, give_back_memory
+from ucoder.engines.protocol import Completion, Request, cut_at_stop, render
+from ucoder.engines.transformers import (
+    TransformersCheckpoint,
+    decode,
+    end_tokens,
+    give_back_memory,
+)
 from ucoder.engines.transformers_batch import Draw, GenerationBatch, draw
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
@@ -44,16 +49,15 @@ _log = logging.getLogger(__name__)
 class ContinuousTransformersEngine(TransformersCheckpoint):
     """Samples from a transformers checkpoint, prompts of many problems in one batch.
 
-    `max_sequences` is halved, with a warning, whenever the GPU's memory does not suffice; requests
-    that were under way are done again.
+    `max_sequences` is halved, with a warning, whenever the GPU runs out of memory; requests in
+    flight are then sampled again from their start.
     """
 
     _loop: _Loop | None = None
 
     async def __aenter__(self) -> Self:
         model, tokenizer = await self._load()
-        # transformers' own mark of Mamba, Jamba, Qwen3-Next ..., whose cache is more than keys and
-        # values.
+        # How transformers marks Mamba, Jamba, Qwen3-Next: their cache is more than keys and values.
         if getattr(model, "_is_stateful", False):
             raise EngineError(
                 f"{self._path} is a {type(model).__name__}: its recurrent state cannot be joined "
@@ -80,7 +84,7 @@ class ContinuousTransformersEngine(TransformersCheckpoint):
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """A request under way; greedy ones need one row, whatever their n."""
+    """A request in flight; greedy ones need one row, whatever their n."""
 
     request: Request
     prompt: list[int]
@@ -89,9 +93,9 @@ class _Job:
     rows: list[_Row] = field(default_factory=list)
 
     def begin(self) -> list[_Row]:
-        """Its rows, from the start: what was drawn before is forgotten."""
+        """Its rows from the start; what was drawn before is dropped."""
         request = self.request
-        n = 1 if request.sampling.temperature == 0 else request.n
+        n = 1 if request.sampling.is_greedy else request.n
         seeds = (derive_seed(request.seed, "row", index) for index in range(n))
         self.rows = [_Row(self, Draw(request.sampling, Random(seed))) for seed in seeds]
         return self.rows
@@ -99,7 +103,7 @@ class _Job:
 
 @dataclass(eq=False, slots=True)
 class _Row:
-    """One completion under way."""
+    """One completion in flight."""
 
     job: _Job
     draw: Draw
@@ -109,7 +113,7 @@ class _Row:
 
 
 class _Loop(threading.Thread):
-    """Samples what was submitted until it is stopped; all work with the model happens here."""
+    """The thread that samples until it is stopped; nothing else touches the model."""
 
     def __init__(self, model: Any, tokenizer: Any, is_chat: bool, max_sequences: int) -> None:
         super().__init__(name="ucoder-transformers", daemon=True)
@@ -136,7 +140,7 @@ class _Loop(threading.Thread):
         return answer
 
     def stop(self) -> None:
-        """End after the step under way; requests that are not done fail."""
+        """End after the current step; unfinished requests fail."""
         self._inbox.put(None)
 
     def run(self) -> None:
@@ -160,7 +164,7 @@ class _Loop(threading.Thread):
         del self._model, self._batch
 
     def _receive(self) -> bool:
-        """Take what came in, waiting where there is nothing else to do; False: stop."""
+        """Take new requests, waiting only if there is nothing to sample; False: stop."""
         while True:
             try:
                 item = self._inbox.get(block=not (self._running or self._waiting))
@@ -187,11 +191,12 @@ class _Loop(threading.Thread):
         return _Job(request, prompt, int(room), answer)
 
     def _advance(self, out_of_memory: type[Exception]) -> None:
-        """One step; what goes wrong in it is met here."""
+        """One step, and recovery from its errors."""
         try:
             self._drop_cancelled()
             self._admit()
-            self._step()
+            if rows := self._running:
+                self._draw(rows, self._batch.step([row.tokens[-1] for row in rows]))
             return
         except out_of_memory as error:
             failure, is_memory = str(error), True
@@ -229,15 +234,11 @@ class _Loop(threading.Thread):
         if not self._waiting or free < min(len(self._waiting), max(1, self._max_sequences // 8)):
             return
         rows = [self._waiting.popleft() for _ in range(min(free, len(self._waiting)))]
-        self._running += rows  # before anything can fail: these are under way
+        self._running += rows  # before anything can fail, so that recovery knows them
         together = [list(group) for _, group in groupby(rows, key=lambda row: id(row.job))]
         logits = self._batch.join([group[0].job.prompt for group in together],
                                   [len(group) for group in together])  # fmt: skip
         self._draw(rows, logits)
-
-    def _step(self) -> None:
-        if self._running:
-            self._draw(self._running, self._batch.step([row.tokens[-1] for row in self._running]))
 
     def _draw(self, rows: list[_Row], logits: Any) -> None:
         for row, token, logprob in zip(rows, *draw(logits, [r.draw for r in rows]), strict=True):
@@ -248,7 +249,8 @@ class _Loop(threading.Thread):
                                       "bfloat16 or float32")  # fmt: skip
             row.completion = self._completed(row)
             if row.completion is not None and all(r.completion for r in row.job.rows):
-                _settle(row.job.answer, _answer(row.job))
+                done = [r.completion for r in row.job.rows if r.completion is not None]
+                _settle(row.job.answer, done * row.job.request.n if len(done) == 1 else done)
         self._keep([row for row in self._running if row.completion is None])
 
     def _keep(self, rows: list[_Row]) -> None:
@@ -258,49 +260,34 @@ class _Loop(threading.Thread):
             self._running = rows
 
     def _completed(self, row: _Row) -> Completion | None:
-        """The row's completion, None where it goes on."""
+        """The row's completion; None while it is unfinished."""
         stop = row.draw.sampling.stop
         ended = row.tokens[-1] in self._ends
         full = len(row.tokens) == row.job.max_tokens
         if not (ended or full or self._stops(row.tokens, stop)):
             return None
-        text = self._text(row.tokens[:-1] if ended else row.tokens)
-        cut = before_stop(text, stop)
-        if not (ended or full) and cut is None:
+        written = decode(self._tokenizer, row.tokens[:-1] if ended else row.tokens)
+        text, stopped = cut_at_stop(written, stop)
+        if not (ended or full or stopped):
             return None
-        return Completion(
-            text=text if cut is None else cut,
-            n_tokens=len(row.tokens),
-            finish_reason=FinishReason.STOP if ended or cut is not None else FinishReason.LENGTH,
-            sum_logprob=row.sum_logprob,
-        )
+        reason = FinishReason.STOP if ended or stopped else FinishReason.LENGTH
+        return Completion(text, len(row.tokens), reason, row.sum_logprob)
 
     def _stops(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
-        """Whether a stop string came up: looked for in the last few tokens, not in all again."""
+        """Whether the last few tokens hold a stop string, so that not all are decoded each step."""
         if not stop:
             return False
-        # A token that shows at all is a byte or more; the rest is for those that do not.
+        # A visible token has at least one byte; the 8 more leave room for invisible ones.
         window = max(len(string.encode()) for string in stop) + 8
-        return before_stop(self._text(tokens[-window:]), stop) is not None
-
-    def _text(self, tokens: list[int]) -> str:
-        text: str = self._tokenizer.decode(
-            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return text
+        return cut_at_stop(decode(self._tokenizer, tokens[-window:]), stop)[1]
 
     def _fail(self, jobs: Iterable[_Job], reason: str) -> None:
         for job in jobs:
             _settle(job.answer, EngineError(reason))
 
 
-def _answer(job: _Job) -> list[Completion]:
-    done = [row.completion for row in job.rows if row.completion is not None]
-    return done * job.request.n if len(done) == 1 else done
-
-
 def _settle(answer: Future[list[Completion]], result: list[Completion] | EngineError) -> None:
-    """Hand out a result, unless it was handed out already or nobody waits any more."""
+    """Hand out a result, unless one was handed out already or the request was cancelled."""
     if answer.done() or not answer.set_running_or_notify_cancel():
         return
     if isinstance(result, EngineError):

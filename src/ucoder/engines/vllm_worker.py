@@ -1,8 +1,7 @@
-"""The process that owns a vLLM engine: requests in, completions out, a JSON object a line.
+"""The process that owns a vLLM engine; started by `ucoder.engines.vllm`.
 
-Started by `VLLMEngine`, which see; the lines are those of `worker_process`. vLLM starts processes
-of its own below this one, and prints to standard output: answers go to a copy of it that only this
-process has, everything else to standard error.
+vLLM starts processes of its own below this one, and prints to standard output: answers go to a copy
+of it that only this process has, everything else to standard error.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 # vLLM reports what it runs on to its makers unless told otherwise, before it is imported.
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
-from vllm import SamplingParams
+from vllm import SamplingParams as VLLMSamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import tokens_input
 from vllm.platforms import current_platform
@@ -26,19 +25,19 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from ucoder.engines.protocol import Prompt, before_stop, render
-from ucoder.records import digest
+from ucoder.engines.protocol import Completion, Request, cut_at_stop, render
+from ucoder.engines.worker_process import completions_line, error_line, read_request
+from ucoder.records import FinishReason, digest
 
 _SHUTDOWN_S = 15.0
-"""What vLLM gets to end its processes; then they are killed."""
+"""How long vLLM may take to end its processes; then they are killed."""
 
 
 class VLLMWorker:
     """An engine and the requests in its batch.
 
     Args:
-        settings: path, is_chat, precision, max_sequences, cache_gib, tensor_parallel,
-            gpu_memory_share, max_model_len; see `VLLMEngine`.
+        settings: The arguments of `VLLMEngine`, those in `gpus` beside the others.
         answers: Where answers are written.
     """
 
@@ -52,12 +51,12 @@ class VLLMWorker:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
-        """Work until the other side says so, closes its end, or vLLM breaks.
+        """Work until the other side asks to end, closes its end, or vLLM breaks.
 
         Raises:
-            EngineDeadError: It broke; the reason stands in its log, above.
+            EngineDeadError: vLLM broke; the reason is in its log, before this error.
         """
-        self._say({"ready": True})
+        self._say(json.dumps({"ready": True}))
         try:
             await self._ended
         finally:
@@ -72,35 +71,31 @@ class VLLMWorker:
                 task.cancel()  # which aborts the request in vLLM
         else:
             number = message["number"]
-            self._tasks[number] = asyncio.create_task(self._answer(message))
+            request = read_request(message["request"])
+            self._tasks[number] = asyncio.create_task(self._answer(number, request))
             self._tasks[number].add_done_callback(lambda _: self._tasks.pop(number))
 
-    async def _answer(self, message: dict[str, Any]) -> None:
+    async def _answer(self, number: int, request: Request) -> None:
         try:
-            answer = {"completions": await self._complete(message)}
+            self._say(completions_line(number, await self._complete(number, request)))
         except EngineDeadError as error:
             self._end(error)
         except Exception as error:
             # One request's fault: too long a prompt, a template that refuses it ...
             reason = error.__cause__ or error
             refusal = f"vLLM refused the request: {type(reason).__name__}: {reason}"
-            self._say({"number": message["number"], "error": refusal})
-        else:
-            self._say({"number": message["number"], **answer})
+            self._say(error_line(number, refusal))
 
-    async def _complete(self, message: dict[str, Any]) -> list[dict[str, Any]]:
-        prompt = Prompt(message["user"], message["prefill"], message["plain"])
+    async def _complete(self, number: int, request: Request) -> list[Completion]:
         tokenizer = self._engine.get_tokenizer()
-        text = render(tokenizer, prompt, self._is_chat)
+        text = render(tokenizer, request.prompt, self._is_chat)
         # The template has written the special tokens already; a base model's are added here.
         ids = tokenizer.encode(text, add_special_tokens=not self._is_chat)
         # One output, when the last completion has ended: `FINAL_ONLY`.
-        outputs = self._engine.generate(
-            tokens_input(ids), _sampling(message), str(message["number"])
-        )
+        outputs = self._engine.generate(tokens_input(ids), _sampling(request), str(number))
         (output,) = [output async for output in outputs]
-        completions = [_completion(one, message["stop"]) for one in output.outputs]
-        return completions * (message["n"] if _is_greedy(message) else 1)
+        completions = [_completion(one, request.sampling.stop) for one in output.outputs]
+        return completions * (request.n if request.sampling.is_greedy else 1)
 
     def _end(self, error: EngineDeadError | None) -> None:
         if self._ended.done():
@@ -110,9 +105,8 @@ class VLLMWorker:
         else:
             self._ended.set_exception(error)
 
-    def _say(self, message: dict[str, Any]) -> None:
-        self._answers.write(json.dumps(message) + "\n")
-        self._answers.flush()
+    def _say(self, line: str) -> None:
+        print(line, file=self._answers, flush=True)
 
 
 def _arguments(settings: dict[str, Any]) -> Any:
@@ -121,7 +115,7 @@ def _arguments(settings: dict[str, Any]) -> Any:
         model=settings["path"],
         dtype=settings["precision"],
         tensor_parallel_size=settings["tensor_parallel"],
-        # Its own processes for several GPUs, even where Ray is at hand: their end is ours to see.
+        # Its own processes for several GPUs, even where Ray is installed: we must see them end.
         distributed_executor_backend="mp" if settings["tensor_parallel"] > 1 else None,
         max_num_seqs=sequences,
         max_num_batched_tokens=max(2048, 2 * sequences),
@@ -140,41 +134,34 @@ def _arguments(settings: dict[str, Any]) -> Any:
     return arguments
 
 
-def _sampling(message: dict[str, Any]) -> Any:
-    return SamplingParams(
-        # vLLM refuses to compute the same greedy completion several times; nor is there a need.
-        n=1 if _is_greedy(message) else message["n"],
-        temperature=message["temperature"],
-        top_p=message["top_p"],
-        top_k=message["top_k"],
-        max_tokens=message["max_tokens"],
-        stop=message["stop"],
+def _sampling(request: Request) -> Any:
+    sampling = request.sampling
+    return VLLMSamplingParams(
+        # vLLM refuses to compute the same greedy completion several times, which is not needed.
+        n=1 if sampling.is_greedy else request.n,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        max_tokens=sampling.max_tokens,
+        stop=list(sampling.stop),
         # vLLM draws completion i with seed + i: seeds of neighbouring requests must not be near.
-        seed=int(digest(message["seed"], length=7), 16),
+        seed=int(digest(request.seed, length=7), 16),
         logprobs=0,  # of the sampled tokens only
         flat_logprobs=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
 
-def _is_greedy(message: dict[str, Any]) -> bool:
-    return bool(message["temperature"] == 0)
-
-
-def _completion(output: Any, stop: list[str]) -> dict[str, Any]:
+def _completion(output: Any, stop: tuple[str, ...]) -> Completion:
     if output.finish_reason not in ("stop", "length"):
         raise ValueError(f"a completion ended as {output.finish_reason!r}")
-    cut = before_stop(output.text, stop)  # one stop string may hold another
-    return {
-        "text": output.text if cut is None else cut,
-        "n_tokens": len(output.token_ids),
-        "finish": output.finish_reason,
-        "sum_logprob": float(output.cumulative_logprob),
-    }
+    text, _ = cut_at_stop(output.text, stop)  # one stop string may hold another
+    reason = FinishReason(output.finish_reason)
+    return Completion(text, len(output.token_ids), reason, float(output.cumulative_logprob))
 
 
 class _ThreadedInbox(threading.Thread):
-    """Reads standard input beside everything else, so that an orphan ends even while it loads.
+    """Reads standard input in its own thread, so that an orphaned worker ends even while it loads.
 
     A signal at the parent's death would end this process alone, and leave those of vLLM with the
     GPU's memory.
@@ -186,7 +173,7 @@ class _ThreadedInbox(threading.Thread):
         self._worker: VLLMWorker | None = None
 
     def connect(self, worker: VLLMWorker) -> None:
-        """From now on, lines go to this worker; none was sent before it was ready."""
+        """Pass lines to this worker from now on; none was sent before it was ready."""
         self._loop = asyncio.get_running_loop()
         self._worker = worker
 

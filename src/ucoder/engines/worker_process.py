@@ -1,11 +1,10 @@
-"""An engine's worker: a process of its own that answers requests, a JSON object a line each way.
+"""An engine's worker: a process of its own that answers requests, one JSON object a line each way.
 
-Shared by the engines that keep their model out of this process. A worker is started with
-`python -m MODULE SETTINGS`. It says `{"ready": true}` once its model is loaded, then reads
-`{"number": 3, ...}` and answers `{"number": 3, "completions": [...]}` or
-`{"number": 3, "error": "..."}`, in any order; `{"cancel": 3}` drops a request and `{"end": true}`
-asks it to go. What it and its own
-children write to standard error is kept for the message should it end.
+Both sides of the pipe share this module. A worker is started with `python -m MODULE SETTINGS`. It
+says `{"ready": true}` once its model is loaded, then reads `{"number": 3, "request": {...}}` and
+answers `{"number": 3, "completions": [...]}` or `{"number": 3, "error": "..."}`, in any order;
+`{"cancel": 3}` drops a request and `{"end": true}` asks it to end. What the worker and its children
+write to standard error is kept, to explain why it ended.
 """
 
 from __future__ import annotations
@@ -19,29 +18,32 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ucoder.engines.protocol import Completion, Request, render_plain
+from ucoder.engines.protocol import Completion, Prompt, Request, SamplingParams
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
+
+T = TypeVar("T")
 
 _MAX_LINE_BYTES = 256 * 2**20
 """Longest answer of a worker: thousands of long completions."""
 
 _KEPT_LINES = 1000
-"""Of standard error, for the message and for those who look for a reason in it."""
+"""Lines of standard error that are kept, to find the reason in them."""
 
 _DEATH_S = 30.0
-"""Longest wait for killed processes to be gone; one that hangs in a driver can take longer."""
+"""Longest wait until killed processes have ended; one that hangs in a driver can take longer."""
 
 _EXCEPTION = re.compile(r"\b\w+(?:Error|Exception): \S")
 _POINTER = re.compile(r"(?i)see (?:the )?(?:root cause|stack trace)")
 
 
 class WorkerEnded(Exception):
-    """The worker is gone, and with it what it was asked; the message says how it ended."""
+    """The worker ended, and its open requests with it; the message says how."""
 
 
 class EngineProcess:
@@ -49,8 +51,8 @@ class EngineProcess:
 
     Args:
         module: What `python -m` runs.
-        settings: Its only argument, as JSON.
-        out_of_memory_hint: What to lower where the system killed it for its memory.
+        settings: Its only argument, sent as JSON.
+        out_of_memory_hint: What to lower if the system killed it for its memory.
         log: A file that standard error is also written to.
     """
 
@@ -90,9 +92,8 @@ class EngineProcess:
             start_new_session=True,
         )
         self._noise = asyncio.create_task(self._keep_noise())
-        assert self._process.stdout is not None
         try:
-            ready = await self._process.stdout.readline()
+            ready = await _started(self._process.stdout).readline()
         except asyncio.CancelledError:
             await self.stop()
             raise
@@ -107,18 +108,18 @@ class EngineProcess:
         return self._exit_reason
 
     async def ask(self, request: Request) -> list[Completion]:
-        """What it answers; cancelling drops the request there.
+        """The worker's answer; cancelling drops the request in the worker too.
 
         Raises:
             EngineError: It refused the request.
-            WorkerEnded: It ended, before or meanwhile.
+            WorkerEnded: It has ended, or ended before it answered.
         """
         if self._exit_reason is not None:
             raise WorkerEnded(self._exit_reason)
         number = next(self._numbers)
         future: asyncio.Future[list[Completion]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
-        self._send(_message(number, request))
+        self._send({"number": number, "request": asdict(request)})
         try:
             return await future
         except asyncio.CancelledError:
@@ -128,16 +129,16 @@ class EngineProcess:
             del self._waiting[number]
 
     def kill(self) -> None:
-        """End it and its children at once; `stop` waits for that."""
+        """Kill it and its children; `stop` also waits until they have ended."""
         if self._process is not None and self._noise is not None and not self._noise.done():
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     async def stop(self, patience_s: float = 0.0) -> None:
-        """End it and return when all its processes are gone, and their memory with them.
+        """End it, and return when all its processes have ended and their memory is free.
 
         Args:
-            patience_s: What it gets to end by itself, having been told so.
+            patience_s: How long it may take to end by itself, after it was asked to.
         """
         if self._process is None:
             return
@@ -153,17 +154,15 @@ class EngineProcess:
             await self._answers
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        if not self._process.stdin.is_closing():
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        stdin = _started(_started(self._process).stdin)
+        if not stdin.is_closing():
+            stdin.write(json.dumps(message).encode() + b"\n")
 
     async def _read(self) -> None:
-        """Hand the worker's answers to those who wait, until it ends."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+        """Hand out the worker's answers until it ends."""
+        stdout = _started(_started(self._process).stdout)
         try:
-            while line := await self._process.stdout.readline():
+            while line := await stdout.readline():
                 self._hand_out(json.loads(line))
         except ValueError as error:  # cut off in the middle, or longer than can be read
             self.said.append(f"ValueError: its answer cannot be read: {error}")
@@ -181,21 +180,18 @@ class EngineProcess:
         if "error" in answer:
             future.set_exception(EngineError(answer["error"]))
         else:
-            future.set_result([_completion(values) for values in answer["completions"]])
+            future.set_result([_read_completion(values) for values in answer["completions"]])
 
     async def _gone(self) -> None:
         """Wait until no process holds the other end of standard error, which children inherit."""
-        assert self._process is not None
-        assert self._noise is not None
-        await self._process.wait()
+        await _started(self._process).wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._noise), _DEATH_S)
+            await asyncio.wait_for(asyncio.shield(_started(self._noise)), _DEATH_S)
 
     async def _keep_noise(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
+        stderr = _started(_started(self._process).stderr)
         rest = b""
-        while chunk := await self._process.stderr.read(1 << 16):
+        while chunk := await stderr.read(1 << 16):
             if self._log is not None:
                 with self._log.open("ab") as file:
                     file.write(chunk)
@@ -204,34 +200,38 @@ class EngineProcess:
         self.said.append(rest.decode("utf-8", "replace"))
 
     def _describe_exit(self) -> str:
-        """The likeliest reason among its words, and its exit status."""
-        assert self._process is not None
+        """The likeliest reason in its output, and its exit status."""
         said = [line.strip() for line in self.said if line.strip()]
         # An exception that only points at another one explains nothing.
         reasons = [s for s in said if _EXCEPTION.search(s) and not _POINTER.search(s)]
         words = (reasons or said or ["no message"])[-1]
-        status = self._process.returncode
+        status = _started(self._process).returncode
         killed = f"; the system may be out of memory, {self._hint}" * (status == -signal.SIGKILL)
         return f"{words} (status {status}{killed})"
 
 
-def _message(number: int, request: Request) -> dict[str, Any]:
-    return {
-        "number": number,
-        "user": request.prompt.user,
-        "prefill": request.prompt.prefill,
-        "plain": render_plain(request.prompt),
-        "n": request.n,
-        "temperature": request.sampling.temperature,
-        "top_p": request.sampling.top_p,
-        "top_k": request.sampling.top_k,
-        "max_tokens": request.sampling.max_tokens,
-        "stop": request.sampling.stop,
-        "seed": request.seed,
-    }
+def _started(part: T | None) -> T:
+    """A part that exists once the worker was started."""
+    assert part is not None
+    return part
 
 
-def _completion(values: dict[str, Any]) -> Completion:
-    return Completion(
-        values["text"], values["n_tokens"], FinishReason(values["finish"]), values["sum_logprob"]
-    )
+def read_request(values: dict[str, Any]) -> Request:
+    """In the worker: the request of a message."""
+    sampling = values["sampling"] | {"stop": tuple(values["sampling"]["stop"])}
+    return Request(**values | {"prompt": Prompt(**values["prompt"]),
+                               "sampling": SamplingParams(**sampling)})  # fmt: skip
+
+
+def completions_line(number: int, completions: list[Completion]) -> str:
+    """In the worker: the line that answers a request."""
+    return json.dumps({"number": number, "completions": [asdict(one) for one in completions]})
+
+
+def error_line(number: int, error: str) -> str:
+    """In the worker: the line that refuses a request."""
+    return json.dumps({"number": number, "error": error})
+
+
+def _read_completion(values: dict[str, Any]) -> Completion:
+    return Completion(**values | {"finish_reason": FinishReason(values["finish_reason"])})

@@ -1,7 +1,7 @@
 """Converted models, each made once: keyed by content, locked, and published when complete.
 
-A conversion runs as a process of its own (`convert.py`). If it is killed, or this process is, the
-cache holds no half-written folder: only `<name>.partial-<pid>`, which the next try removes.
+A conversion runs as a process of its own (`convert.py`). If it or this process is killed, the cache
+holds no half-written folder, only a temporary one, which the next try removes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from ucoder.errors import DiskFull, ModelError, NotAModel
-from ucoder.files import publish
+from ucoder.files import replacing
 from ucoder.models import cache
 from ucoder.models.cache import Notify, silent
+from ucoder.models.checkpoint import Model
 from ucoder.runtime import require
 
 WeightFormat = Literal["int8", "fp16"]
@@ -30,13 +31,7 @@ _KEY_LENGTH = 16
 def checkpoint_from_gguf(
     source: Path, sha256: str, cache_dir: Path, notify: Notify = silent
 ) -> Path:
-    """Return the transformers checkpoint of a GGUF file, making it if it is not in the cache.
-
-    Args:
-        source: the GGUF file.
-        sha256: of its bytes; the key.
-        cache_dir: the cache's root.
-        notify: told when a conversion starts, and when another process is waited for.
+    """Return the transformers checkpoint of a GGUF file with this sha256, making it if needed.
 
     Raises:
         NotAModel: the file is not a GGUF, or of an architecture that transformers cannot read.
@@ -56,16 +51,19 @@ def checkpoint_from_gguf(
     return _build_once(target, what, 4 * source.stat().st_size, ["gguf", str(source)], notify)
 
 
-def openvino_from_checkpoint(
-    source: Path, key: str, parent: Path, weight_format: WeightFormat, notify: Notify = silent
+def openvino_export(
+    checkpoint: Model,
+    weight_format: WeightFormat = "int8",
+    parent: Path | None = None,
+    notify: Notify = silent,
 ) -> Path:
-    """Return the OpenVINO export of a checkpoint, making it if `parent` does not hold it.
+    """Return the folder of a checkpoint's OpenVINO export, making it the first time.
 
     Args:
-        source: the checkpoint's folder.
-        key: the checkpoint's identity.
-        parent: where exports are kept.
-        weight_format: int8 (per channel, asymmetric) or fp16.
+        checkpoint: what `resolve` returned.
+        weight_format: int8 (per channel, asymmetric), or fp16 to compare with.
+        parent: where the export is kept; by default the model cache. Give a run's folder for a
+            checkpoint that is deleted with the run.
         notify: told when a conversion starts, and when another process is waited for.
 
     Raises:
@@ -74,7 +72,8 @@ def openvino_from_checkpoint(
         MissingDependency: optimum-intel or openvino-tokenizers is not installed.
         ModelError: the conversion was killed.
     """
-    target = parent / f"{key[:_KEY_LENGTH]}-{weight_format}-r{REVISION}"
+    source, parent = checkpoint.path, parent or cache.default_cache_dir() / "openvino"
+    target = parent / f"{checkpoint.sha256[:_KEY_LENGTH]}-{weight_format}-r{REVISION}"
     if target.is_dir():
         return target
     require("exporting to OpenVINO", "torch", "optimum.intel", "openvino", "openvino_tokenizers")
@@ -98,21 +97,14 @@ def _build_once(
     with cache.locked(target, what, notify):
         if target.is_dir():
             return target
-        for stale in target.parent.glob(f"{target.name}.partial-*"):
-            cache.remove(stale)  # its maker is dead: we hold the lock
         cache.require_space(target.parent, need_bytes, what)
-        partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
-        scratch = partial / "tmp"
-        scratch.mkdir(parents=True)
-        notify(what)
-        try:
+        with replacing(target) as partial:
+            scratch = partial / "tmp"
+            scratch.mkdir(parents=True)
+            notify(what)
             _convert([command[0], command[1], str(partial), *command[2:]], what, scratch)
             cache.remove(scratch)
-            with cache.disk_full_as_error(target.parent, what):
-                publish(partial, target)
-            return target
-        finally:
-            cache.remove(partial)
+        return target
 
 
 def _convert(arguments: list[str], what: str, scratch: Path) -> None:

@@ -1,14 +1,13 @@
 """The cache directory: locks, free space and checksums.
 
-Everything under the cache follows one rule: a path with its final name is complete. Work happens
-under a name with `.partial` in it and is published by `ucoder.files`. One lock per path keeps two
-processes from doing the same work; a lock ends with its process, so none has to be removed by hand.
+Everything under the cache follows one rule: a path with its final name is complete, because
+`ucoder.files` writes aside and renames. One lock per path keeps two processes from doing the same
+work; a lock ends with its process, so none has to be removed by hand.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -20,13 +19,13 @@ from ucoder.errors import DiskFull
 from ucoder.files import write_atomically
 
 Notify = Callable[[str], None]
-"""Takes one line for the person who waits."""
+"""Takes one line for the user who waits."""
 
 _MIB = 1 << 20
 
 
 def silent(text: str) -> None:
-    """Drop a message; the default where nobody listens."""
+    """Drop a message: the default `Notify`."""
 
 
 def default_cache_dir() -> Path:
@@ -40,6 +39,8 @@ def default_cache_dir() -> Path:
 @contextlib.contextmanager
 def locked(target: Path, what: str, notify: Notify = silent) -> Iterator[None]:
     """Hold the lock of `target` for the duration of the block, saying so when it has to wait.
+
+    Temporary files that a killed holder left of `target` are removed first.
 
     Args:
         target: the path that the block makes; its lock file is `.<name>.lock` beside it.
@@ -56,13 +57,15 @@ def locked(target: Path, what: str, notify: Notify = silent) -> Iterator[None]:
         notify(f"waiting for another process that is {what}")
         lock.acquire()
     try:
+        for stale in target.parent.glob(f".{target.name}.*.tmp"):
+            remove(stale)
         yield
     finally:
         lock.release()
 
 
 def require_space(directory: Path, need_bytes: int, what: str) -> None:
-    """Refuse to begin a write that cannot end.
+    """Refuse to start a write that cannot be finished.
 
     Raises:
         DiskFull: fewer than `need_bytes` are free where `directory` is.
@@ -75,25 +78,6 @@ def require_space(directory: Path, need_bytes: int, what: str) -> None:
             f"{free_bytes / _MIB:,.0f} MiB free; make room there, or point UCODER_CACHE at a "
             "larger disk."
         )
-
-
-@contextlib.contextmanager
-def disk_full_as_error(directory: Path, what: str) -> Iterator[None]:
-    """Turn the system's "no space left" inside the block into our own error.
-
-    Raises:
-        DiskFull: the disk filled up although the check before found room.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DiskFull(
-            f"the disk under {directory} filled up while {what} "
-            f"({shutil.disk_usage(directory).free / _MIB:,.0f} MiB free now); make room there, "
-            "or point UCODER_CACHE at a larger disk, and run again."
-        ) from error
 
 
 def remove(path: Path) -> None:
@@ -113,8 +97,8 @@ def sha256_of(path: Path) -> str:
 class FileHashes:
     """sha256 of files, remembered by path, size and modification time.
 
-    Hashing several gigabytes takes seconds, and identity is asked for at every start. The memory is
-    a JSON file that may be deleted at any time; a damaged one counts as empty.
+    Hashing several gigabytes takes seconds, and every start needs it. They are kept in a JSON file
+    that may be deleted at any time; a damaged one counts as empty.
     """
 
     def __init__(self, cache_dir: Path) -> None:

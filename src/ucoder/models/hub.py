@@ -11,24 +11,24 @@ from pathlib import Path
 
 from ucoder.errors import NoSourceReachable, UnknownModel
 from ucoder.models.cache import Notify, silent
-from ucoder.models.wheels import SourceFailed
 from ucoder.runtime import require
+
+
+class SourceFailed(Exception):
+    """One source did not deliver; carries the reason for the list that the user sees."""
+
 
 PROBE_TIMEOUT_S = 5.0
 """How long the hub may take to answer at all, name resolution included."""
 
-# What a causal model in transformers' format consists of, and nothing else a repository may hold
-# (GGUF files, ONNX exports, images).
 _CONFIG_PATTERNS = ["*.json", "*.jinja", "*.txt", "*.model"]
-_SAFETENSORS = "*.safetensors"
-_PICKLED = "pytorch_model*.bin"
+"""With the weights, what a model in transformers' format consists of; not GGUF, ONNX or images."""
 
 
 def unreachable_reason(timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
     """Return why the hub does not answer, or None if it does.
 
-    The request runs in a thread, because a name server that is silent cannot be hurried: looking a
-    name up has no time limit of its own.
+    The request runs in a thread, because looking a name up has no time limit of its own.
     """
     require("reaching the Hugging Face hub", "huggingface_hub")
     from huggingface_hub import constants, get_session
@@ -36,20 +36,19 @@ def unreachable_reason(timeout_s: float = PROBE_TIMEOUT_S) -> str | None:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     endpoint: str = constants.ENDPOINT
-    outcome: list[str | None] = []
+    outcome: list[str | None] = [f"{endpoint}: no answer within {timeout_s:g} s"]
 
     def probe() -> None:
         try:
             get_session().head(endpoint, timeout=timeout_s)
+            outcome.append(None)
         except Exception as error:  # whatever it is, it is the reason
             outcome.append(f"{endpoint}: {type(error).__name__}: {error}")
-        else:
-            outcome.append(None)
 
     thread = threading.Thread(target=probe, daemon=True, name="hub-probe")
     thread.start()
     thread.join(timeout_s)
-    return outcome[0] if outcome else f"{endpoint}: no answer within {timeout_s:g} s"
+    return outcome[-1]
 
 
 def download_file(repo: str, filename: str, folder: Path) -> Path:
@@ -68,11 +67,9 @@ def download_file(repo: str, filename: str, folder: Path) -> Path:
         raise SourceFailed(reason)
     try:
         return Path(hf_hub_download(repo, filename, local_dir=folder, etag_timeout=10))
-    except OSError as error:
-        if error.errno is not None:  # the disk, not the network
-            raise
-        raise SourceFailed(_one_line(error)) from error
     except Exception as error:  # the client raises its HTTP library's own types
+        if isinstance(error, OSError) and error.errno is not None:  # the disk, not the network
+            raise
         raise SourceFailed(_one_line(error)) from error
 
 
@@ -80,7 +77,7 @@ def download_model(name: str, notify: Notify = silent) -> Path:
     """Return the local folder of the hub's model `org/name`, fetching what is missing.
 
     Weights are taken as safetensors where the repository has them. If the hub does not answer, a
-    copy that an earlier run fetched will do.
+    copy from an earlier run is used.
 
     Raises:
         UnknownModel: the hub answers, and has no such model or shows it only to others.
@@ -102,7 +99,8 @@ def download_model(name: str, notify: Notify = silent) -> Path:
         return folder
     try:
         files = HfApi().list_repo_files(name)
-        weights = _SAFETENSORS if any(f.endswith(".safetensors") for f in files) else _PICKLED
+        is_safe = any(file.endswith(".safetensors") for file in files)
+        weights = "*.safetensors" if is_safe else "pytorch_model*.bin"
         notify(f"{name}: fetching from the Hugging Face hub")
         return Path(snapshot_download(name, allow_patterns=[*_CONFIG_PATTERNS, weights]))
     except errors.GatedRepoError as error:

@@ -1,4 +1,4 @@
-"""The one door to models: a name or a path in, a verified checkpoint out."""
+"""The way to every model: a name or a path in, a verified checkpoint out."""
 
 from __future__ import annotations
 
@@ -7,21 +7,10 @@ from pathlib import Path
 
 from ucoder.errors import NotAModel, UnknownModel
 from ucoder.models import hub
-from ucoder.models.artifacts import (
-    WeightFormat,
-    checkpoint_folder,
-    checkpoint_from_gguf,
-    openvino_from_checkpoint,
-)
+from ucoder.models.artifacts import checkpoint_folder, checkpoint_from_gguf
 from ucoder.models.cache import FileHashes, Notify, default_cache_dir, silent
 from ucoder.models.catalog import CatalogEntry, load_catalog
-from ucoder.models.checkpoint import (
-    Model,
-    Origin,
-    check_folder,
-    has_chat_template,
-    identity,
-)
+from ucoder.models.checkpoint import Model, Origin, check_folder, has_chat_template, identity
 from ucoder.models.download import fetch
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -71,32 +60,6 @@ def resolve(name_or_path: str, cache_dir: Path | None = None, notify: Notify = s
     )
 
 
-def openvino_export(
-    checkpoint: Model,
-    weight_format: WeightFormat = "int8",
-    parent: Path | None = None,
-    notify: Notify = silent,
-) -> Path:
-    """Return the folder of a checkpoint's OpenVINO export, making it the first time.
-
-    Args:
-        checkpoint: what `resolve` returned.
-        weight_format: int8 unless something is to be compared with it.
-        parent: where the export is kept; by default the model cache. Give a run's folder for a
-            checkpoint that lives and dies with the run.
-        notify: told when a conversion starts, and when another process is waited for.
-
-    Raises:
-        NotAModel: OpenVINO does not know the architecture.
-        DiskFull: too little space.
-        MissingDependency: optimum-intel or openvino-tokenizers is not installed.
-    """
-    parent = parent or default_cache_dir() / "openvino"
-    return openvino_from_checkpoint(
-        checkpoint.path, checkpoint.sha256, parent, weight_format, notify
-    )
-
-
 def _from_catalog(entry: CatalogEntry, cache_dir: Path, notify: Notify) -> Path:
     """Return the entry's checkpoint; once converted, the downloaded file is no longer needed."""
     folder = checkpoint_folder(entry.sha256, cache_dir)
@@ -108,11 +71,5 @@ def _from_catalog(entry: CatalogEntry, cache_dir: Path, notify: Notify) -> Path:
 def _checkpoint(
     name: str, folder: Path, cache_dir: Path, licence: str | None, origin: Origin
 ) -> Model:
-    return Model(
-        name=name,
-        path=folder,
-        sha256=identity(folder, FileHashes(cache_dir)),
-        licence=licence,
-        origin=origin,
-        is_chat=has_chat_template(folder),
-    )
+    sha256 = identity(folder, FileHashes(cache_dir))
+    return Model(name, folder, sha256, licence, origin, has_chat_template(folder))
