@@ -55,7 +55,7 @@ ORDINARY = {
         "    return 2 * x\n",
         "    return x + x\n",
         "    y = 2 * x\n    return y\n",
-        "    z = 2 * x\n    return z\n\ndef more():\n",
+        "    y = 2 * x\n    return y\n\ndef more():\n",
         "    return x * x\n",
     ],
     "generated_test_texts": [

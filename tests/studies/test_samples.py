@@ -115,7 +115,7 @@ def test_a_truncated_candidate_is_rejected_and_keeps_its_completion(tmp_path: Pa
 def test_programs_with_equal_syntax_trees_share_an_id(tmp_path: Path) -> None:
     bodies = [
         "    y = x\n    return y\n",
-        "    z = x  # the same\n    return z\n",
+        "    y = x  # the same\n    return y\n",
         "    return 1\n",
     ]
     a, b, c = make_candidates(read_one(tmp_path, candidate_bodies=bodies))
