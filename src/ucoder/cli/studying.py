@@ -142,7 +142,8 @@ def _study(
     as_json: bool,
 ) -> None:
     """Run one study, write it down and print it."""
-    from ucoder.studies.results import plain, print_study, write_study
+    from ucoder.analysis.numbers import plain
+    from ucoder.studies.results import print_study, write_study
 
     module, _, name = function.partition(".")
     study_of = getattr(import_module(f"ucoder.studies.{module}"), name)

@@ -33,17 +33,8 @@ from ucoder.consensus.votes import BOTTOM, Bools, Ints
 from ucoder.errors import BenchmarkError
 from ucoder.records import NAN
 from ucoder.seeds import derive_seed
+from ucoder.studies import results
 from ucoder.studies.figures import curves
-from ucoder.studies.results import (
-    Listing,
-    Study,
-    frame,
-    interval_table,
-    nested,
-    percent,
-    share,
-    text,
-)
 from ucoder.studies.tasks import MAIN, RULE, StudyChoice, StudyTask, choose, known_selectors
 
 if TYPE_CHECKING:
@@ -61,12 +52,8 @@ _PREFIX: Final = "planted "
 class PlantedBehaviour:
     """What the planted programs do.
 
-    Attributes:
-        answers_T: Codes of their answers.
-        returned_T: Whether each is returned.
-        texts: All answers by code; those of the votes, and new ones behind them.
-        source: Their text.
-        is_synthetic: Whether no candidate was wrong in a way worth copying.
+    `texts` holds all answers by code: those of the votes, then new ones. `is_synthetic` says that
+    no candidate was wrong in a way worth copying.
     """
 
     answers_T: Ints
@@ -83,7 +70,7 @@ def study_adversary(
     *,
     shares: Sequence[float] = SHARES,
     repeats: int = REPEATS,
-) -> Study:
+) -> results.Study:
     """Replace a growing share of the candidates by wrong programs that agree, and choose.
 
     Args:
@@ -114,10 +101,9 @@ def study_adversary(
             f"none of {n_left_out} tasks has a candidate that is known to be right, so there is "
             f"nothing to break; give a file of samples whose tasks hold a test script"
         )
-    values = frame(rows, ("task", "selector", "share", *_MEASURES))
-    table = interval_table(values, {"selector": names, "share": shares}, _MEASURES, seed)
+    table = results.interval_table(rows, {"selector": names, "share": shares}, _MEASURES, seed)
     broken = {name: breaks_at(table[table["selector"] == name]) for name in names}
-    return Study(
+    return results.Study(
         name="adversary",
         tables={"adversary": table},
         summary={
@@ -127,7 +113,7 @@ def study_adversary(
             "n_synthetic": n_synthetic,
             "draws": repeats,
             "breaks_at": {n: "not reached" if at is None else at for n, at in broken.items()},
-            "rows": nested(table),
+            "rows": results.nested(table),
         },
         listings=[_listing(table, n_tasks)],
         notes=[
@@ -160,10 +146,7 @@ def wrong_behaviour(task: StudyTask) -> PlantedBehaviour:
     A cluster is worth copying where no member is right or unknown, it is reliable on the inputs
     that count, its answers vary, and it does not echo its argument. Otherwise each answer of the
     largest right cluster is replaced by its next one, or, where it has only one, by two that no
-    candidate gives.
-
-    Args:
-        task: With at least one right program.
+    candidate gives. The task must have a right program.
     """
     votes = task.votes
     kept = votes.on(kept_inputs(votes, RULE.min_input_support))
@@ -185,11 +168,6 @@ def plant(task: StudyTask, behaviour: PlantedBehaviour, replaced: NDArray[np.int
     """The task with these candidates replaced.
 
     A planted program has the perplexity of the candidate in whose place it stands.
-
-    Args:
-        task: The task.
-        behaviour: Of the planted programs.
-        replaced: Places of the candidates.
     """
     if replaced.size == 0:
         return task
@@ -264,14 +242,14 @@ def _exchanged(
     return planted_T, (*texts, "'planted 0'", "'planted 1'")
 
 
-def _listing(table: DataFrame, n_tasks: int) -> Listing:
+def _listing(table: DataFrame, n_tasks: int) -> results.Listing:
     cells = {
-        "selector": text("selector"),
-        "planted": share("share"),
-        "pass@1": percent("pass_at_1"),
-        "chosen": percent("planted_chosen"),
-        "p if wrong": percent("probability_wrong"),
-        "p if right": percent("probability_right"),
+        "selector": results.text("selector"),
+        "planted": results.share("share"),
+        "pass@1": results.percent("pass_at_1"),
+        "chosen": results.percent("planted_chosen"),
+        "p if wrong": results.percent("probability_wrong"),
+        "p if right": results.percent("probability_right"),
     }
     title = f"planted wrong programs, {n_tasks} tasks with a right candidate"
-    return Listing(title, table, cells)
+    return results.Listing(title, table, cells)

@@ -31,22 +31,9 @@ from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.theorem import Observation, estimate, observe
 from ucoder.evaluation.statistics import Interval, bootstrap_interval
 from ucoder.records import NAN
+from ucoder.studies import results
 from ucoder.studies.calibration import calibration, precisions, reliability
 from ucoder.studies.figures import selector_rows, tradeoff
-from ucoder.studies.results import (
-    Listing,
-    Study,
-    difference,
-    frame,
-    interval_table,
-    mean_of,
-    nested,
-    percent,
-    readable,
-    records,
-    share,
-    text,
-)
 from ucoder.studies.tasks import PAPER, RULE, StudyTask, choose, known_selectors
 
 if TYPE_CHECKING:
@@ -61,7 +48,7 @@ _MEASURES = ("pass_at_1", "against_paper", "coverage", "as_paper")
 
 def study_selection(
     tasks: Iterable[StudyTask], selectors: Sequence[str] = (), seed: int = 0
-) -> Study:
+) -> results.Study:
     """Let every selector choose on every task.
 
     Args:
@@ -81,16 +68,17 @@ def study_selection(
         random.append(task.share_right())
         observations += _observed(task)
     oracle = [NAN if math.isnan(value) else float(value > 0.0) for value in random]
-    choices = frame(rows, ("task", *_CHOICES, "against_paper"))
-    measures = choices.rename(columns={"right": "pass_at_1", "selected": "coverage"})
-    table = interval_table(measures, {"inputs": (ALL, OWN), "selector": names}, _MEASURES, seed)
+    choices = results.frame(rows, _CHOICES)
+    measured = ({**row, "pass_at_1": row["right"], "coverage": row["selected"]} for row in rows)
+    by = {"inputs": (ALL, OWN), "selector": names}
+    table = results.interval_table(measured, by, _MEASURES, seed)
     probabilities = _probability_tables(choices, names, seed)
     lines = {
         "random": bootstrap_interval(random, seed),
         "oracle": bootstrap_interval(oracle, seed),
     }
-    tables = {"selection": table, **probabilities, "selection_tasks": choices[list(_CHOICES)]}
-    return Study(
+    tables = {"selection": table, **probabilities, "selection_tasks": choices}
+    return results.Study(
         name="selection",
         tables=tables,
         summary={
@@ -100,9 +88,9 @@ def study_selection(
             "rho": RULE.rho,
             "min_input_support": RULE.min_input_support,
             **lines,
-            "selectors": nested(table),
-            "calibration": nested(tables["selection_calibration"]),
-            "precision": nested(tables["selection_precision"]),
+            "selectors": results.nested(table),
+            "calibration": results.nested(tables["selection_calibration"]),
+            "precision": results.nested(tables["selection_precision"]),
             "theorem_2_4": asdict(estimate(observations)) if observations else None,
         },
         listings=_listings(table, len(random)),
@@ -118,7 +106,7 @@ def best_selector(table: DataFrame) -> dict[str, Any]:
         rounded=shown["pass_at_1"].round(9), other=shown["selector"] != "agreement"
     )
     ordered = shown.sort_values(["rounded", "other"], ascending=[False, True], kind="stable")
-    return records(ordered)[0]
+    return results.records(ordered)[0]
 
 
 def shown_probabilities(tables: Mapping[str, DataFrame]) -> list[str]:
@@ -139,7 +127,7 @@ def probability_lines(tables: Mapping[str, DataFrame]) -> Iterator[str]:
         (said,) = _rows_of(tables["selection_calibration"], name)
         kept = _rows_of(tables["selection_precision"], name)
         precision = ", ".join(
-            f"{mean_of(row, 'precision')} at {100 * row['coverage']:.0f}%" for row in kept
+            f"{results.mean_of(row, 'precision')} at {100 * row['coverage']:.0f}%" for row in kept
         )
         yield (
             f"{name}: Brier {said['brier']:.3f}, calibration error {said['expected_error']:.3f}; "
@@ -154,7 +142,7 @@ def _choices(task: StudyTask, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         right = {name: task.chance_right(choices[name]) for name in asked}
         for name in asked:
             yield {
-                "task_id": readable(task.task_id),
+                "task_id": results.readable(task.task_id),
                 "inputs": inputs,
                 "selector": name,
                 "selected": choices[name].program is not None,
@@ -190,32 +178,29 @@ def _probability_tables(
         bins += [selector | row for row in reliability(p, right)]
         kept += [selector | row for row in precisions(p, right)]
     return {
-        "selection_calibration": frame(
-            summaries,
-            ("selector", "brier", "expected_error", "mean_probability", "right"),
-            ("brier", "right"),
-        ),
-        "selection_reliability": frame(
-            bins, ("selector", "low", "high", "probability", "right"), ("right",)
-        ),
-        "selection_precision": frame(
-            kept,
-            ("selector", "coverage", "n_kept", "least_probability", "precision"),
-            ("precision",),
-        ),
-    }
+        f"selection_{name}": results.frame(found, ("selector", *columns), intervals)
+        for name, found, columns, intervals in (
+            ("calibration", summaries, ("brier", "expected_error", "mean_probability", "right"),
+             ("brier", "right")),
+            ("reliability", bins, ("low", "high", "probability", "right"), ("right",)),
+            ("precision", kept, ("coverage", "n_kept", "least_probability", "precision"),
+             ("precision",)),
+        )
+    }  # fmt: skip
 
 
-def _listings(table: DataFrame, n_tasks: int) -> list[Listing]:
+def _listings(table: DataFrame, n_tasks: int) -> list[results.Listing]:
     cells = {
-        "selector": text("selector"),
-        "pass@1": percent("pass_at_1"),
-        "less consensus": difference("against_paper"),
-        "chosen": share("coverage"),
-        "as consensus": percent("as_paper"),
+        "selector": results.text("selector"),
+        "pass@1": results.percent("pass_at_1"),
+        "less consensus": results.difference("against_paper"),
+        "chosen": results.share("coverage"),
+        "as consensus": results.percent("as_paper"),
     }
     return [
-        Listing(f"selection on {title}, {n_tasks} tasks", table[table["inputs"] == inputs], cells)
+        results.Listing(
+            f"selection on {title}, {n_tasks} tasks", table[table["inputs"] == inputs], cells
+        )
         for inputs, title in ((ALL, "all inputs"), (OWN, "the model's own inputs"))
     ]
 
@@ -255,4 +240,4 @@ def _figures(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> 
 
 
 def _rows_of(table: DataFrame, selector: str) -> list[dict[str, Any]]:
-    return records(table[table["selector"] == selector])
+    return results.records(table[table["selector"] == selector])

@@ -28,19 +28,8 @@ from ucoder.consensus.inputs import distinguishing_inputs, kept_inputs
 from ucoder.consensus.votes import Votes
 from ucoder.evaluation.statistics import bootstrap_interval
 from ucoder.seeds import derive_seed
+from ucoder.studies import results
 from ucoder.studies.figures import curves, tradeoff
-from ucoder.studies.results import (
-    Listing,
-    Study,
-    difference,
-    frame,
-    interval_table,
-    nested,
-    number,
-    percent,
-    readable,
-    text,
-)
 from ucoder.studies.sequential import MEASURES, REGRETS, ROUND, can_forecast, stops_of
 from ucoder.studies.tasks import MAIN, RULE, StudyTask, choose, known_selectors
 
@@ -63,11 +52,11 @@ def study_coverage(
     *,
     sizes: Sequence[int] = INPUT_SIZES,
     repeats: int = REPEATS,
-) -> Study:
-    """Leave inputs out, and choose again.
+) -> results.Study:
+    """Leave inputs out, and choose again; tasks without an input are passed over.
 
     Args:
-        tasks: Read once, one at a time; those without an input are passed over.
+        tasks: Read once, one at a time.
         selectors: Their names.
         seed: Of the subsets and of the resampling of tasks.
         sizes: Numbers of inputs.
@@ -87,18 +76,20 @@ def study_coverage(
         def on(kept: NDArray[np.int64], votes: Votes = task.votes) -> Votes:
             return votes.on(np.sort(kept).tolist())
 
-        found = _subsets(task, names, sorted(set(sizes)), repeats, (seed, "coverage"), n, on)
+        found = _subsets(task, names, sizes, repeats, (seed, "coverage"), n, on)
         rows += ({"task": len(suites), **row} for row in found)
         suites.append(_distinguishing(task))
-    table = _table(rows, "n_inputs", {size: size for size in sizes}, names, seed)
-    fewest = frame(suites, ("task_id", "n_inputs", "n_kept", "n_distinguishing", "n_clusters"))
-    table.insert(2, "n_tasks_with_more", _n_above(table["n_inputs"], list(fewest["n_inputs"])))
+    fewest = results.frame(
+        suites, ("task_id", "n_inputs", "n_kept", "n_distinguishing", "n_clusters")
+    )
+    labels, counts = {size: size for size in sizes}, list(fewest["n_inputs"])
+    table = _table(rows, "n_inputs", labels, names, seed, counts)
     distinguishing, kept = (
         bootstrap_interval(fewest[column].to_numpy(float), seed)
         for column in ("n_distinguishing", "n_kept")
     )
     knees = {name: knee(table[table["selector"] == name]) for name in names}
-    return Study(
+    return results.Study(
         name="coverage",
         tables={"coverage": table, "coverage_distinguishing": fewest},
         summary={
@@ -109,7 +100,7 @@ def study_coverage(
             "knee": {name: size or "not reached" for name, size in knees.items()},
             "distinguishing_inputs": distinguishing,
             "kept_inputs": kept,
-            "rows": nested(table),
+            "rows": results.nested(table),
         },
         listings=[_listing(table, f"inputs, {len(suites)} tasks", "inputs", "n_inputs")],
         notes=[
@@ -145,7 +136,7 @@ def study_sampling(
     repeats: int = REPEATS,
     shuffles: int = SHUFFLES,
     regrets: Sequence[float] = REGRETS,
-) -> Study:
+) -> results.Study:
     """Leave candidates out, and choose again; then sample in rounds, and stop.
 
     Args:
@@ -168,20 +159,17 @@ def study_sampling(
     for task in tasks:
         if task.n == 0:
             continue
-        at = {"task": len(n_samples)}
-        found = _subsets(
-            task, names, sorted(set(sizes)), repeats, (seed, "samples"), task.n, task.sampled
-        )
+        at, seeds = {"task": len(n_samples)}, (seed, "samples")
+        found = _subsets(task, names, sizes, repeats, seeds, task.n, task.sampled)
         rows += (at | row for row in found)
         stops += (at | row for row in stops_of(task, names, regrets, shuffles, seed))
         able |= can_forecast(task, names)
         n_samples.append(task.n)
     most = max(n_samples, default=0)
     labels = {size: min(size, most) for size in sorted(set(sizes), reverse=True)}
-    table = _table(rows, "n_samples", labels, names, seed)
-    table.insert(2, "n_tasks_with_more", _n_above(table["n_samples"], n_samples))
-    stopping = interval_table(
-        frame(stops, ("task", "selector", "max_regret", *MEASURES)),
+    table = _table(rows, "n_samples", labels, names, seed, n_samples)
+    stopping = results.interval_table(
+        stops,
         {"selector": [n for n in names if n in able], "max_regret": sorted(set(regrets))},
         MEASURES,
         seed,
@@ -192,7 +180,7 @@ def study_sampling(
     if len(stopping):
         figures["samples_stopping"] = _stopping_figure(stopping)
         listings.append(_stopping_listing(stopping, most))
-    return Study(
+    return results.Study(
         name="samples",
         tables={"samples": table, "samples_stopping": stopping},
         summary={
@@ -203,8 +191,8 @@ def study_sampling(
             "shuffles": shuffles,
             "round": ROUND,
             "not_forecast": not_forecast,
-            "rows": nested(table),
-            "stopping": nested(stopping),
+            "rows": results.nested(table),
+            "stopping": results.nested(stopping),
         },
         listings=listings,
         notes=[f"no forecast, so no stopping: {', '.join(not_forecast)}"] if not_forecast else [],
@@ -226,7 +214,7 @@ def _subsets(
     for repeat in range(repeats):
         random = np.random.default_rng(derive_seed(*seed, task.task_id, repeat))
         order = random.permutation(n)
-        for size in sizes:
+        for size in sorted(set(sizes)):
             choices = choose(votes_on(order[:size]), names) if size < n else full
             for name, choice in choices.items():
                 yield {
@@ -243,24 +231,22 @@ def _table(
     labels: dict[int, int],
     names: Sequence[str],
     seed: int,
+    counts: Sequence[int],
 ) -> DataFrame:
     """Means by selector and size; a size stands under its label, the smallest with the same one."""
     sizes = sorted({label: size for size, label in labels.items()}.items())
-    values = frame(rows, ("task", "selector", "size", *_MEASURES))
     by = {"selector": names, "size": [size for _, size in sizes]}
-    table = interval_table(values, by, _MEASURES, seed)
+    table = results.interval_table(rows, by, _MEASURES, seed)
     table["size"] = table["size"].map(labels)
+    more = [sum(n > size for n in counts) for size in table["size"]]
+    table.insert(2, "n_tasks_with_more", more)
     return table.rename(columns={"size": column})
-
-
-def _n_above(sizes: Iterable[int], counts: Sequence[int]) -> list[int]:
-    return [sum(n > size for n in counts) for size in sizes]
 
 
 def _distinguishing(task: StudyTask) -> dict[str, Any]:
     votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
     return {
-        "task_id": readable(task.task_id),
+        "task_id": results.readable(task.task_id),
         "n_inputs": len(task.votes.inputs),
         "n_kept": len(votes.inputs),
         "n_distinguishing": len(distinguishing_inputs(votes)),
@@ -268,27 +254,25 @@ def _distinguishing(task: StudyTask) -> dict[str, Any]:
     }
 
 
-def _listing(table: DataFrame, title: str, heading: str, column: str) -> Listing:
-    cells = {
-        "selector": text("selector"),
-        heading: text(column),
-        **({"tasks with more": text("n_tasks_with_more")} if column == "n_inputs" else {}),
-        "pass@1": percent("pass_at_1"),
-        "same choice": percent("same_choice"),
-    }
-    return Listing(title, table, cells)
+def _listing(table: DataFrame, title: str, heading: str, column: str) -> results.Listing:
+    more = {"tasks with more": results.text("n_tasks_with_more")} if heading == "inputs" else {}
+    cells = {"selector": results.text("selector"), heading: results.text(column), **more,
+             "pass@1": results.percent("pass_at_1"),
+             "same choice": results.percent("same_choice")}  # fmt: skip
+    return results.Listing(title, table, cells)
 
 
-def _stopping_listing(stopping: DataFrame, most: int) -> Listing:
+def _stopping_listing(stopping: DataFrame, most: int) -> results.Listing:
     cells = {
-        "selector": text("selector"),
-        "regret": number("max_regret"),
-        "samples": percent("saved"),
-        "tokens": percent("tokens_saved"),
-        "differs": percent("differs"),
-        "pass@1 lost": difference("lost"),
+        "selector": results.text("selector"),
+        "regret": results.text("max_regret", "{:g}"),
+        "samples": results.percent("saved"),
+        "tokens": results.percent("tokens_saved"),
+        "differs": results.percent("differs"),
+        "pass@1 lost": results.difference("lost"),
     }
-    return Listing(f"stopping at max_regret: saved of {most} samples", stopping, cells)
+    title = f"stopping at max_regret: saved of {most} samples"
+    return results.Listing(title, stopping, cells)
 
 
 def _figures(
