@@ -8,14 +8,9 @@ not give their argument back.
 
 Only tasks with a right candidate take part, because the others are lost from the start. A selector
 breaks at the share at which its pass@1 is half of what it is without planting; its probability has
-warned where wrong choices come with a low one. Table `adversary`, for each selector and `share` of
-the candidates:
-
-    pass_at_1          of the tasks with a right candidate
-    planted_chosen     share of choices that behave as the planted programs; at share 0, how often
-                       the wrong behaviour is chosen already
-    probability_wrong  mean probability of the wrong choices
-    probability_right  mean probability of the right ones
+warned where wrong choices come with a low one (`probability_wrong`, a mean). `planted_chosen` is
+the share of choices that behave as the planted programs: at share 0, how often the wrong behaviour
+is chosen already.
 """
 
 from __future__ import annotations
@@ -28,14 +23,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucoder.consensus.inputs import echoes, kept_inputs
+from ucoder.consensus.inputs import echoes
 from ucoder.consensus.votes import BOTTOM, Bools, Ints
 from ucoder.errors import BenchmarkError
 from ucoder.records import NAN
-from ucoder.seeds import derive_seed
 from ucoder.studies import results
 from ucoder.studies.figures import curves
-from ucoder.studies.tasks import MAIN, RULE, StudyChoice, StudyTask, choose, known_selectors
+from ucoder.studies.tasks import (
+    MAIN,
+    RULE,
+    StudyChoice,
+    StudyTask,
+    choose,
+    counting,
+    known_selectors,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -73,12 +75,8 @@ def study_adversary(
 ) -> results.Study:
     """Replace a growing share of the candidates by wrong programs that agree, and choose.
 
-    Args:
-        tasks: Read once, one at a time.
-        selectors: Their names.
-        seed: Of the draws and of the resampling of tasks.
-        shares: From 0 to 1; 0 is always among them.
-        repeats: Draws of who is replaced; what a smaller share replaces, a larger one does too.
+    Tasks are read once, one at a time. 0 is always among the shares. Who is replaced is drawn
+    `repeats` times; what a smaller share replaces, a larger one does too.
 
     Raises:
         BenchmarkError: No task has a candidate that is known to be right.
@@ -149,7 +147,7 @@ def wrong_behaviour(task: StudyTask) -> PlantedBehaviour:
     candidate gives. The task must have a right program.
     """
     votes = task.votes
-    kept = votes.on(kept_inputs(votes, RULE.min_input_support))
+    kept = counting(votes)
     sizes_C = np.bincount(votes.clusters_P, votes.weights_P)
     not_wrong_C = np.bincount(votes.clusters_P, task.right_P != 0.0)
     varied_P = np.array([len(set(row) - {BOTTOM}) > 1 for row in kept.answers_PT.tolist()])
@@ -212,9 +210,7 @@ def _attacked(
     repeats: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    for repeat in range(repeats):
-        random = np.random.default_rng(derive_seed(seed, "adversary", task.task_id, repeat))
-        order = random.permutation(task.n)
+    for order in task.orders(task.n, repeats, seed, "adversary"):
         for planted in shares:
             attacked = plant(task, behaviour, order[: round(planted * task.n)])
             for name, choice in choose(attacked.votes, names, with_probability=True).items():
@@ -243,13 +239,10 @@ def _exchanged(
 
 
 def _listing(table: DataFrame, n_tasks: int) -> results.Listing:
-    cells = {
-        "selector": results.text("selector"),
-        "planted": results.share("share"),
-        "pass@1": results.percent("pass_at_1"),
-        "chosen": results.percent("planted_chosen"),
-        "p if wrong": results.percent("probability_wrong"),
-        "p if right": results.percent("probability_right"),
-    }
+    cells = {"selector": ("selector", results.PLAIN), "planted": ("share", results.SHARE),
+             "pass@1": ("pass_at_1", results.PERCENT),
+             "chosen": ("planted_chosen", results.PERCENT),
+             "p if wrong": ("probability_wrong", results.PERCENT),
+             "p if right": ("probability_right", results.PERCENT)}  # fmt: skip
     title = f"planted wrong programs, {n_tasks} tasks with a right candidate"
     return results.Listing(title, table, cells)

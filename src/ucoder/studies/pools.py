@@ -128,16 +128,8 @@ def open_pools(
 ) -> Iterator[ExecutedTask]:
     """The pools of a file of samples, in its order; what the cache lacks is executed first.
 
-    One pool is in memory at a time. Not for use inside a running event loop.
-
-    Args:
-        path: The file; see `samples`.
-        cache_dir: Where pools are kept; a folder of the model cache where None.
-        settings: The defaults where None.
-        n_tasks: Only the first tasks of the file; all where None.
-        provider: Which sandbox; see `open_executor`. Started only where something is missing.
-        n_workers: Programs at a time.
-        progress: Told how far execution is.
+    One pool is in memory at a time. Not for use inside a running event loop. A sandbox
+    (`provider`, see `open_executor`) is started only where something is missing.
 
     Raises:
         BenchmarkError: The file is not in the format.

@@ -23,6 +23,7 @@ from rich.table import Table as RichTable
 from ucoder.analysis.numbers import plain
 from ucoder.evaluation.statistics import Interval, bootstrap_interval
 from ucoder.files import replacing
+from ucoder.records import NAN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,17 +31,20 @@ if TYPE_CHECKING:
 
 ENDS = ("low", "high", "n")
 
-Cell = Callable[[Mapping[str, Any]], str]
-"""Makes the text of one cell from a row of the table."""
+PLAIN = "{}"
+PERCENT = "{:.1f} [dim]{:.0f}-{:.0f}[/]"
+DIFFERENCE = "{:+.1f} [dim]{:+.0f} to {:+.0f}[/]"
+SHARE = "{:.0f}"
+"""How a printed cell shows its column: as it is, or in percent with an interval or without one."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table as a terminal shows it: headings, each with what makes its cells."""
+    """A table as a terminal shows it: by heading, the column and the form of its cells."""
 
     title: str
     table: DataFrame
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,17 @@ def frame(
     """A table, which has its columns even where it has no row; `intervals` hold an `Interval`."""
     import pandas as pd
 
-    names = [
-        name
-        for column in columns
-        for name in (column, *(f"{column}_{end}" for end in ENDS if column in intervals))
-    ]
-    flat = [{**row, **{k: v for name in intervals for k, v in _flat(name, row[name])}}
-            for row in rows]  # fmt: skip
-    return pd.DataFrame(flat, columns=names)
+    def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in columns:
+            value = row[name]
+            found[name] = value.value if name in intervals else value
+            if name in intervals:
+                found |= {f"{name}_{end}": getattr(value, end) for end in ENDS}
+        return found
 
-
-def _flat(name: str, interval: Interval) -> Iterable[tuple[str, float]]:
-    yield name, interval.value
-    yield from ((f"{name}_{end}", getattr(interval, end)) for end in ENDS)
+    empty = dict.fromkeys(columns, Interval(NAN, NAN, NAN, 0))
+    return pd.DataFrame(map(flat, rows), columns=list(flat(empty)))
 
 
 def interval_table(
@@ -171,31 +173,17 @@ def print_study(study: Study, out: Console) -> None:
         for at, heading in enumerate(listing.cells):
             shown.add_column(heading, no_wrap=True, justify="right" if at else "left")
         for row in records(listing.table):
-            shown.add_row(*(cell(row) for cell in listing.cells.values()))
+            shown.add_row(*(_cell(row, *cell) for cell in listing.cells.values()))
         out.print(shown)
     out.print("[dim]in percent, with 95% intervals over tasks[/]")
     for note in study.notes:
         out.print(note, highlight=False, soft_wrap=True, markup=False)
 
 
-def text(column: str, form: str = "{}") -> Cell:
-    """The value as it is, or in this form."""
-    return lambda row: form.format(row[column])
-
-
-def share(column: str) -> Cell:
-    """A share in percent, without its interval."""
-    return lambda row: f"{100 * row[column]:.0f}"
-
-
-def percent(column: str, form: str = "{:.1f} [dim]{:.0f}-{:.0f}[/]") -> Cell:
-    """A mean in percent, with its interval."""
+def _cell(row: Mapping[str, Any], column: str, form: str) -> str:
+    if form not in (PERCENT, DIFFERENCE, SHARE):
+        return form.format(row[column])
+    if math.isnan(row[column]):
+        return "-"
     ends = (column, f"{column}_low", f"{column}_high")
-    return lambda row: (
-        "-" if math.isnan(row[column]) else form.format(*(100 * row[name] for name in ends))
-    )
-
-
-def difference(column: str) -> Cell:
-    """A difference in points, with its sign and its interval."""
-    return percent(column, "{:+.1f} [dim]{:+.0f} to {:+.0f}[/]")
+    return form.format(*(100 * row.get(name, NAN) for name in ends))

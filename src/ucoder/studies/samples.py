@@ -76,33 +76,19 @@ class _FormatError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TaskSamples:
-    """One task with its samples: one line of the file.
-
-    Attributes:
-        task_id: The file's own.
-        prompt: As in the file.
-        entry_point: The function under test; an identifier.
-        completions: What the model wrote for each candidate, uncut.
-        programs: The program of each, one a completion.
-        test_texts: Texts of assert lines, each beginning with that word.
-        test: The truth script, complete: it calls what it defines.
-        n_tokens: Sampled tokens of each candidate, 0 where unknown.
-        sum_logprobs: Sum of their log-probabilities in nats, NaN where unknown.
-        finish: Why each ended; STOP where the file does not say.
-        digest: sha256 of the line.
-    """
+    """One task with its samples: one line of the file."""
 
     task_id: str
     prompt: str
     entry_point: str
-    completions: tuple[str, ...]
-    programs: tuple[str, ...]
-    test_texts: tuple[str, ...]
-    test: str
-    n_tokens: tuple[int, ...]
-    sum_logprobs: tuple[float, ...]
-    finish: tuple[FinishReason, ...]
-    digest: str
+    completions: tuple[str, ...]  # what the model wrote for each candidate, uncut
+    programs: tuple[str, ...]  # one a completion
+    test_texts: tuple[str, ...]  # each begins with `assert`
+    test: str  # the truth script, complete: it calls what it defines
+    n_tokens: tuple[int, ...]  # sampled for each candidate, 0 where unknown
+    sum_logprobs: tuple[float, ...]  # in nats, NaN where unknown
+    finish: tuple[FinishReason, ...]  # STOP where the file does not say
+    digest: str  # sha256 of the line
 
 
 def program(prompt: str, body: str) -> str:
@@ -113,10 +99,7 @@ def program(prompt: str, body: str) -> str:
 
 
 def read_samples(path: Path) -> Iterator[TaskSamples]:
-    """The file's tasks, in its order, one in memory at a time.
-
-    Args:
-        path: JSON lines, gzipped or not: the content tells, not the name.
+    """The file's tasks, in its order, one in memory at a time; gzip is told by the content.
 
     Raises:
         BenchmarkError: The file cannot be read, or a line is not in the format.
@@ -144,7 +127,18 @@ def make_candidates(samples: TaskSamples) -> tuple[Candidate, ...]:
 
     What does not compile takes part: that is for the sandbox to find out.
     """
-    return tuple(_candidate(samples, index) for index in range(len(samples.programs)))
+    columns = (samples.completions, samples.programs, samples.n_tokens, samples.sum_logprobs,
+               samples.finish)  # fmt: skip
+    candidates = []
+    for index, row in enumerate(zip(*columns, strict=True)):
+        completion, text, n_tokens, sum_logprob, finish = row
+        cut = finish is FinishReason.LENGTH
+        candidates.append(Candidate(
+            digest(samples.task_id, 0, index), samples.task_id, 0, index, completion,
+            "" if cut else text, "" if cut else program_key(text)[:16], n_tokens, sum_logprob,
+            finish, Reason.TRUNCATED if cut else None,
+        ))  # fmt: skip
+    return tuple(candidates)
 
 
 def interface_of(samples: TaskSamples) -> Interface | None:
@@ -155,37 +149,19 @@ def interface_of(samples: TaskSamples) -> Interface | None:
     be missing. Keyword-only and starred parameters are left out.
     """
     for source in (samples.prompt, samples.prompt.rstrip() + "\n    pass\n"):
-        if (found := _definition(source, samples.entry_point)) is not None:
+        if found := _definition(source, samples.entry_point):
             return _interface(found, samples.prompt)
     votes: Counter[tuple[int, int]] = Counter()
     firsts: dict[tuple[int, int], Interface] = {}
     for source, weight in Counter(samples.programs).items():
-        if len(source) > _MAX_PROGRAM_CHARS:
-            continue
-        if (found := _definition(source, samples.entry_point)) is not None:
+        if len(source) <= _MAX_PROGRAM_CHARS and (
+            found := _definition(source, samples.entry_point)
+        ):
             interface = _interface(found, samples.prompt)
             arity = (len(interface.parameters), interface.n_required)
             votes[arity] += weight
             firsts.setdefault(arity, interface)
     return firsts[votes.most_common(1)[0][0]] if votes else None
-
-
-def _candidate(samples: TaskSamples, index: int) -> Candidate:
-    cut = samples.finish[index] is FinishReason.LENGTH
-    text = "" if cut else samples.programs[index]
-    return Candidate(
-        id=digest(samples.task_id, 0, index),
-        problem_id=samples.task_id,
-        iteration=0,
-        index=index,
-        completion=samples.completions[index],
-        program=text,
-        program_id="" if cut else program_key(text)[:16],
-        n_tokens=samples.n_tokens[index],
-        sum_logprob=samples.sum_logprobs[index],
-        finish_reason=samples.finish[index],
-        reason=Reason.TRUNCATED if cut else None,
-    )
 
 
 def _definition(source: str, name: str) -> ast.FunctionDef | None:

@@ -6,15 +6,10 @@ from everything that was sampled, rejected ones being wrong, and the oracle, whi
 one candidate is. Every selector also chooses on the model's own inputs alone, which shows how much
 mutations and boundary values help.
 
-Table `selection`, for each of `inputs` ("all", or "own" for the model's own) and selector:
-
-    pass_at_1      nothing selected counts as wrong
-    against_paper  pass@1 less that of the paper's consensus on the same inputs, paired by task
-    coverage       share of tasks with a selection
-    as_paper       share of tasks whose choice answers all inputs as the paper's choice does
-
-`selection_tasks` holds every choice; `selection_calibration`, `selection_reliability` and
-`selection_precision` the probabilities on all inputs, see `calibration`.
+In the table `selection`, `against_paper` is pass@1 less that of the paper's consensus on the same
+inputs, paired by task, and `as_paper` the share of tasks whose choice answers all inputs as the
+paper's choice does. `selection_tasks` holds every choice; the tables of probabilities, which are
+those on all inputs, are made in `calibration`.
 """
 
 from __future__ import annotations
@@ -27,14 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.theorem import Observation, estimate, observe
 from ucoder.evaluation.statistics import Interval, bootstrap_interval
 from ucoder.records import NAN
 from ucoder.studies import results
 from ucoder.studies.calibration import calibration, precisions, reliability
 from ucoder.studies.figures import selector_rows, tradeoff
-from ucoder.studies.tasks import PAPER, RULE, StudyTask, choose, known_selectors
+from ucoder.studies.tasks import PAPER, RULE, StudyTask, choose, counting, known_selectors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,12 +43,7 @@ _MEASURES = ("pass_at_1", "against_paper", "coverage", "as_paper")
 def study_selection(
     tasks: Iterable[StudyTask], selectors: Sequence[str] = (), seed: int = 0
 ) -> results.Study:
-    """Let every selector choose on every task.
-
-    Args:
-        tasks: Read once, one at a time.
-        selectors: Their names; all where none is given.
-        seed: Of the resampling of tasks.
+    """Let every selector, or those that are named, choose on every task; tasks are read once.
 
     Raises:
         ConfigError: There is no selector of a name.
@@ -74,8 +63,8 @@ def study_selection(
     table = results.interval_table(measured, by, _MEASURES, seed)
     probabilities = _probability_tables(choices, names, seed)
     lines = {
-        "random": bootstrap_interval(random, seed),
-        "oracle": bootstrap_interval(oracle, seed),
+        name: bootstrap_interval(of_tasks, seed)
+        for name, of_tasks in (("random", random), ("oracle", oracle))
     }
     tables = {"selection": table, **probabilities, "selection_tasks": choices}
     return results.Study(
@@ -124,7 +113,7 @@ def shown_probabilities(tables: Mapping[str, DataFrame]) -> list[str]:
 def probability_lines(tables: Mapping[str, DataFrame]) -> Iterator[str]:
     """For each selector of `shown_probabilities`: how good its probabilities are, in words."""
     for name in shown_probabilities(tables):
-        (said,) = _rows_of(tables["selection_calibration"], name)
+        said, *_ = _rows_of(tables["selection_calibration"], name)
         kept = _rows_of(tables["selection_precision"], name)
         precision = ", ".join(
             f"{results.mean_of(row, 'precision')} at {100 * row['coverage']:.0f}%" for row in kept
@@ -158,7 +147,7 @@ def _observed(task: StudyTask) -> list[Observation]:
     known = ~np.isnan(task.right_P)
     if not known.any():
         return []
-    votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
+    votes = counting(task.votes)
     right_P = task.right_P[known] == 1.0
     return [observe(votes.answers_PT[known], votes.weights_P[known], right_P)]
 
@@ -190,13 +179,10 @@ def _probability_tables(
 
 
 def _listings(table: DataFrame, n_tasks: int) -> list[results.Listing]:
-    cells = {
-        "selector": results.text("selector"),
-        "pass@1": results.percent("pass_at_1"),
-        "less consensus": results.difference("against_paper"),
-        "chosen": results.share("coverage"),
-        "as consensus": results.percent("as_paper"),
-    }
+    cells = {"selector": ("selector", results.PLAIN), "pass@1": ("pass_at_1", results.PERCENT),
+             "less consensus": ("against_paper", results.DIFFERENCE),
+             "chosen": ("coverage", results.SHARE),
+             "as consensus": ("as_paper", results.PERCENT)}  # fmt: skip
     return [
         results.Listing(
             f"selection on {title}, {n_tasks} tasks", table[table["inputs"] == inputs], cells
@@ -206,14 +192,12 @@ def _listings(table: DataFrame, n_tasks: int) -> list[results.Listing]:
 
 
 def _notes(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> list[str]:
-    notes = []
-    if lines["random"].n:
-        notes.append(f"random candidate {lines['random']}, oracle {lines['oracle']}")
-    notes.append(
+    framed = [f"random candidate {lines['random']}, oracle {lines['oracle']}"]
+    rule = (
         f"every selector with tau={RULE.tau}; nothing selected counts as wrong; as consensus: the "
         f"same answers to all inputs as its choice"
     )
-    return [*notes, *probability_lines(tables)]
+    return [*(framed if lines["random"].n else []), rule, *probability_lines(tables)]
 
 
 def _figures(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> dict[str, Any]:

@@ -1,18 +1,14 @@
 """Studies: how many inputs, and how many samples, a choice needs.
 
 Random subsets of each task's inputs or candidates, several of each size, the smaller ones parts of
-the larger ones. Two questions, columns of the tables `coverage` and `samples`:
-
-    pass_at_1    how often the choice is right; unknown where the truth is
-    same_choice  how often it answers all inputs as the choice on everything does
-
-`n_tasks_with_more` counts the tasks from which something was left out; a task that has fewer inputs
-or candidates than the size keeps all.
+the larger ones: how often the choice is right (`pass_at_1`), and how often it answers all inputs as
+the choice on everything does (`same_choice`). `n_tasks_with_more` counts the tasks from which
+something was left out.
 
 Of inputs, the knee is the fewest from which on `same_choice` is above 95%. The table
 `coverage_distinguishing` sets beside it how few inputs, chosen greedily, tell as many behaviours
-apart as all of those that count: what random inputs waste. Of samples, the study also asks where
-sampling in rounds may stop by itself, see `sequential`.
+apart as all of those that count. Of samples, the study also asks where sampling in rounds may stop
+by itself, see `sequential`.
 """
 
 from __future__ import annotations
@@ -24,14 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucoder.consensus.inputs import distinguishing_inputs, kept_inputs
+from ucoder.consensus.inputs import distinguishing_inputs
 from ucoder.consensus.votes import Votes
 from ucoder.evaluation.statistics import bootstrap_interval
-from ucoder.seeds import derive_seed
 from ucoder.studies import results
 from ucoder.studies.figures import curves, tradeoff
 from ucoder.studies.sequential import MEASURES, REGRETS, ROUND, can_forecast, stops_of
-from ucoder.studies.tasks import MAIN, RULE, StudyTask, choose, known_selectors
+from ucoder.studies.tasks import MAIN, StudyTask, choose, counting, known_selectors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -53,14 +48,9 @@ def study_coverage(
     sizes: Sequence[int] = INPUT_SIZES,
     repeats: int = REPEATS,
 ) -> results.Study:
-    """Leave inputs out, and choose again; tasks without an input are passed over.
+    """Leave inputs out, `repeats` subsets of each size, and choose again.
 
-    Args:
-        tasks: Read once, one at a time.
-        selectors: Their names.
-        seed: Of the subsets and of the resampling of tasks.
-        sizes: Numbers of inputs.
-        repeats: Subsets of each size.
+    Tasks are read once, one at a time; those without an input are passed over.
 
     Raises:
         ConfigError: There is no selector of a name.
@@ -139,14 +129,9 @@ def study_sampling(
 ) -> results.Study:
     """Leave candidates out, and choose again; then sample in rounds, and stop.
 
-    Args:
-        tasks: Read once, one at a time; those without a candidate are passed over.
-        selectors: Their names.
-        seed: Of subsets, shuffles, the simulation and the resampling of tasks.
-        sizes: Numbers of candidates; that of the task with most takes the place of larger ones.
-        repeats: Subsets of each size.
-        shuffles: Orders in which a task is sampled in rounds.
-        regrets: Values of `max_regret`.
+    Tasks are read once, one at a time; those without a candidate are passed over. The number of
+    candidates of the task with most takes the place of larger `sizes`. Sampling in rounds is tried
+    on `shuffles` orders of each task, with each of `regrets` as `max_regret`.
 
     Raises:
         ConfigError: There is no selector of a name.
@@ -168,12 +153,9 @@ def study_sampling(
     most = max(n_samples, default=0)
     labels = {size: min(size, most) for size in sorted(set(sizes), reverse=True)}
     table = _table(rows, "n_samples", labels, names, seed, n_samples)
-    stopping = results.interval_table(
-        stops,
-        {"selector": [n for n in names if n in able], "max_regret": sorted(set(regrets))},
-        MEASURES,
-        seed,
-    )
+    forecast = [name for name in names if name in able]
+    by: dict[str, Sequence[Any]] = {"selector": forecast, "max_regret": sorted(set(regrets))}
+    stopping = results.interval_table(stops, by, MEASURES, seed)
     not_forecast = [name for name in names if name not in able]
     figures = _figures(table, "samples", "n_samples", "samples")
     listings = [_listing(table, f"samples, {len(n_samples)} tasks", "samples", "n_samples")]
@@ -211,9 +193,7 @@ def _subsets(
 ) -> Iterator[dict[str, Any]]:
     """Choices on subsets of the n inputs or candidates of one task, compared with that on all."""
     full = choose(task.votes, names)
-    for repeat in range(repeats):
-        random = np.random.default_rng(derive_seed(*seed, task.task_id, repeat))
-        order = random.permutation(n)
+    for order in task.orders(n, repeats, *seed):
         for size in sorted(set(sizes)):
             choices = choose(votes_on(order[:size]), names) if size < n else full
             for name, choice in choices.items():
@@ -244,7 +224,7 @@ def _table(
 
 
 def _distinguishing(task: StudyTask) -> dict[str, Any]:
-    votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
+    votes = counting(task.votes)
     return {
         "task_id": results.readable(task.task_id),
         "n_inputs": len(task.votes.inputs),
@@ -255,22 +235,18 @@ def _distinguishing(task: StudyTask) -> dict[str, Any]:
 
 
 def _listing(table: DataFrame, title: str, heading: str, column: str) -> results.Listing:
-    more = {"tasks with more": results.text("n_tasks_with_more")} if heading == "inputs" else {}
-    cells = {"selector": results.text("selector"), heading: results.text(column), **more,
-             "pass@1": results.percent("pass_at_1"),
-             "same choice": results.percent("same_choice")}  # fmt: skip
+    more = {"tasks with more": ("n_tasks_with_more", results.PLAIN)} if heading == "inputs" else {}
+    cells = {"selector": ("selector", results.PLAIN), heading: (column, results.PLAIN), **more,
+             "pass@1": ("pass_at_1", results.PERCENT),
+             "same choice": ("same_choice", results.PERCENT)}  # fmt: skip
     return results.Listing(title, table, cells)
 
 
 def _stopping_listing(stopping: DataFrame, most: int) -> results.Listing:
-    cells = {
-        "selector": results.text("selector"),
-        "regret": results.text("max_regret", "{:g}"),
-        "samples": results.percent("saved"),
-        "tokens": results.percent("tokens_saved"),
-        "differs": results.percent("differs"),
-        "pass@1 lost": results.difference("lost"),
-    }
+    cells = {"selector": ("selector", results.PLAIN), "regret": ("max_regret", "{:g}"),
+             "samples": ("saved", results.PERCENT), "tokens": ("tokens_saved", results.PERCENT),
+             "differs": ("differs", results.PERCENT),
+             "pass@1 lost": ("lost", results.DIFFERENCE)}  # fmt: skip
     title = f"stopping at max_regret: saved of {most} samples"
     return results.Listing(title, stopping, cells)
 
