@@ -16,6 +16,7 @@ from ucoder.config import RunConfig, load_config
 from ucoder.errors import ConfigError
 from ucoder.planning.assumptions import ENDS, MEASURED, Range
 from ucoder.planning.plan import (
+    OPTIONS,
     START,
     TOGETHER,
     Disk,
@@ -90,12 +91,9 @@ def rates_for(config: RunConfig, speeds: Speeds) -> list[Rates]:
         ConfigError: A file or a number cannot be read.
     """
     found = [read_rates(path) for path in speeds.files]
-    stated = {
-        "sampled_tokens_per_s": _stated("--tokens-per-s", speeds.tokens_per_s),
-        "programs_per_s": _stated("--programs-per-s", speeds.programs_per_s),
-        "training_tokens_per_s": _stated("--training-tokens-per-s", speeds.training_tokens_per_s),
-    }
-    said = {name: value for name, value in stated.items() if value is not None}
+    typed = (speeds.tokens_per_s, speeds.programs_per_s, speeds.training_tokens_per_s)
+    stated = zip(OPTIONS.items(), typed, strict=True)
+    said = {name: _stated(option, text) for (name, option), text in stated if text}
     if not found and said:
         return [Rates(hardware="as stated").model_copy(update=said)]
     kept = kept_rates_path(hardware_name(), config)
@@ -104,10 +102,8 @@ def rates_for(config: RunConfig, speeds: Speeds) -> list[Rates]:
     return [rates.model_copy(update=said) for rates in found]
 
 
-def _stated(option: str, text: str) -> Range | None:
+def _stated(option: str, text: str) -> Range:
     """`N` or `LOW-HIGH`, a second."""
-    if not text:
-        return None
     try:
         ends = [float(part) for part in text.split("-", 1)]
         if min(ends) <= 0 or ends[0] > ends[-1] or not all(map(math.isfinite, ends)):

@@ -80,7 +80,7 @@ def study_adversary(
 
     Raises:
         BenchmarkError: No task has a candidate that is known to be right.
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names, shares = known_selectors(selectors or MAIN), sorted({0.0, *shares})
     rows: list[dict[str, Any]] = []

@@ -42,7 +42,7 @@ _GENERAL = {"bool": "int", "tuple[int, int]": "list[int]"}
 _NEARLY = 0.95
 _GOOD_PART = 0.5
 _FEW = 10
-"""So few inputs are tried before they are believed."""
+"""Fewer inputs than this are run on the programs before they are trusted."""
 
 
 @dataclass(frozen=True, slots=True)

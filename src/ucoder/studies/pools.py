@@ -129,7 +129,8 @@ def open_pools(
     """The pools of a file of samples, in its order; what the cache lacks is executed first.
 
     One pool is in memory at a time. Not for use inside a running event loop. A sandbox
-    (`provider`, see `open_executor`) is started only where something is missing.
+    (`provider`, see `open_executor`) is started only where something is missing. Without a
+    `cache_dir`, pools are kept in a folder of the model cache; without `n_tasks`, all are meant.
 
     Raises:
         BenchmarkError: The file is not in the format.
@@ -214,7 +215,6 @@ async def execute(samples: TaskSamples, executor: Executor, settings: PoolSettin
     inputs = await make_inputs(samples, candidates, executor, settings.inputs)
     arguments = [test_input.arguments for test_input in inputs]
     programs = {c.program_id: c.program for c in candidates if c.reason is None}
-
     executions: dict[str, Execution] = {}
     correct: dict[str, bool | None] = {}
 

@@ -46,7 +46,7 @@ def study_selection(
     """Let every selector, or those that are named, choose on every task; tasks are read once.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names = known_selectors(selectors)
     rows: list[dict[str, Any]] = []

@@ -53,7 +53,7 @@ def study_coverage(
     Tasks are read once, one at a time; those without an input are passed over.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names = known_selectors(selectors or MAIN)
     rows: list[dict[str, Any]] = []
@@ -134,7 +134,7 @@ def study_sampling(
     on `shuffles` orders of each task, with each of `regrets` as `max_regret`.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names = known_selectors(selectors or MAIN)
     rows: list[dict[str, Any]] = []

@@ -180,7 +180,7 @@ def known_selectors(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each once; all selectors where none is given.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     for name in names:
         selector_named(name)
@@ -193,7 +193,7 @@ def choose(
     """What each selector chooses under `RULE`, on those of the inputs that count.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     kept = counting(votes)
     return {name: _choice(kept, name, with_probability) for name in selectors}
