@@ -16,6 +16,7 @@ from ucoder.config import RunConfig, load_config
 from ucoder.errors import ConfigError
 from ucoder.planning.assumptions import ENDS, MEASURED, Range
 from ucoder.planning.plan import (
+    OPTIONS,
     START,
     TOGETHER,
     Disk,
@@ -33,11 +34,8 @@ from ucoder.runs import Run
 class Speeds:
     """What the command line says about how fast things go.
 
-    Attributes:
-        files: Files with measured rates, one for each hardware.
-        tokens_per_s: As stated: a number, or `LOW-HIGH`; "" where it was not stated, as the others.
-        programs_per_s: As stated.
-        training_tokens_per_s: As stated.
+    `files` hold measured rates, one file for each hardware. The others are as they were typed: a
+    number, or `LOW-HIGH`; "" where nothing was.
     """
 
     files: Sequence[Path] = ()
@@ -74,18 +72,15 @@ def print_plan(
     if as_json:
         print(json.dumps(told.to_dict(), indent=2))
         return
-    out.print(_plan_table(path.name, plan) if isinstance(told, Plan) else _review_table(name, told))
+    lines = told.sentences()
     if isinstance(told, Plan):
-        out.print(_disk_line(told.disk), highlight=False, soft_wrap=True)
-        if told.training_bytes:
-            each = [f"{size / 2**30:.0f} GiB on {n}" for n, size in told.training_bytes.items()]
-            out.print(
-                f"memory of each GPU in training: {', '.join(each)}",
-                highlight=False,
-                soft_wrap=True,
-            )
-        out.print(f"assumed from {told.assumed.source}", style="dim", highlight=False)
-    for line in told.sentences():
+        out.print(_plan_table(path.name, plan))
+        each = [f"{size / 2**30:.0f} GiB on {n}" for n, size in plan.training_bytes.items()]
+        memory = [f"memory of each GPU in training: {', '.join(each)}"] if each else []
+        lines = [_disk_line(plan.disk), *memory, f"assumed from {plan.assumed.source}", *lines]
+    else:
+        out.print(_review_table(name, told))
+    for line in lines:
         out.print(line, highlight=False, soft_wrap=True)
 
 
@@ -96,12 +91,9 @@ def rates_for(config: RunConfig, speeds: Speeds) -> list[Rates]:
         ConfigError: A file or a number cannot be read.
     """
     found = [read_rates(path) for path in speeds.files]
-    stated = {
-        "sampled_tokens_per_s": _stated("--tokens-per-s", speeds.tokens_per_s),
-        "programs_per_s": _stated("--programs-per-s", speeds.programs_per_s),
-        "training_tokens_per_s": _stated("--training-tokens-per-s", speeds.training_tokens_per_s),
-    }
-    said = {name: value for name, value in stated.items() if value is not None}
+    typed = (speeds.tokens_per_s, speeds.programs_per_s, speeds.training_tokens_per_s)
+    stated = zip(OPTIONS.items(), typed, strict=True)
+    said = {name: _stated(option, text) for (name, option), text in stated if text}
     if not found and said:
         return [Rates(hardware="as stated").model_copy(update=said)]
     kept = kept_rates_path(hardware_name(), config)
@@ -110,10 +102,8 @@ def rates_for(config: RunConfig, speeds: Speeds) -> list[Rates]:
     return [rates.model_copy(update=said) for rates in found]
 
 
-def _stated(option: str, text: str) -> Range | None:
+def _stated(option: str, text: str) -> Range:
     """`N` or `LOW-HIGH`, a second."""
-    if not text:
-        return None
     try:
         ends = [float(part) for part in text.split("-", 1)]
         if min(ends) <= 0 or ends[0] > ends[-1] or not all(map(math.isfinite, ends)):
@@ -126,21 +116,28 @@ def _stated(option: str, text: str) -> Range | None:
 
 
 def _plan_table(name: str, plan: Plan) -> Table:
-    table = Table(title=f"plan of {name}", title_justify="left")
-    for column in ("stage", "what"):
-        table.add_column(column)
-    for column in ("tokens sampled", "programs"):
-        table.add_column(column, justify="right")
+    columns = ["tokens sampled", "programs"]
     for one in plan.forecasts:
         by = f", {one.replicas} replicas" if one.replicas > 1 else ""
-        table.add_column(f"{one.rates.hardware}{by}", justify="right", overflow="fold")
-    for work in plan.expected.stages:
-        table.add_row(
-            work.stage, _work(work), _cell(work.sampled_tokens), _cell(work.programs),
-            *(_time(one.seconds, work.stage) for one in plan.forecasts),
-        )  # fmt: skip
+        columns.append(f"{one.rates.hardware}{by}")
+    table = _table(f"plan of {name}", ("stage", "what"), columns)
+    rows = [
+        (w.stage, _work(w), _cell(w.sampled_tokens), _cell(w.programs))
+        for w in plan.expected.stages
+    ]
     if any(START in one.seconds for one in plan.forecasts):
-        table.add_row(START, "", "", "", *(_time(one.seconds, START) for one in plan.forecasts))
+        rows.append((START, Text(), Text(), Text()))
+    for row in rows:
+        table.add_row(*row, *(_time(one.seconds, row[0]) for one in plan.forecasts))
+    return table
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in left:
+        table.add_column(column)
+    for column in right:
+        table.add_column(column, justify="right", overflow="fold")
     return table
 
 
@@ -164,23 +161,26 @@ def _time(seconds: Mapping[str, Range | None], stage: str) -> Text:
     return Text(likely).append(f"\n{ends.removesuffix(')')}", style="dim")
 
 
-def _cell(span: Range, unit: str = "") -> Text:
-    """The likeliest value, and the range below it."""
-    if not span.high:
-        return Text("")
+def _told(span: Range) -> tuple[str, str]:
+    """The likeliest value, and the range around it; "" where all three look the same."""
     low, likely, high = (_amount(getattr(span, end)) for end in ENDS)
-    said = Text(f"{likely} {unit}".rstrip())
-    if not low == likely == high:
-        said.append(f"\n{low} to {high}", style="dim")
-    return said
+    return likely, "" if low == likely == high else f"{low} to {high}"
+
+
+def _cell(span: Range, unit: str = "") -> Text:
+    if not span.high:
+        return Text()
+    likely, ends = _told(span)
+    return Text(f"{likely} {unit}".rstrip()).append(f"\n{ends}" if ends else "", style="dim")
 
 
 def _disk_line(disk: Disk) -> str:
     tables = [f"{name} {_amount(span.likely)}B" for name, span in disk.tables.items()]
-    if disk.checkpoints is None:
-        models = "trained models unknown, as the model's size is"
-    else:
-        models = f"trained models {_amount(disk.checkpoints.likely)}B"
+    models = "trained models " + (
+        "unknown, as the model's size is"
+        if disk.checkpoints is None
+        else f"{_amount(disk.checkpoints.likely)}B"
+    )
     low, likely, high = (_amount(getattr(disk.total, end)) for end in ENDS)
     files = f"{_amount(disk.files.likely)} files"
     return f"disk: {likely}B ({low}B to {high}B) in {files}: {', '.join([*tables, models])}"
@@ -188,30 +188,21 @@ def _disk_line(disk: Disk) -> str:
 
 def _review_table(name: str, told: Review) -> Table:
     made = "planned before the run" if told.was_kept else "as it would have been planned"
-    table = Table(title=f"{name}, {made}, from {told.source}", title_justify="left")
-    table.add_column("stage")
-    table.add_column("")
-    for column in ("planned", "actual", "ratio", ""):
-        table.add_column(column, justify="right")
+    columns = ("planned", "actual", "ratio", "")
+    table = _table(f"{name}, {made}, from {told.source}", ("stage", ""), columns)
     before = ""
     for row in told.quantities:
-        mark = Text("ok", style="green") if row.is_inside else Text("off", style="yellow")
+        planned, mark = "not planned", Text()
+        if row.planned is not None:
+            likely, ends = _told(row.planned)
+            planned = (f"{likely} ({ends})" if ends else likely) if row.planned.high else ""
+            mark = Text("ok", style="green") if row.is_inside else Text("off", style="yellow")
         table.add_row(
-            row.stage if row.stage != before else "", row.quantity,
-            "not planned" if row.planned is None else _span(row.planned),
-            _amount(row.actual), "" if math.isnan(row.ratio) else f"{row.ratio:.2f}",
-            Text("") if row.planned is None else mark,
+            row.stage if row.stage != before else "", row.quantity, planned, _amount(row.actual),
+            "" if math.isnan(row.ratio) else f"{row.ratio:.2f}", mark,
         )  # fmt: skip
         before = row.stage
     return table
-
-
-def _span(span: Range) -> str:
-    """Such as `2.1G (1.3G to 4.6G)`; the number alone where all three look the same."""
-    low, likely, high = (_amount(getattr(span, end)) for end in ENDS)
-    if not span.high:
-        return ""
-    return likely if low == likely == high else f"{likely} ({low} to {high})"
 
 
 def _amount(value: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +23,6 @@ from ucoder.errors import BenchmarkError, NothingToDo
 from ucoder.runtime import require
 
 if TYPE_CHECKING:
-    from ucoder.studies.results import Study
     from ucoder.studies.tasks import StudyTask
 
 study = typer.Typer(
@@ -56,86 +56,53 @@ Seed = Annotated[int, typer.Option("--seed", help="Of subsets and of resampling.
 Iteration = Annotated[int, typer.Option("--iteration", "-t", help="Of a run: which iteration.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for scripts.")]
 
+_SELECTION = """Selector against selector: pass@1, paired with the paper's rule, and calibration.
 
-@study.command()
-def selection(
-    data: Data,
-    output: Output = None,
-    cache: Cache = None,
-    selector: Selector = None,
-    tasks: Tasks = None,
-    seed: Seed = 0,
-    iteration: Iteration = 0,
-    json: Json = False,
-) -> None:
-    """Selector against selector: pass@1, paired with the paper's rule, and calibration.
+Two lines frame the selectors: a random candidate, and the oracle that is right wherever one
+candidate is. Every selector chooses on all inputs, and on the model's own alone. Where a
+selection carries a probability: how reliable it is, and precision at 50 to 100% coverage.
 
-    Two lines frame the selectors: a random candidate, and the oracle that is right wherever one
-    candidate is. Every selector chooses on all inputs, and on the model's own alone. Where a
-    selection carries a probability: how reliable it is, and precision at 50 to 100% coverage.
+Examples:
+    ucoder study selection samples.jsonl.gz
 
-    Examples:
-        ucoder study selection samples.jsonl.gz
+    ucoder study selection runs/demo -s agreement -s consensus
+"""
+_COVERAGE = """How many inputs a choice needs: 1 to 200 at random, and the fewest that distinguish.
 
-        ucoder study selection runs/demo -s agreement -s consensus
-    """
-    from ucoder.studies.selection import study_selection
+The knee is the fewest inputs from which on more than 95% of the choices are those of all
+inputs.
 
-    with Bars(Console(stderr=json)) as bars:
-        found = study_selection(_tasks(data, cache, tasks, iteration, bars), selector or (), seed)
-    _show(found, data, output, as_json=json)
+Examples:
+    ucoder study coverage samples.jsonl.gz -s consensus -s agreement
+"""
+_SAMPLES = """How many samples a choice needs: 4 to 128, and where sampling in rounds may stop.
 
+Stopping is tried at several values of `max_regret`: samples and tokens saved, choices that
+differ, and pass@1 lost against all samples.
 
-@study.command()
-def coverage(
-    data: Data,
-    output: Output = None,
-    cache: Cache = None,
-    selector: Selector = None,
-    tasks: Tasks = None,
-    seed: Seed = 0,
-    iteration: Iteration = 0,
-    json: Json = False,
-) -> None:
-    """How many inputs a choice needs: 1 to 200 at random, and the fewest that distinguish.
-
-    The knee is the fewest inputs from which on more than 95% of the choices are those of all
-    inputs.
-
-    Examples:
-        ucoder study coverage samples.jsonl.gz -s consensus -s agreement
-    """
-    from ucoder.studies.subsets import study_coverage
-
-    with Bars(Console(stderr=json)) as bars:
-        found = study_coverage(_tasks(data, cache, tasks, iteration, bars), selector or (), seed)
-    _show(found, data, output, as_json=json)
+Examples:
+    ucoder study samples samples.jsonl.gz -s agreement
+"""
 
 
-@study.command()
-def samples(
-    data: Data,
-    output: Output = None,
-    cache: Cache = None,
-    selector: Selector = None,
-    tasks: Tasks = None,
-    seed: Seed = 0,
-    iteration: Iteration = 0,
-    json: Json = False,
-) -> None:
-    """How many samples a choice needs: 4 to 128, and where sampling in rounds may stop.
+def _add(name: str, function: str, described: str) -> None:
+    @study.command(name, help=described)
+    def command(
+        data: Data,
+        output: Output = None,
+        cache: Cache = None,
+        selector: Selector = None,
+        tasks: Tasks = None,
+        seed: Seed = 0,
+        iteration: Iteration = 0,
+        json: Json = False,
+    ) -> None:
+        _study(function, data, output, cache, selector, tasks, seed, iteration, json)
 
-    Stopping is tried at several values of `max_regret`: samples and tokens saved, choices that
-    differ, and pass@1 lost against all samples.
 
-    Examples:
-        ucoder study samples samples.jsonl.gz -s agreement
-    """
-    from ucoder.studies.subsets import study_sampling
-
-    with Bars(Console(stderr=json)) as bars:
-        found = study_sampling(_tasks(data, cache, tasks, iteration, bars), selector or (), seed)
-    _show(found, data, output, as_json=json)
+_add("selection", "selection.study_selection", _SELECTION)
+_add("coverage", "subsets.study_coverage", _COVERAGE)
+_add("samples", "subsets.study_sampling", _SAMPLES)
 
 
 @study.command()
@@ -155,16 +122,41 @@ def adversary(
     Examples:
         ucoder study adversary samples.jsonl.gz --output studies/adversary
     """
-    from ucoder.studies.adversary import study_adversary
-
     if data.is_dir():
         raise BenchmarkError(
             f"{data} is a folder, and which candidates of a run are right is unknown; give a "
             f"file of samples whose tasks hold a test script"
         )
-    with Bars(Console(stderr=json)) as bars:
-        found = study_adversary(_tasks(data, cache, tasks, 0, bars), selector or (), seed)
-    _show(found, data, output, as_json=json)
+    _study("adversary.study_adversary", data, output, cache, selector, tasks, seed, 0, json)
+
+
+def _study(
+    function: str,
+    data: Path,
+    output: Path | None,
+    cache: Path | None,
+    selectors: list[str] | None,
+    n_tasks: int | None,
+    seed: int,
+    iteration: int,
+    as_json: bool,
+) -> None:
+    """Run one study, write it down and print it."""
+    from ucoder.analysis.numbers import plain
+    from ucoder.studies.results import print_study, write_study
+
+    module, _, name = function.partition(".")
+    study_of = getattr(import_module(f"ucoder.studies.{module}"), name)
+    out = Console(stderr=as_json)
+    with Bars(out) as bars:
+        found = study_of(_tasks(data, cache, n_tasks, iteration, bars), selectors or (), seed)
+    folder = output or Path("studies") / data.resolve().name.split(".")[0]
+    write_study(found, folder)
+    if as_json:
+        print(json_module.dumps(plain(found.summary), indent=2))
+    else:
+        print_study(found, out)
+    out.print(f"tables and figures: {folder}", highlight=False, soft_wrap=True)
 
 
 def _tasks(
@@ -193,17 +185,3 @@ def _tasks(
         bars.advance("tasks", done)
         yield task
     bars.end("tasks")
-
-
-def _show(found: Study, data: Path, output: Path | None, *, as_json: bool) -> None:
-    """Write a study down and print it."""
-    from ucoder.studies.results import plain, print_study, write_study
-
-    out = Console(stderr=as_json)
-    folder = output or Path("studies") / data.resolve().name.split(".")[0]
-    write_study(found, folder)
-    if as_json:
-        print(json_module.dumps(plain(found.summary), indent=2))
-    else:
-        print_study(found, out)
-    out.print(f"tables and figures: {folder}", highlight=False, soft_wrap=True)

@@ -45,8 +45,9 @@ _UNITS: Final = {"problems": "attempts", "test_inputs": "suites", "solutions": "
 _TITLES: Final = {"problems": "making problems", "test_inputs": "writing test inputs",
                   "solutions": "sampling and running solutions", "consolidation": "training",
                   START: "starting engines"}  # fmt: skip
-_OPTIONS: Final = {"sampled_tokens_per_s": "--tokens-per-s", "programs_per_s": "--programs-per-s",
-                   "training_tokens_per_s": "--training-tokens-per-s"}  # fmt: skip
+OPTIONS: Final = {"sampled_tokens_per_s": "--tokens-per-s", "programs_per_s": "--programs-per-s",
+                  "training_tokens_per_s": "--training-tokens-per-s"}  # fmt: skip
+"""What states a rate on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +291,7 @@ def _forecast(
 
 
 def _how_to_get(missing: tuple[str, ...]) -> str:
-    options = ", ".join(_OPTIONS[name] for name in missing)
+    options = ", ".join(OPTIONS[name] for name in missing)
     training = " (with --training)" if "training_tokens_per_s" in missing else ""
     return (
         f"hours need {', '.join(missing)}: `ucoder doctor rates`{training} measures them on a "

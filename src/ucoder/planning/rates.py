@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -136,11 +137,9 @@ def hardware_name() -> str:
     gpus: list[str] = []
     if tool := shutil.which("nvidia-smi"):
         command = [tool, "--query-gpu=name", "--format=csv,noheader"]
-        try:
+        with suppress(OSError, subprocess.SubprocessError):  # without a driver there are no GPUs
             answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
             gpus = answer.stdout.splitlines()
-        except (OSError, subprocess.SubprocessError):
-            pass  # without a driver that works there are no GPUs to name
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text("utf-8", "replace").splitlines() if cpu.exists() else []
     named = (" ".join(x.split(":", 1)[1].split()) for x in lines if x.startswith("model name"))

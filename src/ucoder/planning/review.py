@@ -116,7 +116,7 @@ def _share(part: int, whole: int) -> Range | None:
 
 def _tries(successes: int, tries: int) -> Range | None:
     """How many tries a success takes."""
-    share = _share(successes, tries) if successes else None
+    share = _share(successes, tries if successes else 0)
     return share and Range(1 / share.high, 1 / share.likely, 1 / share.low)
 
 
@@ -150,9 +150,8 @@ class Compared:
 
         1 is the range's end, as a factor: with 2 to 8 around 4, both 8 and 2. NaN as `ratio`.
         """
-        if self.planned is None or math.isnan(self.ratio):
+        if (span := self.planned) is None or math.isnan(self.ratio):
             return NAN
-        span = self.planned
         end = span.high / span.likely if self.ratio > 1 else span.likely / max(span.low, 1e-12)
         return abs(math.log(self.ratio)) / math.log(max(end, NEARLY))
 
@@ -200,9 +199,9 @@ class Review:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for `json.dumps`."""
         values: dict[str, Any] = plain(self)
-        for name in ("quantities", "assumptions"):
-            for told, one in zip(values[name], getattr(self, name), strict=True):
-                told["ratio"] = plain(one.ratio)
+        for told, one in zip(values["quantities"] + values["assumptions"],
+                             self.quantities + self.assumptions, strict=True):  # fmt: skip
+            told["ratio"] = plain(one.ratio)
         return {**values, "sentences": self.sentences()}
 
 
@@ -233,11 +232,7 @@ def read_plan(run_path: Path) -> Plan | None:
 
 
 def review(run: Run, plan: Plan | None = None) -> Review:
-    """Compare a run with its plan.
-
-    Args:
-        run: Which.
-        plan: Made afterwards, for a run that kept none; with defaults where None.
+    """Compare a run with its plan; `plan` stands in where none was kept, else one with defaults.
 
     Raises:
         ConfigError: The plan that was kept is damaged.

@@ -8,14 +8,9 @@ not give their argument back.
 
 Only tasks with a right candidate take part, because the others are lost from the start. A selector
 breaks at the share at which its pass@1 is half of what it is without planting; its probability has
-warned where wrong choices come with a low one. Table `adversary`, for each selector and `share` of
-the candidates:
-
-    pass_at_1          of the tasks with a right candidate
-    planted_chosen     share of choices that behave as the planted programs; at share 0, how often
-                       the wrong behaviour is chosen already
-    probability_wrong  mean probability of the wrong choices
-    probability_right  mean probability of the right ones
+warned where wrong choices come with a low one (`probability_wrong`, a mean). `planted_chosen` is
+the share of choices that behave as the planted programs: at share 0, how often the wrong behaviour
+is chosen already.
 """
 
 from __future__ import annotations
@@ -28,23 +23,21 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucoder.consensus.inputs import echoes, kept_inputs
+from ucoder.consensus.inputs import echoes
 from ucoder.consensus.votes import BOTTOM, Bools, Ints
 from ucoder.errors import BenchmarkError
 from ucoder.records import NAN
-from ucoder.seeds import derive_seed
+from ucoder.studies import results
 from ucoder.studies.figures import curves
-from ucoder.studies.results import (
-    Listing,
-    Study,
-    frame,
-    interval_table,
-    nested,
-    percent,
-    share,
-    text,
+from ucoder.studies.tasks import (
+    MAIN,
+    RULE,
+    StudyChoice,
+    StudyTask,
+    choose,
+    counting,
+    known_selectors,
 )
-from ucoder.studies.tasks import MAIN, RULE, StudyChoice, StudyTask, choose, known_selectors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -61,12 +54,8 @@ _PREFIX: Final = "planted "
 class PlantedBehaviour:
     """What the planted programs do.
 
-    Attributes:
-        answers_T: Codes of their answers.
-        returned_T: Whether each is returned.
-        texts: All answers by code; those of the votes, and new ones behind them.
-        source: Their text.
-        is_synthetic: Whether no candidate was wrong in a way worth copying.
+    `texts` holds all answers by code: those of the votes, then new ones. `is_synthetic` says that
+    no candidate was wrong in a way worth copying.
     """
 
     answers_T: Ints
@@ -83,19 +72,15 @@ def study_adversary(
     *,
     shares: Sequence[float] = SHARES,
     repeats: int = REPEATS,
-) -> Study:
+) -> results.Study:
     """Replace a growing share of the candidates by wrong programs that agree, and choose.
 
-    Args:
-        tasks: Read once, one at a time.
-        selectors: Their names.
-        seed: Of the draws and of the resampling of tasks.
-        shares: From 0 to 1; 0 is always among them.
-        repeats: Draws of who is replaced; what a smaller share replaces, a larger one does too.
+    Tasks are read once, one at a time. 0 is always among the shares. Who is replaced is drawn
+    `repeats` times; what a smaller share replaces, a larger one does too.
 
     Raises:
         BenchmarkError: No task has a candidate that is known to be right.
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names, shares = known_selectors(selectors or MAIN), sorted({0.0, *shares})
     rows: list[dict[str, Any]] = []
@@ -114,10 +99,9 @@ def study_adversary(
             f"none of {n_left_out} tasks has a candidate that is known to be right, so there is "
             f"nothing to break; give a file of samples whose tasks hold a test script"
         )
-    values = frame(rows, ("task", "selector", "share", *_MEASURES))
-    table = interval_table(values, {"selector": names, "share": shares}, _MEASURES, seed)
+    table = results.interval_table(rows, {"selector": names, "share": shares}, _MEASURES, seed)
     broken = {name: breaks_at(table[table["selector"] == name]) for name in names}
-    return Study(
+    return results.Study(
         name="adversary",
         tables={"adversary": table},
         summary={
@@ -127,7 +111,7 @@ def study_adversary(
             "n_synthetic": n_synthetic,
             "draws": repeats,
             "breaks_at": {n: "not reached" if at is None else at for n, at in broken.items()},
-            "rows": nested(table),
+            "rows": results.nested(table),
         },
         listings=[_listing(table, n_tasks)],
         notes=[
@@ -160,13 +144,10 @@ def wrong_behaviour(task: StudyTask) -> PlantedBehaviour:
     A cluster is worth copying where no member is right or unknown, it is reliable on the inputs
     that count, its answers vary, and it does not echo its argument. Otherwise each answer of the
     largest right cluster is replaced by its next one, or, where it has only one, by two that no
-    candidate gives.
-
-    Args:
-        task: With at least one right program.
+    candidate gives. The task must have a right program.
     """
     votes = task.votes
-    kept = votes.on(kept_inputs(votes, RULE.min_input_support))
+    kept = counting(votes)
     sizes_C = np.bincount(votes.clusters_P, votes.weights_P)
     not_wrong_C = np.bincount(votes.clusters_P, task.right_P != 0.0)
     varied_P = np.array([len(set(row) - {BOTTOM}) > 1 for row in kept.answers_PT.tolist()])
@@ -185,11 +166,6 @@ def plant(task: StudyTask, behaviour: PlantedBehaviour, replaced: NDArray[np.int
     """The task with these candidates replaced.
 
     A planted program has the perplexity of the candidate in whose place it stands.
-
-    Args:
-        task: The task.
-        behaviour: Of the planted programs.
-        replaced: Places of the candidates.
     """
     if replaced.size == 0:
         return task
@@ -234,9 +210,7 @@ def _attacked(
     repeats: int,
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    for repeat in range(repeats):
-        random = np.random.default_rng(derive_seed(seed, "adversary", task.task_id, repeat))
-        order = random.permutation(task.n)
+    for order in task.orders(task.n, repeats, seed, "adversary"):
         for planted in shares:
             attacked = plant(task, behaviour, order[: round(planted * task.n)])
             for name, choice in choose(attacked.votes, names, with_probability=True).items():
@@ -264,14 +238,11 @@ def _exchanged(
     return planted_T, (*texts, "'planted 0'", "'planted 1'")
 
 
-def _listing(table: DataFrame, n_tasks: int) -> Listing:
-    cells = {
-        "selector": text("selector"),
-        "planted": share("share"),
-        "pass@1": percent("pass_at_1"),
-        "chosen": percent("planted_chosen"),
-        "p if wrong": percent("probability_wrong"),
-        "p if right": percent("probability_right"),
-    }
+def _listing(table: DataFrame, n_tasks: int) -> results.Listing:
+    cells = {"selector": ("selector", results.PLAIN), "planted": ("share", results.SHARE),
+             "pass@1": ("pass_at_1", results.PERCENT),
+             "chosen": ("planted_chosen", results.PERCENT),
+             "p if wrong": ("probability_wrong", results.PERCENT),
+             "p if right": ("probability_right", results.PERCENT)}  # fmt: skip
     title = f"planted wrong programs, {n_tasks} tasks with a right candidate"
-    return Listing(title, table, cells)
+    return results.Listing(title, table, cells)

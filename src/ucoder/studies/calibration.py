@@ -27,9 +27,7 @@ COVERAGES: Final = (0.5, 0.6, 0.8, 1.0)
 def reliability(probabilities: Floats, right: Floats) -> list[dict[str, Any]]:
     """Ten bins of equal width, those without a choice left out.
 
-    Args:
-        probabilities: One for each choice, NaN where unknown.
-        right: 1 or 0, NaN where unknown.
+    `probabilities` has one value for each choice, `right` is 1 or 0; pairs with a NaN are left out.
 
     Returns:
         Rows of `low` and `high` (the ends of the bin; the upper one belongs to the last bin only),
@@ -49,12 +47,7 @@ def reliability(probabilities: Floats, right: Floats) -> list[dict[str, Any]]:
 
 
 def calibration(probabilities: Floats, right: Floats, seed: int) -> dict[str, Any]:
-    """The summary of the probabilities.
-
-    Args:
-        probabilities: As in `reliability`, like `right`.
-        right: 1 or 0, NaN where unknown.
-        seed: Of the resampling of tasks.
+    """The summary of the probabilities; arguments as in `reliability`.
 
     Returns:
         `brier` (mean squared difference of probability and truth; 0 is perfect), `expected_error`
@@ -78,12 +71,8 @@ def precisions(
     """Precision of the most probable choices, at several coverages.
 
     Of choices that are equally probable, the wrong ones are kept first, so that the order of tasks
-    cannot flatter. Where fewer tasks have a selection than are kept, the rest counts as wrong.
-
-    Args:
-        probabilities: One for each task; NaN where nothing is selected.
-        right: 1 or 0; tasks whose truth is unknown (NaN) are left out.
-        coverages: Shares of the tasks.
+    cannot flatter. Where fewer tasks have a selection (NaN: none) than are kept, the rest counts as
+    wrong. Tasks whose truth is unknown (NaN) are left out.
 
     Returns:
         Rows of `coverage` (the share of all tasks that is kept), `n_kept` (the number of tasks),
@@ -97,20 +86,13 @@ def precisions(
     for coverage in coverages:
         kept = order[: math.ceil(round(coverage * r.size, 9))]
         least = float(p[kept[-1]]) if kept.size and p[kept[-1]] >= 0.0 else math.nan
-        rows.append(
-            {
-                "coverage": coverage,
-                "n_kept": int(kept.size),
-                "least_probability": least,
-                "precision": _share(r[kept]),
-            }
-        )
+        rows.append({"coverage": coverage, "n_kept": int(kept.size), "least_probability": least,
+                     "precision": _share(r[kept])})  # fmt: skip
     return rows
 
 
 def _share(right: Floats) -> Interval:
-    estimate = wilson(int(right.sum()), right.size)
-    return Interval(estimate.value, estimate.low, estimate.high, estimate.n)
+    return wilson(int(right.sum()), right.size)
 
 
 def _known(probabilities: Floats, right: Floats) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ Figures are made outside pyplot: no window, no global state.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,27 +25,13 @@ MARKERS: Final = "osD^vPX<>ph*"
 
 _DASHED: Final = (0, (4, 2))
 _STYLE: Final[Mapping[str, Any]] = {
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "svg.hashsalt": "ucoder",
-}
+    "text.parse_math": False, "font.family": "sans-serif", "font.size": 10, "text.color": INK,
+    "axes.edgecolor": MUTED, "axes.labelcolor": INK, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.linewidth": 0.8, "axes.axisbelow": True, "axes.grid": True,
+    "grid.color": GRID, "grid.linewidth": 0.8, "xtick.color": MUTED, "ytick.color": MUTED,
+    "xtick.labelcolor": INK, "ytick.labelcolor": INK, "legend.frameon": False,
+    "figure.constrained_layout.use": True, "svg.hashsalt": "ucoder",
+}  # fmt: skip
 
 
 def styled() -> AbstractContextManager[None]:
@@ -65,15 +51,11 @@ def curves(
     counts: bool = False,
     level: float | None = None,
 ) -> Figure:
-    """One line a selector over x, with its interval as a band.
+    """One line a selector over the column x, with its interval as a band.
 
-    Args:
-        table: With the columns `selector`, x and those of the panels.
-        x: Column of the horizontal axis.
-        x_label: Its label.
-        panels: Column of each panel, with its label; a panel without a known value is left out.
-        counts: Whether x are counts that double rather than shares.
-        level: Of a dashed line in the last panel.
+    Each of `panels` is a column with its label; one without a known value is left out. `counts`
+    says that x are counts that double rather than shares; `level` draws a dashed line in the last
+    panel.
     """
     shown = {column: label for column, label in panels.items() if table[f"{column}_n"].sum()}
     figure = _figure(5.0 * max(1, len(shown)), 3.9)
@@ -85,13 +67,9 @@ def curves(
                       markersize=4.5, label=selector)  # fmt: skip
             axes.fill_between(rows[x], rows[f"{column}_low"], rows[f"{column}_high"], color=color,
                               alpha=0.10, linewidth=0)  # fmt: skip
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(label)
-        axes.yaxis.set_major_formatter(_percent())
+        _label(axes, x_label, label)
         if counts:
             _count_axis(axes, sorted(table[x].unique()))
-        else:
-            axes.xaxis.set_major_formatter(_percent())
         if level is not None and at == len(shown) - 1:
             axes.axhline(level, color=MUTED, linewidth=1.2, linestyle=_DASHED)
         if at == 0:
@@ -111,14 +89,8 @@ def tradeoff(
 ) -> Figure:
     """One share against another, a joined series of points a selector, y with its interval.
 
-    Args:
-        table: With the columns `selector`, x, y and its interval.
-        x: Column of the horizontal axis.
-        x_label: Its label.
-        y: Column of the vertical axis.
-        y_label: Its label.
-        note: Column of what is written beside each point.
-        diagonal: Whether to draw the line on which both are equal.
+    `note` is the column of what is written beside each point; `diagonal` draws the line on which
+    both shares are equal.
     """
     figure = _figure(5.6, 4.3)
     axes = figure.add_subplot()
@@ -132,10 +104,7 @@ def tradeoff(
         for row in rows.to_dict("records") if note else ():
             axes.annotate(f"{row[note]:g}", (row[x], row[y]), (3, 4), fontsize=7, color=color,
                           textcoords="offset points")  # fmt: skip
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(_percent())
+    _label(axes, x_label, y_label)
     axes.legend(fontsize=9)
     return figure
 
@@ -143,14 +112,7 @@ def tradeoff(
 def selector_rows(
     tables: Mapping[str, DataFrame], column: str, label: str, lines: Mapping[str, float]
 ) -> Figure:
-    """One row a selector, with a point and its interval for each table.
-
-    Args:
-        tables: What each is about, in words, and the rows, with the same selectors.
-        column: What is drawn.
-        label: Of the horizontal axis.
-        lines: Values of upright lines, by name.
-    """
+    """One row a selector, with a point and its interval for each table; `lines` stand upright."""
     names = list(next(iter(tables.values()))["selector"])
     figure = _figure(6.4, 1.6 + 0.36 * len(names))
     axes = figure.add_subplot()
@@ -164,11 +126,10 @@ def selector_rows(
         axes.annotate(f"{name} {100 * value:.1f}%", (value, 1), (0, 3), ha="center", fontsize=9,
                       xycoords=("data", "axes fraction"), textcoords="offset points",
                       color=MUTED)  # fmt: skip
+    _label(axes, label)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.6)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_formatter(_percent())
-    axes.set_xlabel(label)
     figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
@@ -190,8 +151,11 @@ def _by_selector(table: DataFrame) -> Iterator[tuple[str, DataFrame]]:
         yield str(selector), rows
 
 
-def _percent() -> Callable[[float, Any], str]:
-    return lambda value, _: f"{100 * value:.0f}%"
+def _label(axes: Axes, x_label: str, y_label: str = "") -> None:
+    """Name the axes, and write shares in percent."""
+    axes.set(xlabel=x_label, ylabel=y_label)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
 
 
 def _count_axis(axes: Axes, values: list[int]) -> None:

@@ -42,26 +42,18 @@ _GENERAL = {"bool": "int", "tuple[int, int]": "list[int]"}
 _NEARLY = 0.95
 _GOOD_PART = 0.5
 _FEW = 10
-"""So few inputs are tried before they are believed."""
+"""Fewer inputs than this are run on the programs before they are trusted."""
 
 
 @dataclass(frozen=True, slots=True)
 class InputSettings:
-    """How a task's inputs are made.
+    """How a task's inputs are made."""
 
-    Attributes:
-        n: Most inputs out of the test texts, and out of boundary values with them.
-        n_mutations: Most mutations of these.
-        min_parsed: With fewer valid calls read, types are found by trial.
-        n_trial: Boundary inputs of each shape in that trial.
-        seed: Of boundary values and mutations.
-    """
-
-    n: int = 100
-    n_mutations: int = 100
-    min_parsed: int = 3
-    n_trial: int = 10
-    seed: int = 0
+    n: int = 100  # most inputs out of the test texts, and out of boundary values with them
+    n_mutations: int = 100  # most mutations of these
+    min_parsed: int = 3  # with fewer valid calls read, types are found by trial
+    n_trial: int = 10  # boundary inputs of each shape in that trial
+    seed: int = 0  # of boundary values and mutations
 
 
 async def make_inputs(
@@ -78,13 +70,14 @@ async def make_inputs(
     interface = interface_of(samples)
     if interface is None:
         return ()
+    trial = _Trial(interface, candidates, executor)
     inputs = with_examples(
         read_examples(samples.prompt, interface),
         written_inputs(samples.test_texts, interface, settings.n),
     )[: settings.n]
-    if await _n_valid(inputs, interface, candidates, executor) < settings.min_parsed:
-        tried = await _boundary_inputs(samples.task_id, interface, candidates, executor, settings)
+    if await trial.n_valid([i.arguments for i in inputs]) < settings.min_parsed:
         known = {test_input.arguments for test_input in inputs}
+        tried = await trial.boundary_inputs(samples.task_id, settings)
         new = [arguments for arguments in dict.fromkeys(tried) if arguments not in known]
         inputs += [TestInput(arguments, InputOrigin.BOUNDARY) for arguments in new]
         inputs = inputs[: settings.n]
@@ -116,41 +109,57 @@ def written_inputs(texts: Sequence[str], interface: Interface, n: int) -> list[T
     ]
 
 
-async def _n_valid(
-    inputs: Sequence[TestInput],
-    interface: Interface,
-    candidates: Sequence[Candidate],
-    executor: Executor,
-) -> int:
-    """How many inputs at least half of the candidates return on; looked at where they are few."""
-    if not 0 < len(inputs) < _FEW:
-        return len(inputs)
-    texts = [test_input.arguments for test_input in inputs]
-    weights = Counter(c.program_id for c in candidates if c.reason is None)
-    outcomes = await _run_all(texts, interface, candidates, executor)
-    returned = [
-        sum(weights[program] * found[text].executed for program, found in outcomes.items())
-        for text in texts
-    ]
-    return sum(2 * n >= weights.total() for n in returned)
+class _Trial:
+    """The programs of a task, run to find out which inputs they were written for."""
 
+    def __init__(
+        self, interface: Interface, candidates: Sequence[Candidate], executor: Executor
+    ) -> None:
+        voting = [candidate for candidate in candidates if candidate.reason is None]
+        self.interface, self.executor = interface, executor
+        self.programs = {candidate.program_id: candidate.program for candidate in voting}
+        self.weights = Counter(candidate.program_id for candidate in voting)
 
-async def _run_all(
-    texts: Sequence[str],
-    interface: Interface,
-    candidates: Sequence[Candidate],
-    executor: Executor,
-) -> dict[str, dict[str, Outcome]]:
-    """What each program made of each input."""
-    programs = {c.program_id: c.program for c in candidates if c.reason is None}
-    outcomes: dict[str, dict[str, Outcome]] = {}
+    async def run(self, texts: Sequence[str]) -> dict[str, dict[str, Outcome]]:
+        """What each program made of each input."""
+        outcomes: dict[str, dict[str, Outcome]] = {}
 
-    async def run(program_id: str) -> None:
-        report = await executor.call(programs[program_id], interface.name, texts)
-        outcomes[program_id] = dict(zip(texts, report.outcomes, strict=True))
+        async def call(program_id: str) -> None:
+            program = self.programs[program_id]
+            report = await self.executor.call(program, self.interface.name, texts)
+            outcomes[program_id] = dict(zip(texts, report.outcomes, strict=True))
 
-    await gather_bounded(run, programs, len(programs) or 1)
-    return outcomes
+        await gather_bounded(call, self.programs, len(self.programs) or 1)
+        return outcomes
+
+    async def n_valid(self, texts: Sequence[str]) -> int:
+        """How many inputs half of the candidates return on; looked at where they are few."""
+        if not 0 < len(texts) < _FEW:
+            return len(texts)
+        outcomes = await self.run(texts)
+        returned = (
+            sum(self.weights[program] * found[text].executed for program, found in outcomes.items())
+            for text in texts
+        )
+        return sum(2 * n >= self.weights.total() for n in returned)
+
+    async def boundary_inputs(self, task_id: str, settings: InputSettings) -> list[str]:
+        """Boundary inputs of the shape that the programs accept; none where they accept none."""
+        seed = derive_seed(settings.seed, "boundaries", task_id)
+        trial_inputs = {
+            shape: list(boundary_inputs(shape, settings.n_trial, seed))
+            for shape in candidate_shapes(self.interface)
+        }
+        # All shapes in one batch, by turns: a program that hangs on one type may run out of its
+        # time, and has then seen as much of each shape.
+        turns = itertools.chain.from_iterable(itertools.zip_longest(*trial_inputs.values()))
+        outcomes = await self.run([text for text in dict.fromkeys(turns) if text is not None])
+        outcomes_of = {
+            shape: {name: [found[text] for text in texts] for name, found in outcomes.items()}
+            for shape, texts in trial_inputs.items()
+        }
+        chosen = choose_shape(outcomes_of, self.weights)
+        return list(boundary_inputs(chosen, settings.n, seed)) if chosen else []
 
 
 def with_examples(examples: Sequence[Call], written: Sequence[TestInput]) -> list[TestInput]:
@@ -201,18 +210,14 @@ def choose_shape(
     by the share of inputs that it returns on, if it gives at least two different answers there.
     Each program counts as often as it was sampled.
 
-    What works on one type often works on others, and a right program may raise on a boundary
-    value of its own type. Two rules follow. Of shapes with nearly the most support the first is
-    taken, the simplest as `shapes` orders them. And a special type, whose values are harmless (a
-    bool is an index that no list is too short for), gives way to the general one that stands
-    beside it with a good part of the support.
+    What works on one type often works on others, and a right program may raise on a boundary value
+    of its own type. So of shapes with nearly the most support the first is taken, the simplest as
+    `shapes` orders them; and a special type, whose values are harmless (a bool is an index that no
+    list is too short for), gives way to the general one that stands beside it with a good part of
+    the support.
 
-    Args:
-        outcomes_of: For each shape, what each program (by id) made of its trial inputs.
-        weights: How many candidates each program stands for.
-
-    Returns:
-        None where no program supports any shape.
+    `outcomes_of` holds, for each shape, what each program (by id) made of its trial inputs;
+    `weights` how many candidates it stands for. None where no program supports any shape.
     """
     support = {
         shape: math.fsum(  # exact: the order in which programs came back does not count
@@ -232,30 +237,3 @@ def _support(outcomes: Sequence[Outcome]) -> float:
     """The share of calls that returned, 0 where all returned the same."""
     answers = [outcome.answer for outcome in outcomes if outcome.executed]
     return len(answers) / len(outcomes) if len(set(answers)) > 1 else 0.0
-
-
-async def _boundary_inputs(
-    task_id: str,
-    interface: Interface,
-    candidates: Sequence[Candidate],
-    executor: Executor,
-    settings: InputSettings,
-) -> list[str]:
-    """Boundary inputs of the shape that the task's programs accept; none where they accept none."""
-    seed = derive_seed(settings.seed, "boundaries", task_id)
-    trial_inputs = {
-        shape: list(boundary_inputs(shape, settings.n_trial, seed))
-        for shape in candidate_shapes(interface)
-    }
-    # All shapes in one batch, by turns: a program that hangs on one type may run out of its time,
-    # and has then seen as much of each shape.
-    turns = itertools.chain.from_iterable(itertools.zip_longest(*trial_inputs.values()))
-    batch = [text for text in dict.fromkeys(turns) if text is not None]
-    weights = Counter(c.program_id for c in candidates if c.reason is None)
-    outcomes = await _run_all(batch, interface, candidates, executor)
-    outcomes_of = {
-        shape: {name: [found[text] for text in texts] for name, found in outcomes.items()}
-        for shape, texts in trial_inputs.items()
-    }
-    chosen = choose_shape(outcomes_of, weights)
-    return list(boundary_inputs(chosen, settings.n, seed)) if chosen else []

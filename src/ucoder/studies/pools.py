@@ -45,31 +45,21 @@ LIMITS = Limits(call_timeout_s=0.4, program_timeout_s=4.0, memory_limit_mib=512)
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """What the executions of a task depend on besides its samples.
-
-    Attributes:
-        inputs: How inputs are made.
-        limits: What a program may use.
-        check_timeout_s: Seconds for a program with its truth script.
-    """
+    """What the executions of a task depend on besides its samples."""
 
     inputs: InputSettings = field(default_factory=InputSettings)
     limits: Limits = LIMITS
-    check_timeout_s: float = 5.0
+    check_timeout_s: float = 5.0  # for a program with its truth script
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutedTask:
     """One task, executed.
 
-    Attributes:
-        task_id: The task's or problem's id.
-        entry_point: The function that was called.
-        inputs: In order; every execution has one outcome for each.
-        candidates: All that were sampled, in their order.
-        executions: One for each distinct program, in the order in which they were first sampled.
-        correct: What the truth script says of the program of each execution; None where the
-            sandbox failed. Empty where the truth is unknown. For scoring only.
+    `executions` holds one entry for each distinct program, in the order in which they were first
+    sampled, with one outcome for each input. `correct` says beside each what the truth script says:
+    None where the sandbox failed, and nothing at all where the truth is unknown. It is for scoring
+    only.
     """
 
     task_id: str
@@ -98,12 +88,8 @@ class PackedTask:
     """An executed task as its file holds it, in which equal outcomes are written once.
 
     A task of 100 programs and 200 inputs has 20,000 outcomes and a tenth as many different ones:
-    packed, it is read several times as fast, and equal outcomes are one object in memory.
-
-    Attributes:
-        task: The task; its executions have no outcomes.
-        outcomes: The different outcomes.
-        numbers: For each execution, the place of each of its outcomes in `outcomes`.
+    packed, it is read several times as fast, and equal outcomes are one object in memory. `numbers`
+    says for each execution, whose own outcomes are left out, where in `outcomes` each one is.
     """
 
     task: ExecutedTask
@@ -122,11 +108,7 @@ class PackedTask:
         return cls(replace(task, executions=bare), tuple(places), numbers)
 
     def unpacked(self) -> ExecutedTask:
-        """The task as it was.
-
-        Raises:
-            ValueError: The parts do not fit together; an IndexError where a place does not exist.
-        """
+        """The task as it was; a ValueError or IndexError where the parts do not fit together."""
         executions = tuple(
             replace(execution, outcomes=tuple(self.outcomes[number] for number in row))
             for execution, row in zip(self.task.executions, self.numbers, strict=True)
@@ -146,16 +128,9 @@ def open_pools(
 ) -> Iterator[ExecutedTask]:
     """The pools of a file of samples, in its order; what the cache lacks is executed first.
 
-    One pool is in memory at a time. Not for use inside a running event loop.
-
-    Args:
-        path: The file; see `samples`.
-        cache_dir: Where pools are kept; a folder of the model cache where None.
-        settings: The defaults where None.
-        n_tasks: Only the first tasks of the file; all where None.
-        provider: Which sandbox; see `open_executor`. Started only where something is missing.
-        n_workers: Programs at a time; the executor's own default where None.
-        progress: Told how far execution is.
+    One pool is in memory at a time. Not for use inside a running event loop. A sandbox
+    (`provider`, see `open_executor`) is started only where something is missing. Without a
+    `cache_dir`, pools are kept in a folder of the model cache; without `n_tasks`, all are meant.
 
     Raises:
         BenchmarkError: The file is not in the format.
@@ -165,29 +140,27 @@ def open_pools(
     """
     settings, progress = settings or PoolSettings(), progress or Silent()
     table = Table(cache_dir or default_cache_dir() / "executions", PackedTask)
-    keys = {_key(samples, settings) for samples in islice(read_samples(path), n_tasks)}
+
+    def tasks(known: set[str]) -> Iterator[tuple[str, TaskSamples]]:
+        keyed = ((_key(s, settings), s) for s in islice(read_samples(path), n_tasks))
+        return ((key, samples) for key, samples in keyed if key not in known)
+
+    keys = {key for key, _ in tasks(set())}
     if not keys <= table.keys():
         with locked(table.folder / "executions", "executing samples", progress.message):
             for leftover in table.folder.glob(TEMPORARY):
                 leftover.unlink(missing_ok=True)  # of a writer that was killed
-            if missing := keys - table.keys():  # another process may have been faster
-                tasks = (s for s in islice(read_samples(path), n_tasks)
-                         if _key(s, settings) in missing)  # fmt: skip
-                progress.begin("executions", len(keys), len(keys) - len(missing))
+            stored = table.keys() & keys  # another process may have been faster
+            if stored != keys:
+                progress.begin("executions", len(keys), len(stored))
                 executor = open_executor(provider, settings.limits, n_workers)
-                asyncio.run(
-                    _fill(table, tasks, len(keys) - len(missing), executor, settings, progress)
-                )
+                asyncio.run(_fill(table, tasks(stored), len(stored), executor, settings, progress))
                 progress.end("executions")
     return cached_pools(path, table.folder, settings=settings, n_tasks=n_tasks)
 
 
 def cached_pools(
-    path: Path,
-    cache_dir: Path,
-    *,
-    settings: PoolSettings | None = None,
-    n_tasks: int | None = None,
+    path: Path, cache_dir: Path, *, settings: PoolSettings | None = None, n_tasks: int | None = None
 ) -> Iterator[ExecutedTask]:
     """The stored pools of a file's tasks, in its order, one in memory at a time.
 
@@ -233,10 +206,7 @@ def pools_of_run(run: Run, iteration: int) -> Iterator[ExecutedTask]:
 async def execute(samples: TaskSamples, executor: Executor, settings: PoolSettings) -> ExecutedTask:
     """Make a task's inputs, run every distinct program on them, and look up who is right.
 
-    Args:
-        samples: The task.
-        executor: Where programs run, entered, with the settings' limits.
-        settings: How.
+    The executor has been entered, and has the settings' limits.
 
     Raises:
         SandboxClosed: The executor is not open.
@@ -268,18 +238,15 @@ async def execute(samples: TaskSamples, executor: Executor, settings: PoolSettin
 
     await gather_bounded(both, programs, max(len(programs), 1))
     return ExecutedTask(
-        task_id=samples.task_id,
-        entry_point=samples.entry_point,
-        inputs=inputs,
-        candidates=candidates,
-        executions=tuple(executions[program_id] for program_id in programs),
-        correct=tuple(correct[program_id] for program_id in programs),
-    )
+        samples.task_id, samples.entry_point, inputs, candidates,
+        tuple(executions[program_id] for program_id in programs),
+        tuple(correct[program_id] for program_id in programs),
+    )  # fmt: skip
 
 
 async def _fill(
     table: Table[PackedTask],
-    tasks: Iterator[TaskSamples],
+    tasks: Iterator[tuple[str, TaskSamples]],
     done: int,
     executor: Executor,
     settings: PoolSettings,
@@ -290,9 +257,9 @@ async def _fill(
     async def lane(_: int) -> None:
         # Lanes take their next task from one iterator, so that no more than these are in memory.
         nonlocal done
-        for samples in tasks:
+        for key, samples in tasks:
             pool = await execute(samples, executor, settings)
-            table.put(_key(samples, settings), [PackedTask.of(pool)])
+            table.put(key, [PackedTask.of(pool)])
             done += 1
             progress.advance("executions", done, right=f"{pool.n_correct()}/{len(pool.candidates)}")
             failed = sum(e.status is ProgramStatus.SANDBOX_FAILED for e in pool.executions)

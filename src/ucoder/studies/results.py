@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from ucoder.analysis.numbers import plain
 from ucoder.evaluation.statistics import Interval, bootstrap_interval
-from ucoder.files import replacing, write_atomically
+from ucoder.files import replacing
+from ucoder.records import NAN
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,30 +31,28 @@ if TYPE_CHECKING:
 
 ENDS = ("low", "high", "n")
 
-Cell = Callable[[Mapping[str, Any]], str]
-"""Makes the text of one cell from a row of the table."""
+PLAIN = "{}"
+PERCENT = "{:.1f} [dim]{:.0f}-{:.0f}[/]"
+DIFFERENCE = "{:+.1f} [dim]{:+.0f} to {:+.0f}[/]"
+SHARE = "{:.0f}"
+"""How a printed cell shows its column: as it is, or in percent with an interval or without one."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table as a terminal shows it: headings, each with what makes its cells."""
+    """A table as a terminal shows it: by heading, the column and the form of its cells."""
 
     title: str
     table: DataFrame
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study found.
+    """What a study found; its main table, its summary and its main figure bear its name.
 
-    Attributes:
-        name: Of the study; its main table, its summary and its main figure are called so too.
-        tables: By the name of their files.
-        summary: The findings for scripts; the keys of the JSON file.
-        listings: What is printed.
-        notes: Lines printed below.
-        figures: By the name of their files; what draws each.
+    `tables` and `figures` (what draws each) are named as their files are, `summary` holds the keys
+    of the JSON file, `listings` and then `notes` are printed.
     """
 
     name: str
@@ -65,51 +66,41 @@ class Study:
 def frame(
     rows: Iterable[Mapping[str, Any]], columns: Sequence[str], intervals: Sequence[str] = ()
 ) -> DataFrame:
-    """A table, which has its columns even where it has no row.
-
-    Args:
-        rows: Each with a value for every column.
-        columns: Their names, in order.
-        intervals: Those whose values are an `Interval`.
-    """
+    """A table, which has its columns even where it has no row; `intervals` hold an `Interval`."""
     import pandas as pd
 
-    names = [
-        name
-        for column in columns
-        for name in (column, *(f"{column}_{end}" for end in ENDS if column in intervals))
-    ]
-    flat = [{**row, **{k: v for name in intervals for k, v in _flat(name, row[name])}}
-            for row in rows]  # fmt: skip
-    return pd.DataFrame(flat, columns=names)
+    def flat(row: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in columns:
+            value = row[name]
+            found[name] = value.value if name in intervals else value
+            if name in intervals:
+                found |= {f"{name}_{end}": getattr(value, end) for end in ENDS}
+        return found
 
-
-def _flat(name: str, interval: Interval) -> Iterable[tuple[str, float]]:
-    yield name, interval.value
-    yield from ((f"{name}_{end}", getattr(interval, end)) for end in ENDS)
+    empty = dict.fromkeys(columns, Interval(NAN, NAN, NAN, 0))
+    return pd.DataFrame(map(flat, rows), columns=list(flat(empty)))
 
 
 def interval_table(
-    values: DataFrame, by: Mapping[str, Sequence[Any]], columns: Sequence[str], seed: int
+    rows: Iterable[Mapping[str, Any]],
+    by: Mapping[str, Sequence[Any]],
+    columns: Sequence[str],
+    seed: int,
 ) -> DataFrame:
     """Means over tasks with their intervals, one row for each combination of `by`.
 
-    Values of the same task are averaged first, those that are known; then tasks are resampled.
-
-    Args:
-        values: Columns `task` (a number), those of `by`, and `columns`.
-        by: The values of each grouping column, in the order of the rows.
-        columns: What is averaged.
-        seed: Of the resampling of tasks.
+    Values of the same task (rows with the same number as `task`) are averaged first, those that
+    are known; then tasks are resampled.
     """
-    rows = []
+    values, found = frame(rows, ("task", *by, *columns)), []
     for key in itertools.product(*by.values()):
         places = dict(zip(by, key, strict=True))
         is_shown = np.logical_and.reduce([values[name] == value for name, value in places.items()])
         of_tasks = values[is_shown].groupby("task")[list(columns)].mean()
-        found = {name: bootstrap_interval(of_tasks[name].to_numpy(float), seed) for name in columns}
-        rows.append({**places, **found})
-    return frame(rows, (*by, *columns), columns)
+        means = {name: bootstrap_interval(of_tasks[name].to_numpy(float), seed) for name in columns}
+        found.append({**places, **means})
+    return frame(found, (*by, *columns), columns)
 
 
 def readable(text: str) -> str:
@@ -124,13 +115,11 @@ def records(table: DataFrame) -> list[dict[str, Any]]:
 
 def nested(table: DataFrame) -> list[dict[str, Any]]:
     """The rows of a table for a summary, each mean with its interval as one object."""
-    is_mean = {name: f"{name}_n" in table.columns for name in table.columns}
-    ends = {f"{name}_{end}" for name in table.columns if is_mean[name] for end in ENDS}
+    means = [name for name in table.columns if f"{name}_n" in table.columns]
+    ends = {f"{name}_{end}" for name in means for end in ENDS}
     return [
         {
-            name: {"value": value, **{end: row[f"{name}_{end}"] for end in ENDS}}
-            if is_mean[name]
-            else value
+            name: asdict(mean_of(row, name)) if name in means else value
             for name, value in row.items()
             if name not in ends
         }
@@ -143,19 +132,6 @@ def mean_of(row: Mapping[str, Any], column: str) -> Interval:
     return Interval(row[column], *(row[f"{column}_{end}"] for end in ENDS))
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: dataclasses as objects, what is undefined as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(name): plain(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    return value
-
-
 def write_study(study: Study, folder: Path) -> list[Path]:
     """Write the tables (Parquet and CSV), the summary (JSON) and the figures (PNG and SVG).
 
@@ -166,25 +142,27 @@ def write_study(study: Study, folder: Path) -> list[Path]:
 
     paths = []
 
-    def target(name: str) -> Path:
+    @contextmanager
+    def target(name: str) -> Iterator[Path]:
         paths.append(folder / name)
-        return paths[-1]
+        with replacing(paths[-1]) as temporary:
+            yield temporary
 
     for name, table in study.tables.items():
-        with replacing(target(f"{name}.parquet")) as temporary:
-            table.to_parquet(temporary, compression="zstd", index=False)
-        with replacing(target(f"{name}.csv")) as temporary:
-            table.to_csv(temporary, index=False)
-    summary = json.dumps(plain(study.summary), indent=2)
-    write_atomically(target(f"{study.name}.json"), f"{summary}\n")
+        with target(f"{name}.parquet") as file:
+            table.to_parquet(file, compression="zstd", index=False)
+        with target(f"{name}.csv") as file:
+            table.to_csv(file, index=False)
+    with target(f"{study.name}.json") as file:
+        file.write_text(json.dumps(plain(study.summary), indent=2) + "\n", "utf-8")
     with styled():
         for name, draw in study.figures.items():
             figure = draw()
             # Without a date and a version: the same figure is the same bytes.
-            with replacing(target(f"{name}.png")) as temporary:
-                figure.savefig(temporary, format="png", dpi=160, metadata={"Software": None})
-            with replacing(target(f"{name}.svg")) as temporary:
-                figure.savefig(temporary, format="svg", metadata={"Date": None})
+            with target(f"{name}.png") as file:
+                figure.savefig(file, format="png", dpi=160, metadata={"Software": None})
+            with target(f"{name}.svg") as file:
+                figure.savefig(file, format="svg", metadata={"Date": None})
     return paths
 
 
@@ -195,40 +173,17 @@ def print_study(study: Study, out: Console) -> None:
         for at, heading in enumerate(listing.cells):
             shown.add_column(heading, no_wrap=True, justify="right" if at else "left")
         for row in records(listing.table):
-            shown.add_row(*(cell(row) for cell in listing.cells.values()))
+            shown.add_row(*(_cell(row, *cell) for cell in listing.cells.values()))
         out.print(shown)
     out.print("[dim]in percent, with 95% intervals over tasks[/]")
     for note in study.notes:
         out.print(note, highlight=False, soft_wrap=True, markup=False)
 
 
-def text(column: str) -> Cell:
-    """The value as it is."""
-    return lambda row: str(row[column])
-
-
-def number(column: str) -> Cell:
-    """A number, as short as it can be written."""
-    return lambda row: f"{row[column]:g}"
-
-
-def share(column: str) -> Cell:
-    """A share in percent, without its interval."""
-    return lambda row: f"{100 * row[column]:.0f}"
-
-
-def percent(column: str) -> Cell:
-    """A mean in percent, with its interval."""
-    return lambda row: _interval(row, column, "{:.1f} [dim]{:.0f}-{:.0f}[/]")
-
-
-def difference(column: str) -> Cell:
-    """A difference in points, with its sign and its interval."""
-    return lambda row: _interval(row, column, "{:+.1f} [dim]{:+.0f} to {:+.0f}[/]")
-
-
-def _interval(row: Mapping[str, Any], column: str, template: str) -> str:
+def _cell(row: Mapping[str, Any], column: str, form: str) -> str:
+    if form not in (PERCENT, DIFFERENCE, SHARE):
+        return form.format(row[column])
     if math.isnan(row[column]):
         return "-"
-    return template.format(*(100 * row[name] for name in (column, f"{column}_low",
-                                                          f"{column}_high")))  # fmt: skip
+    ends = (column, f"{column}_low", f"{column}_high")
+    return form.format(*(100 * row.get(name, NAN) for name in ends))

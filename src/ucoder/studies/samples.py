@@ -24,22 +24,13 @@ import hashlib
 import json
 import math
 import re
+import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, Self
-
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    InstanceOf,
-    ValidationError,
-    model_validator,
-)
+from typing import Any
 
 from ucoder.errors import BenchmarkError
 from ucoder.execution.duplicates import program_key
@@ -55,91 +46,49 @@ MAX_LINE_BYTES = 256 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _MAX_PROGRAM_CHARS = 100_000
 _ASSERT = re.compile(r"\s*assert\b")
-_FAULTS = {
-    "model_type": "must be a JSON object",
-    "is_instance_of": "must be a text",
-    "list_type": "must be a list",
-    "int_type": "must be a whole number",
-    "greater_than_equal": "must be a count",
-    "less_than": "must be a count",
-    "float_type": "must be a number",
-    "literal_error": 'must be "stop" or "length"',
+_Rule = tuple[str, Callable[[Any], bool]]
+_TEXT: _Rule = ("must be a text", lambda value: isinstance(value, str))
+_TEXTS = ("task_id", "prompt", "entry_point", "test")
+_LISTS: dict[str, tuple[_Rule, ...]] = {
+    "generated_test_texts": (_TEXT,),
+    "candidate_bodies": (_TEXT,),
+    "candidates": (_TEXT,),
+    "n_tokens": (
+        ("must be a whole number", lambda value: type(value) is int),  # JSON's true is not one
+        ("must be a count", lambda value: 0 <= value < 1 << 62),
+    ),
+    "sum_logprobs": (
+        ("must be a number", lambda value: value is None or type(value) in (int, float)),
+        (
+            "must be finite, or null where unknown",
+            lambda value: value is None or not abs(value) > sys.float_info.max,
+        ),
+    ),
+    "finish": (('must be "stop" or "length"', lambda value: value in ("stop", "length")),),
 }
-"""What is wrong with a value, by pydantic's name of it."""
+"""The fields that are lists, and what must hold of each of their values, in this order."""
+_REQUIRED = (*_TEXTS, "generated_test_texts")
 
 
 class _FormatError(Exception):
     """What is wrong with a line; the caller knows its number."""
 
 
-_Text = InstanceOf[str]
-"""Any text: pydantic's own strings refuse lone surrogates, which models write and JSON holds."""
-
-
-class _Line(BaseModel):
-    """The fields of a line, checked and not converted; see the module for what they mean."""
-
-    model_config = ConfigDict(strict=True, frozen=True)
-
-    task_id: _Text
-    prompt: _Text
-    entry_point: _Text
-    generated_test_texts: list[_Text]
-    test: _Text
-    candidate_bodies: list[_Text] | None = None
-    candidates: list[_Text] | None = None
-    n_tokens: list[Annotated[int, Field(ge=0, lt=1 << 62)]] | None = None
-    sum_logprobs: list[float | None] | None = None
-    finish: list[Literal["stop", "length"]] | None = None
-
-    @model_validator(mode="after")
-    def _has_one_kind_of_candidates(self) -> Self:
-        if (self.candidates is None) == (self.candidate_bodies is None):
-            given = "neither" if self.candidates is None else "both"
-            raise ValueError(f"needs either candidate_bodies or candidates, got {given}")
-        return self
-
-    def column(self, name: str, n: int, unknown: Any) -> Sequence[Any]:
-        """One value for each of n candidates, `unknown` where the line has no such field.
-
-        Raises:
-            _FormatError: There are more or fewer values.
-        """
-        values: Sequence[Any] | None = getattr(self, name)
-        if values is not None and len(values) != n:
-            raise _FormatError(f"{name} has {len(values)} values for {n} candidates")
-        return [unknown] * n if values is None else values
-
-
 @dataclass(frozen=True, slots=True)
 class TaskSamples:
-    """One task with its samples: one line of the file.
-
-    Attributes:
-        task_id: The file's own.
-        prompt: As in the file.
-        entry_point: The function under test; an identifier.
-        completions: What the model wrote for each candidate, uncut.
-        programs: The program of each, one a completion.
-        test_texts: Texts of assert lines, each beginning with that word.
-        test: The truth script, complete: it calls what it defines.
-        n_tokens: Sampled tokens of each candidate, 0 where unknown.
-        sum_logprobs: Sum of their log-probabilities in nats, NaN where unknown.
-        finish: Why each ended; STOP where the file does not say.
-        digest: sha256 of the line.
-    """
+    """One task with its samples: one line of the file."""
 
     task_id: str
     prompt: str
     entry_point: str
-    completions: tuple[str, ...]
-    programs: tuple[str, ...]
-    test_texts: tuple[str, ...]
-    test: str
-    n_tokens: tuple[int, ...]
-    sum_logprobs: tuple[float, ...]
-    finish: tuple[FinishReason, ...]
-    digest: str
+    completions: tuple[str, ...]  # what the model wrote for each candidate, uncut
+    programs: tuple[str, ...]  # one a completion
+    test_texts: tuple[str, ...]  # each begins with `assert`
+    test: str  # the truth script, complete: it calls what it defines
+    n_tokens: tuple[int, ...]  # sampled for each candidate, 0 where unknown
+    sum_logprobs: tuple[float, ...]  # in nats, NaN where unknown
+    finish: tuple[FinishReason, ...]  # STOP where the file does not say
+    digest: str  # sha256 of the line
 
 
 def program(prompt: str, body: str) -> str:
@@ -150,10 +99,7 @@ def program(prompt: str, body: str) -> str:
 
 
 def read_samples(path: Path) -> Iterator[TaskSamples]:
-    """The file's tasks, in its order, one in memory at a time.
-
-    Args:
-        path: JSON lines, gzipped or not: the content tells, not the name.
+    """The file's tasks, in its order, one in memory at a time; gzip is told by the content.
 
     Raises:
         BenchmarkError: The file cannot be read, or a line is not in the format.
@@ -181,7 +127,18 @@ def make_candidates(samples: TaskSamples) -> tuple[Candidate, ...]:
 
     What does not compile takes part: that is for the sandbox to find out.
     """
-    return tuple(_candidate(samples, index) for index in range(len(samples.programs)))
+    columns = (samples.completions, samples.programs, samples.n_tokens, samples.sum_logprobs,
+               samples.finish)  # fmt: skip
+    candidates = []
+    for index, row in enumerate(zip(*columns, strict=True)):
+        completion, text, n_tokens, sum_logprob, finish = row
+        cut = finish is FinishReason.LENGTH
+        candidates.append(Candidate(
+            digest(samples.task_id, 0, index), samples.task_id, 0, index, completion,
+            "" if cut else text, "" if cut else program_key(text)[:16], n_tokens, sum_logprob,
+            finish, Reason.TRUNCATED if cut else None,
+        ))  # fmt: skip
+    return tuple(candidates)
 
 
 def interface_of(samples: TaskSamples) -> Interface | None:
@@ -192,37 +149,19 @@ def interface_of(samples: TaskSamples) -> Interface | None:
     be missing. Keyword-only and starred parameters are left out.
     """
     for source in (samples.prompt, samples.prompt.rstrip() + "\n    pass\n"):
-        if (found := _definition(source, samples.entry_point)) is not None:
+        if found := _definition(source, samples.entry_point):
             return _interface(found, samples.prompt)
     votes: Counter[tuple[int, int]] = Counter()
     firsts: dict[tuple[int, int], Interface] = {}
     for source, weight in Counter(samples.programs).items():
-        if len(source) > _MAX_PROGRAM_CHARS:
-            continue
-        if (found := _definition(source, samples.entry_point)) is not None:
+        if len(source) <= _MAX_PROGRAM_CHARS and (
+            found := _definition(source, samples.entry_point)
+        ):
             interface = _interface(found, samples.prompt)
             arity = (len(interface.parameters), interface.n_required)
             votes[arity] += weight
             firsts.setdefault(arity, interface)
     return firsts[votes.most_common(1)[0][0]] if votes else None
-
-
-def _candidate(samples: TaskSamples, index: int) -> Candidate:
-    cut = samples.finish[index] is FinishReason.LENGTH
-    text = "" if cut else samples.programs[index]
-    return Candidate(
-        id=digest(samples.task_id, 0, index),
-        problem_id=samples.task_id,
-        iteration=0,
-        index=index,
-        completion=samples.completions[index],
-        program=text,
-        program_id="" if cut else program_key(text)[:16],
-        n_tokens=samples.n_tokens[index],
-        sum_logprob=samples.sum_logprobs[index],
-        finish_reason=samples.finish[index],
-        reason=Reason.TRUNCATED if cut else None,
-    )
 
 
 def _definition(source: str, name: str) -> ast.FunctionDef | None:
@@ -251,7 +190,9 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The numbers and contents of lines that are not blank."""
     number = 0
     try:
-        with _opened(path) as file:
+        with path.open("rb") as raw:
+            is_gzip = raw.read(2) == _GZIP_MAGIC
+        with gzip.open(path) if is_gzip else path.open("rb") as file:
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
@@ -269,72 +210,80 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         raise BenchmarkError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    with path.open("rb") as raw:
-        if raw.read(2) != _GZIP_MAGIC:
-            raw.seek(0)
-            yield raw
-            return
-        raw.seek(0)
-        with gzip.open(raw, "rb") as unpacked:
-            yield unpacked  # type: ignore[misc]  # GzipFile reads like any binary file
-
-
 def _samples(line: bytes) -> TaskSamples:
     try:
-        checked = _Line.model_validate(json.loads(line.decode("utf-8")))
+        row = _checked(json.loads(line.decode("utf-8")))
     except UnicodeDecodeError as error:
         raise _FormatError(f"neither gzip nor UTF-8 text ({error.reason})") from None
-    except ValidationError as error:
-        raise _FormatError(_complaint(error)) from None
     except (ValueError, RecursionError) as error:
         raise _FormatError(f"invalid JSON: {error}") from None
-    if not checked.task_id.strip():
-        raise _FormatError("task_id must not be empty")
-    if not checked.entry_point.isidentifier():
-        raise _FormatError(
-            f"entry_point must be a function's name, got {_short(checked.entry_point)}"
-        )
-    completions = tuple(checked.candidates or checked.candidate_bodies or ())
+    whole = row.get("candidates")
+    completions = row["candidate_bodies"] if whole is None else whole
     n = len(completions)
-    if n == 0:
-        raise _FormatError("holds no candidate")
-    logprobs = [math.nan if p is None else p for p in checked.column("sum_logprobs", n, None)]
-    for at, value in enumerate(logprobs):
-        if math.isinf(value):
-            raise _FormatError(f"sum_logprobs[{at}] must be finite, or null where unknown")
+    for name in ("n_tokens", "sum_logprobs", "finish"):
+        if row.get(name) is not None and len(row[name]) != n:
+            raise _FormatError(f"{name} has {len(row[name])} values for {n} candidates")
+    logprobs = row.get("sum_logprobs") or [None] * n
     return TaskSamples(
-        task_id=checked.task_id,
-        prompt=checked.prompt,
-        entry_point=checked.entry_point,
-        completions=completions,
-        programs=tuple(checked.candidates or (program(checked.prompt, b) for b in completions)),
+        task_id=row["task_id"],
+        prompt=row["prompt"],
+        entry_point=row["entry_point"],
+        completions=tuple(completions),
+        programs=tuple(whole or (program(row["prompt"], body) for body in completions)),
         test_texts=tuple(
             text if _ASSERT.match(text) else f"assert {text}"
-            for text in checked.generated_test_texts
+            for text in row["generated_test_texts"]
         ),
-        test=_complete(checked.test, checked.entry_point),
-        n_tokens=tuple(checked.column("n_tokens", n, 0)),
-        sum_logprobs=tuple(logprobs),
-        finish=tuple(FinishReason(value) for value in checked.column("finish", n, "stop")),
+        test=_complete(row["test"], row["entry_point"]),
+        n_tokens=tuple(row.get("n_tokens") or [0] * n),
+        sum_logprobs=tuple(math.nan if value is None else float(value) for value in logprobs),
+        finish=tuple(map(FinishReason, row.get("finish") or ["stop"] * n)),
         digest=hashlib.sha256(line).hexdigest(),
     )
 
 
-def _complaint(error: ValidationError) -> str:
-    """The first fault of a line, in the words of JSON."""
-    fault = error.errors(include_url=False)[0]
-    place = "".join(f"[{part}]" if isinstance(part, int) else part for part in fault["loc"])
-    value = fault["input"]
-    if fault["type"] == "missing":
-        return f"lacks the field {place!r}; it has {_short(', '.join(value))}"
-    if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
-    got = "a list" if isinstance(value, list) else "an object"
-    if not isinstance(value, list | dict):
-        got = _short(json.dumps(value))
-    return f"{place} {_FAULTS.get(fault['type'], fault['msg'])}, got {got}".strip()
+def _checked(row: Any) -> dict[str, Any]:
+    """A line's object, whose fields have the right types and belong together."""
+    if not isinstance(row, dict):
+        raise _FormatError(f"must be a JSON object, got {_shown(row)}")
+    for name in _REQUIRED:
+        if name not in row:
+            raise _FormatError(f"lacks the field {name!r}; it has {_short(', '.join(row))}")
+    for name in _TEXTS:
+        _check(name, row[name], (_TEXT,))
+    for name, rules in _LISTS.items():
+        values = row.get(name)
+        if values is None and name not in _REQUIRED:
+            continue
+        if not isinstance(values, list):
+            raise _FormatError(f"{name} must be a list, got {_shown(values)}")
+        for at, value in enumerate(values):
+            _check(f"{name}[{at}]", value, rules)
+    given = [name for name in ("candidates", "candidate_bodies") if row.get(name) is not None]
+    if len(given) != 1:
+        got = "both" if given else "neither"
+        raise _FormatError(f"needs either candidate_bodies or candidates, got {got}")
+    if not row[given[0]]:
+        raise _FormatError("holds no candidate")
+    if not row["task_id"].strip():
+        raise _FormatError("task_id must not be empty")
+    if not row["entry_point"].isidentifier():
+        raise _FormatError(
+            f"entry_point must be a function's name, got {_short(row['entry_point'])}"
+        )
+    return row
+
+
+def _check(place: str, value: Any, rules: tuple[_Rule, ...]) -> None:
+    for said, holds in rules:
+        if not holds(value):
+            raise _FormatError(f"{place} {said}, got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return _short(json.dumps(value))
 
 
 def _short(text: str) -> str:

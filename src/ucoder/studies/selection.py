@@ -6,15 +6,10 @@ from everything that was sampled, rejected ones being wrong, and the oracle, whi
 one candidate is. Every selector also chooses on the model's own inputs alone, which shows how much
 mutations and boundary values help.
 
-Table `selection`, for each of `inputs` ("all", or "own" for the model's own) and selector:
-
-    pass_at_1      nothing selected counts as wrong
-    against_paper  pass@1 less that of the paper's consensus on the same inputs, paired by task
-    coverage       share of tasks with a selection
-    as_paper       share of tasks whose choice answers all inputs as the paper's choice does
-
-`selection_tasks` holds every choice; `selection_calibration`, `selection_reliability` and
-`selection_precision` the probabilities on all inputs, see `calibration`.
+In the table `selection`, `against_paper` is pass@1 less that of the paper's consensus on the same
+inputs, paired by task, and `as_paper` the share of tasks whose choice answers all inputs as the
+paper's choice does. `selection_tasks` holds every choice; the tables of probabilities, which are
+those on all inputs, are made in `calibration`.
 """
 
 from __future__ import annotations
@@ -27,27 +22,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.theorem import Observation, estimate, observe
 from ucoder.evaluation.statistics import Interval, bootstrap_interval
 from ucoder.records import NAN
+from ucoder.studies import results
 from ucoder.studies.calibration import calibration, precisions, reliability
 from ucoder.studies.figures import selector_rows, tradeoff
-from ucoder.studies.results import (
-    Listing,
-    Study,
-    difference,
-    frame,
-    interval_table,
-    mean_of,
-    nested,
-    percent,
-    readable,
-    records,
-    share,
-    text,
-)
-from ucoder.studies.tasks import PAPER, RULE, StudyTask, choose, known_selectors
+from ucoder.studies.tasks import PAPER, RULE, StudyTask, choose, counting, known_selectors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -61,16 +42,11 @@ _MEASURES = ("pass_at_1", "against_paper", "coverage", "as_paper")
 
 def study_selection(
     tasks: Iterable[StudyTask], selectors: Sequence[str] = (), seed: int = 0
-) -> Study:
-    """Let every selector choose on every task.
-
-    Args:
-        tasks: Read once, one at a time.
-        selectors: Their names; all where none is given.
-        seed: Of the resampling of tasks.
+) -> results.Study:
+    """Let every selector, or those that are named, choose on every task; tasks are read once.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names = known_selectors(selectors)
     rows: list[dict[str, Any]] = []
@@ -81,16 +57,17 @@ def study_selection(
         random.append(task.share_right())
         observations += _observed(task)
     oracle = [NAN if math.isnan(value) else float(value > 0.0) for value in random]
-    choices = frame(rows, ("task", *_CHOICES, "against_paper"))
-    measures = choices.rename(columns={"right": "pass_at_1", "selected": "coverage"})
-    table = interval_table(measures, {"inputs": (ALL, OWN), "selector": names}, _MEASURES, seed)
+    choices = results.frame(rows, _CHOICES)
+    measured = ({**row, "pass_at_1": row["right"], "coverage": row["selected"]} for row in rows)
+    by = {"inputs": (ALL, OWN), "selector": names}
+    table = results.interval_table(measured, by, _MEASURES, seed)
     probabilities = _probability_tables(choices, names, seed)
     lines = {
-        "random": bootstrap_interval(random, seed),
-        "oracle": bootstrap_interval(oracle, seed),
+        name: bootstrap_interval(of_tasks, seed)
+        for name, of_tasks in (("random", random), ("oracle", oracle))
     }
-    tables = {"selection": table, **probabilities, "selection_tasks": choices[list(_CHOICES)]}
-    return Study(
+    tables = {"selection": table, **probabilities, "selection_tasks": choices}
+    return results.Study(
         name="selection",
         tables=tables,
         summary={
@@ -100,9 +77,9 @@ def study_selection(
             "rho": RULE.rho,
             "min_input_support": RULE.min_input_support,
             **lines,
-            "selectors": nested(table),
-            "calibration": nested(tables["selection_calibration"]),
-            "precision": nested(tables["selection_precision"]),
+            "selectors": results.nested(table),
+            "calibration": results.nested(tables["selection_calibration"]),
+            "precision": results.nested(tables["selection_precision"]),
             "theorem_2_4": asdict(estimate(observations)) if observations else None,
         },
         listings=_listings(table, len(random)),
@@ -118,7 +95,7 @@ def best_selector(table: DataFrame) -> dict[str, Any]:
         rounded=shown["pass_at_1"].round(9), other=shown["selector"] != "agreement"
     )
     ordered = shown.sort_values(["rounded", "other"], ascending=[False, True], kind="stable")
-    return records(ordered)[0]
+    return results.records(ordered)[0]
 
 
 def shown_probabilities(tables: Mapping[str, DataFrame]) -> list[str]:
@@ -136,10 +113,10 @@ def shown_probabilities(tables: Mapping[str, DataFrame]) -> list[str]:
 def probability_lines(tables: Mapping[str, DataFrame]) -> Iterator[str]:
     """For each selector of `shown_probabilities`: how good its probabilities are, in words."""
     for name in shown_probabilities(tables):
-        (said,) = _rows_of(tables["selection_calibration"], name)
+        said, *_ = _rows_of(tables["selection_calibration"], name)
         kept = _rows_of(tables["selection_precision"], name)
         precision = ", ".join(
-            f"{mean_of(row, 'precision')} at {100 * row['coverage']:.0f}%" for row in kept
+            f"{results.mean_of(row, 'precision')} at {100 * row['coverage']:.0f}%" for row in kept
         )
         yield (
             f"{name}: Brier {said['brier']:.3f}, calibration error {said['expected_error']:.3f}; "
@@ -154,7 +131,7 @@ def _choices(task: StudyTask, names: Sequence[str]) -> Iterator[dict[str, Any]]:
         right = {name: task.chance_right(choices[name]) for name in asked}
         for name in asked:
             yield {
-                "task_id": readable(task.task_id),
+                "task_id": results.readable(task.task_id),
                 "inputs": inputs,
                 "selector": name,
                 "selected": choices[name].program is not None,
@@ -170,7 +147,7 @@ def _observed(task: StudyTask) -> list[Observation]:
     known = ~np.isnan(task.right_P)
     if not known.any():
         return []
-    votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
+    votes = counting(task.votes)
     right_P = task.right_P[known] == 1.0
     return [observe(votes.answers_PT[known], votes.weights_P[known], right_P)]
 
@@ -190,45 +167,37 @@ def _probability_tables(
         bins += [selector | row for row in reliability(p, right)]
         kept += [selector | row for row in precisions(p, right)]
     return {
-        "selection_calibration": frame(
-            summaries,
-            ("selector", "brier", "expected_error", "mean_probability", "right"),
-            ("brier", "right"),
-        ),
-        "selection_reliability": frame(
-            bins, ("selector", "low", "high", "probability", "right"), ("right",)
-        ),
-        "selection_precision": frame(
-            kept,
-            ("selector", "coverage", "n_kept", "least_probability", "precision"),
-            ("precision",),
-        ),
-    }
+        f"selection_{name}": results.frame(found, ("selector", *columns), intervals)
+        for name, found, columns, intervals in (
+            ("calibration", summaries, ("brier", "expected_error", "mean_probability", "right"),
+             ("brier", "right")),
+            ("reliability", bins, ("low", "high", "probability", "right"), ("right",)),
+            ("precision", kept, ("coverage", "n_kept", "least_probability", "precision"),
+             ("precision",)),
+        )
+    }  # fmt: skip
 
 
-def _listings(table: DataFrame, n_tasks: int) -> list[Listing]:
-    cells = {
-        "selector": text("selector"),
-        "pass@1": percent("pass_at_1"),
-        "less consensus": difference("against_paper"),
-        "chosen": share("coverage"),
-        "as consensus": percent("as_paper"),
-    }
+def _listings(table: DataFrame, n_tasks: int) -> list[results.Listing]:
+    cells = {"selector": ("selector", results.PLAIN), "pass@1": ("pass_at_1", results.PERCENT),
+             "less consensus": ("against_paper", results.DIFFERENCE),
+             "chosen": ("coverage", results.SHARE),
+             "as consensus": ("as_paper", results.PERCENT)}  # fmt: skip
     return [
-        Listing(f"selection on {title}, {n_tasks} tasks", table[table["inputs"] == inputs], cells)
+        results.Listing(
+            f"selection on {title}, {n_tasks} tasks", table[table["inputs"] == inputs], cells
+        )
         for inputs, title in ((ALL, "all inputs"), (OWN, "the model's own inputs"))
     ]
 
 
 def _notes(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> list[str]:
-    notes = []
-    if lines["random"].n:
-        notes.append(f"random candidate {lines['random']}, oracle {lines['oracle']}")
-    notes.append(
+    framed = [f"random candidate {lines['random']}, oracle {lines['oracle']}"]
+    rule = (
         f"every selector with tau={RULE.tau}; nothing selected counts as wrong; as consensus: the "
         f"same answers to all inputs as its choice"
     )
-    return [*notes, *probability_lines(tables)]
+    return [*(framed if lines["random"].n else []), rule, *probability_lines(tables)]
 
 
 def _figures(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> dict[str, Any]:
@@ -255,4 +224,4 @@ def _figures(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> 
 
 
 def _rows_of(table: DataFrame, selector: str) -> list[dict[str, Any]]:
-    return records(table[table["selector"] == selector])
+    return results.records(table[table["selector"] == selector])

@@ -3,15 +3,10 @@
 A task's candidates are shuffled and handed out 8 at a time. After each round the rule of
 `ucoder.consensus.stopping` looks at those that are there, and stops as soon as the regret is small
 enough. What it would have chosen then is compared with the choice from all of the candidates.
-The table `samples_stopping` holds, for each selector and value of `max_regret`:
-
-    samples              mean number of samples of a task
-    saved                share of the samples that were not needed
-    tokens_saved         the same of tokens; unknown where the file does not give their number
-    differs              share of choices that answer some input differently from the full choice
-    correctness_differs  share of choices of which one is right and the other wrong
-    pass_at_1            of the choices at stopping
-    lost                 pass@1 with all samples less that at stopping, paired by task
+The table `samples_stopping` holds the means over tasks for each selector and value of `max_regret`.
+`saved` is the share of the samples that were not needed and `tokens_saved` that of the tokens;
+choices at stopping are compared with the full ones: `differs` where they answer some input
+differently, `correctness_differs` where one is right and the other wrong, `lost` what pass@1 loses.
 """
 
 from __future__ import annotations
@@ -24,11 +19,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.stopping import regret_of
 from ucoder.records import NAN
-from ucoder.seeds import derive_seed
-from ucoder.studies.tasks import RULE, StudyChoice, StudyTask, choose
+from ucoder.studies.tasks import RULE, StudyChoice, StudyTask, choose, counting
 
 ROUND: Final = 8
 REGRETS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -42,20 +35,11 @@ def stops_of(
 ) -> Iterator[dict[str, Any]]:
     """Where sampling one task would have stopped; at its end where there is no forecast.
 
-    Args:
-        task: With at least one candidate.
-        selectors: Their names.
-        regrets: Values of `max_regret`.
-        repeats: Shuffles.
-        seed: Of the shuffles and of the simulation.
-
     Yields:
-        `selector`, `max_regret` and `MEASURES`, for each shuffle.
+        `selector`, `max_regret` and `MEASURES`, for each of `repeats` shuffles.
     """
     full, able = choose(task.votes, selectors), can_forecast(task, selectors)
-    for repeat in range(repeats):
-        random = np.random.default_rng(derive_seed(seed, "samples", task.task_id, repeat))
-        order = random.permutation(task.n)
+    for order in task.orders(task.n, repeats, seed, "samples"):
         for selector in selectors:
             sizes = dict.fromkeys(regrets, task.n)
             if selector in able:
@@ -70,7 +54,7 @@ def stops_of(
 
 def can_forecast(task: StudyTask, selectors: Sequence[str]) -> set[str]:
     """The selectors that can say what more samples of this task would do."""
-    votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
+    votes = counting(task.votes)
     return {
         name
         for name in selectors
@@ -86,8 +70,7 @@ def _sizes(
     waiting = sorted(regrets, reverse=True)
     sizes: dict[float, int] = {}
     for size in range(ROUND, task.n, ROUND):
-        votes = task.sampled(order[:size])
-        votes = votes.on(kept_inputs(votes, rule.min_input_support))
+        votes = counting(task.sampled(order[:size]))
         regret = regret_of(votes, rule, task.n - size, seed=seed)
         while waiting and regret <= waiting[0]:  # never where it is NaN
             sizes[waiting.pop(0)] = size

@@ -1,18 +1,14 @@
 """Studies: how many inputs, and how many samples, a choice needs.
 
 Random subsets of each task's inputs or candidates, several of each size, the smaller ones parts of
-the larger ones. Two questions, columns of the tables `coverage` and `samples`:
-
-    pass_at_1    how often the choice is right; unknown where the truth is
-    same_choice  how often it answers all inputs as the choice on everything does
-
-`n_tasks_with_more` counts the tasks from which something was left out; a task that has fewer inputs
-or candidates than the size keeps all.
+the larger ones: how often the choice is right (`pass_at_1`), and how often it answers all inputs as
+the choice on everything does (`same_choice`). `n_tasks_with_more` counts the tasks from which
+something was left out.
 
 Of inputs, the knee is the fewest from which on `same_choice` is above 95%. The table
 `coverage_distinguishing` sets beside it how few inputs, chosen greedily, tell as many behaviours
-apart as all of those that count: what random inputs waste. Of samples, the study also asks where
-sampling in rounds may stop by itself, see `sequential`.
+apart as all of those that count. Of samples, the study also asks where sampling in rounds may stop
+by itself, see `sequential`.
 """
 
 from __future__ import annotations
@@ -24,25 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucoder.consensus.inputs import distinguishing_inputs, kept_inputs
+from ucoder.consensus.inputs import distinguishing_inputs
 from ucoder.consensus.votes import Votes
 from ucoder.evaluation.statistics import bootstrap_interval
-from ucoder.seeds import derive_seed
+from ucoder.studies import results
 from ucoder.studies.figures import curves, tradeoff
-from ucoder.studies.results import (
-    Listing,
-    Study,
-    difference,
-    frame,
-    interval_table,
-    nested,
-    number,
-    percent,
-    readable,
-    text,
-)
 from ucoder.studies.sequential import MEASURES, REGRETS, ROUND, can_forecast, stops_of
-from ucoder.studies.tasks import MAIN, RULE, StudyTask, choose, known_selectors
+from ucoder.studies.tasks import MAIN, StudyTask, choose, counting, known_selectors
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,18 +47,13 @@ def study_coverage(
     *,
     sizes: Sequence[int] = INPUT_SIZES,
     repeats: int = REPEATS,
-) -> Study:
-    """Leave inputs out, and choose again.
+) -> results.Study:
+    """Leave inputs out, `repeats` subsets of each size, and choose again.
 
-    Args:
-        tasks: Read once, one at a time; those without an input are passed over.
-        selectors: Their names.
-        seed: Of the subsets and of the resampling of tasks.
-        sizes: Numbers of inputs.
-        repeats: Subsets of each size.
+    Tasks are read once, one at a time; those without an input are passed over.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names = known_selectors(selectors or MAIN)
     rows: list[dict[str, Any]] = []
@@ -87,18 +66,20 @@ def study_coverage(
         def on(kept: NDArray[np.int64], votes: Votes = task.votes) -> Votes:
             return votes.on(np.sort(kept).tolist())
 
-        found = _subsets(task, names, sorted(set(sizes)), repeats, (seed, "coverage"), n, on)
+        found = _subsets(task, names, sizes, repeats, (seed, "coverage"), n, on)
         rows += ({"task": len(suites), **row} for row in found)
         suites.append(_distinguishing(task))
-    table = _table(rows, "n_inputs", {size: size for size in sizes}, names, seed)
-    fewest = frame(suites, ("task_id", "n_inputs", "n_kept", "n_distinguishing", "n_clusters"))
-    table.insert(2, "n_tasks_with_more", _n_above(table["n_inputs"], list(fewest["n_inputs"])))
+    fewest = results.frame(
+        suites, ("task_id", "n_inputs", "n_kept", "n_distinguishing", "n_clusters")
+    )
+    labels, counts = {size: size for size in sizes}, list(fewest["n_inputs"])
+    table = _table(rows, "n_inputs", labels, names, seed, counts)
     distinguishing, kept = (
         bootstrap_interval(fewest[column].to_numpy(float), seed)
         for column in ("n_distinguishing", "n_kept")
     )
     knees = {name: knee(table[table["selector"] == name]) for name in names}
-    return Study(
+    return results.Study(
         name="coverage",
         tables={"coverage": table, "coverage_distinguishing": fewest},
         summary={
@@ -109,7 +90,7 @@ def study_coverage(
             "knee": {name: size or "not reached" for name, size in knees.items()},
             "distinguishing_inputs": distinguishing,
             "kept_inputs": kept,
-            "rows": nested(table),
+            "rows": results.nested(table),
         },
         listings=[_listing(table, f"inputs, {len(suites)} tasks", "inputs", "n_inputs")],
         notes=[
@@ -145,20 +126,15 @@ def study_sampling(
     repeats: int = REPEATS,
     shuffles: int = SHUFFLES,
     regrets: Sequence[float] = REGRETS,
-) -> Study:
+) -> results.Study:
     """Leave candidates out, and choose again; then sample in rounds, and stop.
 
-    Args:
-        tasks: Read once, one at a time; those without a candidate are passed over.
-        selectors: Their names.
-        seed: Of subsets, shuffles, the simulation and the resampling of tasks.
-        sizes: Numbers of candidates; that of the task with most takes the place of larger ones.
-        repeats: Subsets of each size.
-        shuffles: Orders in which a task is sampled in rounds.
-        regrets: Values of `max_regret`.
+    Tasks are read once, one at a time; those without a candidate are passed over. The number of
+    candidates of the task with most takes the place of larger `sizes`. Sampling in rounds is tried
+    on `shuffles` orders of each task, with each of `regrets` as `max_regret`.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     names = known_selectors(selectors or MAIN)
     rows: list[dict[str, Any]] = []
@@ -168,31 +144,25 @@ def study_sampling(
     for task in tasks:
         if task.n == 0:
             continue
-        at = {"task": len(n_samples)}
-        found = _subsets(
-            task, names, sorted(set(sizes)), repeats, (seed, "samples"), task.n, task.sampled
-        )
+        at, seeds = {"task": len(n_samples)}, (seed, "samples")
+        found = _subsets(task, names, sizes, repeats, seeds, task.n, task.sampled)
         rows += (at | row for row in found)
         stops += (at | row for row in stops_of(task, names, regrets, shuffles, seed))
         able |= can_forecast(task, names)
         n_samples.append(task.n)
     most = max(n_samples, default=0)
     labels = {size: min(size, most) for size in sorted(set(sizes), reverse=True)}
-    table = _table(rows, "n_samples", labels, names, seed)
-    table.insert(2, "n_tasks_with_more", _n_above(table["n_samples"], n_samples))
-    stopping = interval_table(
-        frame(stops, ("task", "selector", "max_regret", *MEASURES)),
-        {"selector": [n for n in names if n in able], "max_regret": sorted(set(regrets))},
-        MEASURES,
-        seed,
-    )
+    table = _table(rows, "n_samples", labels, names, seed, n_samples)
+    forecast = [name for name in names if name in able]
+    by: dict[str, Sequence[Any]] = {"selector": forecast, "max_regret": sorted(set(regrets))}
+    stopping = results.interval_table(stops, by, MEASURES, seed)
     not_forecast = [name for name in names if name not in able]
     figures = _figures(table, "samples", "n_samples", "samples")
     listings = [_listing(table, f"samples, {len(n_samples)} tasks", "samples", "n_samples")]
     if len(stopping):
         figures["samples_stopping"] = _stopping_figure(stopping)
         listings.append(_stopping_listing(stopping, most))
-    return Study(
+    return results.Study(
         name="samples",
         tables={"samples": table, "samples_stopping": stopping},
         summary={
@@ -203,8 +173,8 @@ def study_sampling(
             "shuffles": shuffles,
             "round": ROUND,
             "not_forecast": not_forecast,
-            "rows": nested(table),
-            "stopping": nested(stopping),
+            "rows": results.nested(table),
+            "stopping": results.nested(stopping),
         },
         listings=listings,
         notes=[f"no forecast, so no stopping: {', '.join(not_forecast)}"] if not_forecast else [],
@@ -223,10 +193,8 @@ def _subsets(
 ) -> Iterator[dict[str, Any]]:
     """Choices on subsets of the n inputs or candidates of one task, compared with that on all."""
     full = choose(task.votes, names)
-    for repeat in range(repeats):
-        random = np.random.default_rng(derive_seed(*seed, task.task_id, repeat))
-        order = random.permutation(n)
-        for size in sizes:
+    for order in task.orders(n, repeats, *seed):
+        for size in sorted(set(sizes)):
             choices = choose(votes_on(order[:size]), names) if size < n else full
             for name, choice in choices.items():
                 yield {
@@ -243,24 +211,22 @@ def _table(
     labels: dict[int, int],
     names: Sequence[str],
     seed: int,
+    counts: Sequence[int],
 ) -> DataFrame:
     """Means by selector and size; a size stands under its label, the smallest with the same one."""
     sizes = sorted({label: size for size, label in labels.items()}.items())
-    values = frame(rows, ("task", "selector", "size", *_MEASURES))
     by = {"selector": names, "size": [size for _, size in sizes]}
-    table = interval_table(values, by, _MEASURES, seed)
+    table = results.interval_table(rows, by, _MEASURES, seed)
     table["size"] = table["size"].map(labels)
+    more = [sum(n > size for n in counts) for size in table["size"]]
+    table.insert(2, "n_tasks_with_more", more)
     return table.rename(columns={"size": column})
 
 
-def _n_above(sizes: Iterable[int], counts: Sequence[int]) -> list[int]:
-    return [sum(n > size for n in counts) for size in sizes]
-
-
 def _distinguishing(task: StudyTask) -> dict[str, Any]:
-    votes = task.votes.on(kept_inputs(task.votes, RULE.min_input_support))
+    votes = counting(task.votes)
     return {
-        "task_id": readable(task.task_id),
+        "task_id": results.readable(task.task_id),
         "n_inputs": len(task.votes.inputs),
         "n_kept": len(votes.inputs),
         "n_distinguishing": len(distinguishing_inputs(votes)),
@@ -268,27 +234,21 @@ def _distinguishing(task: StudyTask) -> dict[str, Any]:
     }
 
 
-def _listing(table: DataFrame, title: str, heading: str, column: str) -> Listing:
-    cells = {
-        "selector": text("selector"),
-        heading: text(column),
-        **({"tasks with more": text("n_tasks_with_more")} if column == "n_inputs" else {}),
-        "pass@1": percent("pass_at_1"),
-        "same choice": percent("same_choice"),
-    }
-    return Listing(title, table, cells)
+def _listing(table: DataFrame, title: str, heading: str, column: str) -> results.Listing:
+    more = {"tasks with more": ("n_tasks_with_more", results.PLAIN)} if heading == "inputs" else {}
+    cells = {"selector": ("selector", results.PLAIN), heading: (column, results.PLAIN), **more,
+             "pass@1": ("pass_at_1", results.PERCENT),
+             "same choice": ("same_choice", results.PERCENT)}  # fmt: skip
+    return results.Listing(title, table, cells)
 
 
-def _stopping_listing(stopping: DataFrame, most: int) -> Listing:
-    cells = {
-        "selector": text("selector"),
-        "regret": number("max_regret"),
-        "samples": percent("saved"),
-        "tokens": percent("tokens_saved"),
-        "differs": percent("differs"),
-        "pass@1 lost": difference("lost"),
-    }
-    return Listing(f"stopping at max_regret: saved of {most} samples", stopping, cells)
+def _stopping_listing(stopping: DataFrame, most: int) -> results.Listing:
+    cells = {"selector": ("selector", results.PLAIN), "regret": ("max_regret", "{:g}"),
+             "samples": ("saved", results.PERCENT), "tokens": ("tokens_saved", results.PERCENT),
+             "differs": ("differs", results.PERCENT),
+             "pass@1 lost": ("lost", results.DIFFERENCE)}  # fmt: skip
+    title = f"stopping at max_regret: saved of {most} samples"
+    return results.Listing(title, stopping, cells)
 
 
 def _figures(

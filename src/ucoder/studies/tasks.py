@@ -29,6 +29,7 @@ from ucoder.consensus.selection import ranked_programs
 from ucoder.consensus.selectors import SELECTORS, Ranking, Rule, selector_named
 from ucoder.consensus.votes import Floats, Ints, Votes, votes_of
 from ucoder.records import NAN, InputOrigin
+from ucoder.seeds import derive_seed
 from ucoder.studies.pools import ExecutedTask
 
 RULE: Final = Rule(tau=1)
@@ -47,12 +48,10 @@ _OWN = (InputOrigin.GIVEN, InputOrigin.EXAMPLE, InputOrigin.MODEL)
 class StudyChoice:
     """What one selector chose on one set of votes.
 
-    Attributes:
-        shares: Programs that may have been chosen, with their chances, which add up to 1: one
-            program, or all that take part in a lottery, the drawn one first. Empty where nothing
-            is selected.
-        probability: That the first of them is right; NaN where it is unknown, for lotteries, and
-            where it was not asked for.
+    `shares` holds the programs that may have been chosen with their chances, which add up to 1: one
+    program, or all that take part in a lottery, the drawn one first; none where nothing is
+    selected. `probability` says how likely the first of them is right; NaN where it is unknown, for
+    lotteries, and where it was not asked for.
     """
 
     shares: tuple[tuple[str, float], ...]
@@ -66,25 +65,15 @@ class StudyChoice:
 
 @dataclass(frozen=True, eq=False)
 class StudyTask:
-    """One task, coded.
-
-    Attributes:
-        task_id: Its id.
-        votes: On all of its inputs.
-        right_P: 1 where a program is right, 0 where it is wrong, NaN where that is unknown.
-        programs_N: Each candidate's program, by place in the votes; -1 where it has no vote.
-        right_N: As `right_P`, for every candidate; a rejected candidate is wrong.
-        tokens_N: Tokens sampled for each candidate; 0 where unknown.
-        perplexities_N: f(r) of each candidate; NaN where undefined.
-    """
+    """One task, coded: its votes on all of its inputs, and beside them who is right."""
 
     task_id: str
     votes: Votes
-    right_P: Floats
-    programs_N: Ints
-    right_N: Floats
-    tokens_N: Ints
-    perplexities_N: Floats
+    right_P: Floats  # 1 where a program is right, 0 where it is wrong, NaN where that is unknown
+    programs_N: Ints  # each candidate's program, by place in the votes; -1 where it has no vote
+    right_N: Floats  # as right_P, for every candidate; a rejected candidate is wrong
+    tokens_N: Ints  # tokens sampled for each candidate; 0 where unknown
+    perplexities_N: Floats  # f(r) of each candidate; NaN where undefined
 
     @property
     def n(self) -> int:
@@ -142,6 +131,17 @@ class StudyTask:
         own = [at for at, given in enumerate(self.votes.inputs) if given.origin in _OWN]
         return self.votes.on(own) if own else self.votes
 
+    def orders(self, n: int, repeats: int, seed: int, name: str) -> Iterator[NDArray[np.int64]]:
+        """Random orders of n inputs or candidates of this task, which repeat with the seed."""
+        for repeat in range(repeats):
+            random = np.random.default_rng(derive_seed(seed, name, self.task_id, repeat))
+            yield random.permutation(n)
+
+
+def counting(votes: Votes) -> Votes:
+    """The votes on those inputs that count under `RULE`."""
+    return votes.on(kept_inputs(votes, RULE.min_input_support))
+
 
 def tasks_of(pools: Iterable[ExecutedTask], *, has_truth: bool = True) -> Iterator[StudyTask]:
     """The tasks coded, one at a time; see `task_of`."""
@@ -152,10 +152,8 @@ def tasks_of(pools: Iterable[ExecutedTask], *, has_truth: bool = True) -> Iterat
 def task_of(pool: ExecutedTask, *, has_truth: bool = True) -> StudyTask:
     """Count and code one executed task.
 
-    Args:
-        pool: The task.
-        has_truth: Whether its verdicts can be known. Then rejected candidates are wrong; in a
-            run, where there is no truth, they are unknown like all others.
+    With `has_truth`, rejected candidates are wrong; in a run, where there is no truth, they are
+    unknown like all others.
     """
     votes = votes_of(pool.candidates, {e.program_id: e for e in pool.executions}, pool.inputs)
     truth = pool.truth() if has_truth and (pool.correct or not pool.executions) else {}
@@ -182,7 +180,7 @@ def known_selectors(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each once; all selectors where none is given.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
     for name in names:
         selector_named(name)
@@ -192,17 +190,12 @@ def known_selectors(names: Sequence[str]) -> tuple[str, ...]:
 def choose(
     votes: Votes, selectors: Sequence[str], *, with_probability: bool = False
 ) -> dict[str, StudyChoice]:
-    """What each selector chooses under `RULE`.
-
-    Args:
-        votes: Of one task, on all inputs; those that do not count are left out here.
-        selectors: Their names.
-        with_probability: Whether to compute the probability, which takes longer.
+    """What each selector chooses under `RULE`, on those of the inputs that count.
 
     Raises:
-        ConfigError: There is no selector of a name.
+        ConfigError: A selector is unknown.
     """
-    kept = votes.on(kept_inputs(votes, RULE.min_input_support))
+    kept = counting(votes)
     return {name: _choice(kept, name, with_probability) for name in selectors}
 
 
