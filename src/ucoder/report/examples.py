@@ -176,7 +176,7 @@ def _verdict(case: Case, config: SolutionsConfig) -> str:
         Reason.NO_INFORMATIVE_INPUT: "no input could be run by enough candidates to count",
         Reason.NO_RELIABLE_CANDIDATE: f"no candidate returned a value on at least "
         f"{percent(config.rho)} of the inputs that count",
-    }.get(selection.reason or Reason.NO_CANDIDATE, "no reason was kept")
+    }.get(selection.reason or Reason.NO_CANDIDATE, "no reason was recorded")
     return f"Nothing was selected: {why}."
 
 
