@@ -57,7 +57,7 @@ class ModelError(UcoderError):
 
 
 class UnknownModel(ModelError):
-    """The name is no catalog entry, no local path and no model on the hub."""
+    """The name is not a catalog entry, a local path or a model on the hub."""
 
 
 class NotAModel(ModelError):

@@ -53,7 +53,7 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent ends, however that ends.
 
-    Linux only; elsewhere nothing happens, and an orphan works on for nobody.
+    Linux only; elsewhere nothing happens, and an orphaned process keeps running.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

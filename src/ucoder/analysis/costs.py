@@ -31,7 +31,7 @@ class StageCost:
     stage: str
     seconds: float  # from the journal; NaN where it has no times of this stage
     tokens: int | None  # sampled from the model; None for a stage that samples none
-    tokens_share: float  # of all sampled tokens, NaN without tokens
+    tokens_share: float  # of all sampled tokens; NaN where none were sampled
     # Whether every part that started has ended; None where it was not timed.
     finished: bool | None
 

@@ -23,7 +23,7 @@ async def run_new(name: str, overrides: list[str], output: Path | None, out: Con
     if output is None:
         output = Path("runs") / f"{Path(name).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     run = Run.create(output, config)
-    # Kept from before, so that nobody can say afterwards that it was to be expected.
+    # Kept before the run starts, so that the comparison afterwards is an honest one.
     write_plan(run.path, config, rates_for(config, Speeds()))
     out.print(f"run: {output}", highlight=False, soft_wrap=True)
     await _carry_on(run, out)

@@ -117,9 +117,9 @@ class Table(Generic[T]):
     def arrow(self, *columns: str) -> Iterator[pa.Table]:
         """These columns of one shard after the other, in the order of the keys, as Arrow has them.
 
-        A part of a nested column is named as in Parquet: `outcomes.list.element.kind`. For whoever
-        counts: a run of the paper's size holds millions of candidates and hundreds of millions of
-        outcomes, too many to make a record of each.
+        A part of a nested column is named as in Parquet: `outcomes.list.element.kind`. This is
+        for counting: a run of the paper's size holds millions of candidates and hundreds of
+        millions of outcomes, too many to make a record of each.
 
         Raises:
             DamagedShard: A shard cannot be read.

@@ -1,4 +1,4 @@
-"""Replicas on a Ray cluster: tasks flow to whoever is free, and what is lost is run again.
+"""Replicas on a Ray cluster: tasks go to the replica that is free, and lost tasks run again.
 
 A replica is an actor with an engine and an executor of its own. The driver starts one wherever a
 node has room, also on nodes that join while the run is under way, and gives each as many tasks side
