@@ -4,7 +4,7 @@ The first rank prints one JSON object a line: its steps, and the result at the e
 print nothing; the output of their libraries goes to their logs. The loss covers completions only.
 With LoRA the base stays in bfloat16 and only the adapter is trained, then merged. Without LoRA the
 weights are trained in float32 under bfloat16 autocast, because updates of 5e-6 would be lost in
-bfloat16 weights.
+bfloat16 weights. A processor without bfloat16 instructions computes in float32 in both cases.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run_rank(job: dict[str, Any]) -> None:
         raise SystemExit(
             f"all {len(rows)} examples are longer than max_length={config.max_length}; raise it"
         )
-    dtype = torch.bfloat16 if config.lora else torch.float32
+    dtype = torch.bfloat16 if config.lora and settings.bf16 else torch.float32
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=dtype)
     if config.packing:
         check_packing(model)
