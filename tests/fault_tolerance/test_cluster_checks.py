@@ -20,13 +20,13 @@ SCRIPTED = parse_config({"model": "scripted", "engine": "scripted", "scale": "ra
 
 
 def assignment() -> Assignment:
-    checkpoint = Components(SCRIPTED).model("scripted")
-    return Assignment(Components, SCRIPTED, checkpoint, None, versions_here())
+    model = Components(SCRIPTED).model("scripted")
+    return Assignment(Components, SCRIPTED, model, None, versions_here())
 
 
 def test_a_node_like_the_driver_has_the_model() -> None:
     asked = assignment()
-    assert checked_model(asked) == asked.checkpoint
+    assert checked_model(asked) == asked.model
 
 
 def test_a_node_with_other_versions_says_which() -> None:
@@ -37,15 +37,15 @@ def test_a_node_with_other_versions_says_which() -> None:
 
 def test_a_node_with_another_model_says_so() -> None:
     asked = assignment()
-    checkpoint = dataclasses.replace(asked.checkpoint, sha256="f" * 64)
+    model = dataclasses.replace(asked.model, sha256="f" * 64)
     with pytest.raises(ClusterError, match="another model here"):
-        checked_model(dataclasses.replace(asked, checkpoint=checkpoint))
+        checked_model(dataclasses.replace(asked, model=model))
 
 
 def test_a_checkpoint_that_a_node_cannot_see_names_the_remedy(tmp_path: Path) -> None:
     config = parse_config({"scale": "ray"})
-    checkpoint = dataclasses.replace(assignment().checkpoint, name=str(tmp_path / "iteration-0"))
-    asked = Assignment(Components, config, checkpoint, None, versions_here())
+    model = dataclasses.replace(assignment().model, name=str(tmp_path / "iteration-0"))
+    asked = Assignment(Components, config, model, None, versions_here())
     with pytest.raises(ClusterError, match="a file system that every node sees"):
         checked_model(asked)
 
