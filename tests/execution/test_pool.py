@@ -79,6 +79,13 @@ async def test_a_call_cancelled_while_its_worker_starts_leaves_at_once_and_the_w
     assert descendants() == before
 
 
+async def test_a_worker_that_is_ready_before_anything_waits_for_it_is_started() -> None:
+    """Its first frame is read as soon as its pipe is connected, before the start goes on."""
+    pipes = process._Pipes()
+    pipes.pipe_data_received(1, (5).to_bytes(4, "big") + b"ready")
+    assert await pipes.answer == b"ready"
+
+
 async def test_leaving_while_workers_start_waits_only_so_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -107,8 +107,9 @@ class _Pipes(asyncio.SubprocessProtocol):
 
     def __init__(self) -> None:
         self.ended = asyncio.get_running_loop().create_future()
-        self.answer: asyncio.Future[bytes] | None = None
-        self.max_bytes = 0
+        # The first frame, `ready`, may arrive before anything waits for it.
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.max_bytes = _STDERR_TAIL
         self.printed = b""
         self._buffer = bytearray()
         self._n_open = 3
@@ -130,7 +131,7 @@ class _Pipes(asyncio.SubprocessProtocol):
         if len(buffer) < 4:
             return
         length = int.from_bytes(buffer[:4], "big")
-        if self.answer is None or self.answer.done() or length > self.max_bytes:
+        if self.answer.done() or length > self.max_bytes:
             self._fail(f"an unexpected frame of {length} bytes")
             buffer.clear()
         elif len(buffer) >= 4 + length:
@@ -153,7 +154,7 @@ class _Pipes(asyncio.SubprocessProtocol):
             self.ended.set_result(None)
 
     def _fail(self, why: str) -> None:
-        if self.answer is not None and not self.answer.done():
+        if not self.answer.done():
             said = self.printed.decode("utf-8", "replace").strip()[-500:]
             self.answer.set_exception(WorkerLost(f"{why}: {said}" if said else why))
 
@@ -199,7 +200,7 @@ class SandboxProcess:
         worker = cls(transport, pipes, launch)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                ready = (await pipes.expect(_STDERR_TAIL)).split(b" ")
+                ready = (await pipes.answer).split(b" ")
             if ready[0] != b"ready":
                 raise WorkerLost("its first frame is not `ready`")
             worker.modules = tuple(name.decode("ascii", "replace") for name in ready[1:])
