@@ -56,7 +56,7 @@ clean:  ## remove virtual environments, caches and build outputs; runs stay
 doctor: $(STAMP)  ## check what this machine is ready for
 	$(BIN)/ucoder doctor
 
-demo: $(STAMP)  ## run the whole method on a small real model, and write a report (about 15 minutes)
+demo: $(STAMP)  ## run the whole method on a small real model, and write a report (about 20 minutes)
 	@if [ -f runs/demo/manifest.json ]; then $(BIN)/ucoder resume runs/demo; \
 	else $(BIN)/ucoder run demo --output runs/demo; fi
 
