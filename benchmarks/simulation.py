@@ -293,7 +293,7 @@ class SimulatedScheduler(LocalScheduler):
         self._n_written += 1
         if self._written is None or self._n_written % WHOLE_EVERY == 0:
             written = await super().write_inputs(problem)
-            self._written = replace(written, suite=_encoded(TestSuite, written.suite))
+            self._written = replace(written, suite=Shard.of(TestSuite, written.suite))
             return self._written
         await self.sample(Request(input_prompt(problem), 1, SamplingParams(), self._n_written))
         return replace(self._written, suite=_renamed(self._written.suite, problem.id))
@@ -305,9 +305,9 @@ class SimulatedScheduler(LocalScheduler):
             solved = await super().solve(problem, suite, iteration)
             self._solved = Solved(
                 None,
-                _encoded(Candidate, solved.candidates),
-                _encoded(Execution, solved.executions),
-                _encoded(Selection, solved.selection),
+                Shard.of(Candidate, solved.candidates),
+                Shard.of(Execution, solved.executions),
+                Shard.of(Selection, solved.selection),
             )
             return self._solved
         known, n = self._solved, self._config.solutions.n
@@ -320,10 +320,6 @@ class SimulatedScheduler(LocalScheduler):
             _renamed(known.executions, problem.id),
             _renamed(known.selection, problem.id),
         )
-
-
-def _encoded(record: type, rows: Sequence[Any] | Shard) -> Shard:
-    return rows if isinstance(rows, Shard) else Shard.of(record, rows)
 
 
 def _renamed(rows: Sequence[Any] | Shard, problem_id: str) -> Shard:

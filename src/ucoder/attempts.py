@@ -8,7 +8,7 @@ accepted problems depend on the seed alone: neither on which attempt was quicker
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass, replace
 
 from ucoder.config import ProblemsConfig, RunConfig, SamplingConfig
@@ -167,7 +167,7 @@ async def judged_attempts(
     read: Callable[[int], Attempt],
     make: Callable[[int], Awaitable[Attempt]],
     max_concurrency: int,
-) -> AsyncIterator[tuple[Attempt, bool]]:
+) -> AsyncGenerator[tuple[Attempt, bool]]:
     """Judge attempts in their order until enough problems are accepted.
 
     Args:

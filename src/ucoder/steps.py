@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import asdict, replace
 from typing import Self, TypeVar
 
@@ -120,13 +120,13 @@ class Steps:
                 return attempt
 
             self.progress.begin("problems", config.n, len(accepted.problems))
-            async for attempt, is_new in judged_attempts(
-                accepted, stored, read, make, scheduler.max_concurrency
-            ):
-                if is_new:
-                    await asyncio.to_thread(table.put, _attempt_key(attempt.index), [attempt])
-                n_accepted = len(accepted.problems)
-                self.progress.advance("problems", n_accepted, attempts=accepted.n_judged)
+            judged = judged_attempts(accepted, stored, read, make, scheduler.max_concurrency)
+            async with aclosing(judged):  # where storing fails, attempts in flight end at once
+                async for attempt, is_new in judged:
+                    if is_new:
+                        await asyncio.to_thread(table.put, _attempt_key(attempt.index), [attempt])
+                    n_accepted = len(accepted.problems)
+                    self.progress.advance("problems", n_accepted, attempts=accepted.n_judged)
             self.progress.end("problems")
         if not accepted.problems:
             raise NothingToDo(

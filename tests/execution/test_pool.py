@@ -102,6 +102,7 @@ async def test_leaving_while_workers_start_waits_only_so_long(
         suicide = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)\n" + HONEST
         call = asyncio.create_task(executor.call(suicide, "f", ["(1,)"]))
         await starting.wait()
+    assert not call.done()  # it still waits for its worker; leaving did not
     call.cancel()
     await asyncio.wait([call])
 

@@ -39,8 +39,10 @@ class Shard:
     content: bytes
 
     @classmethod
-    def of(cls, record: type, rows: Iterable[Any]) -> Shard:
-        """Encode rows of one record class."""
+    def of(cls, record: type, rows: Iterable[Any] | Shard) -> Shard:
+        """Encode rows of one record class; rows that are encoded already stay as they are."""
+        if isinstance(rows, Shard):
+            return rows
         buffer = io.BytesIO()
         pq.write_table(to_table(record, list(rows)), buffer, compression="zstd")
         return cls(buffer.getvalue())
@@ -70,7 +72,7 @@ class Table(Generic[T]):
         """
         if not _KEY.fullmatch(key):
             raise ValueError(f"key {key!r} is not a plain name")
-        shard = rows if isinstance(rows, Shard) else Shard.of(self.record, rows)
+        shard = Shard.of(self.record, rows)
         write_atomically(self.folder / f"{key}.parquet", shard.content)
 
     def keys(self) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,21 +104,17 @@ class Replica:
     async def _write_inputs(self, problem: Problem) -> WrittenInputs:
         assert self._scheduler is not None
         written = await self._scheduler.write_inputs(problem)
-        return replace(written, suite=_encoded(TestSuite, written.suite))
+        return replace(written, suite=Shard.of(TestSuite, written.suite))
 
     async def _solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
         assert self._scheduler is not None
         solved = await self._scheduler.solve(problem, suite, iteration)
         return Solved(
-            suite=None if solved.suite is None else _encoded(TestSuite, solved.suite),
-            candidates=_encoded(Candidate, solved.candidates),
-            executions=_encoded(Execution, solved.executions),
-            selection=_encoded(Selection, solved.selection),
+            suite=None if solved.suite is None else Shard.of(TestSuite, solved.suite),
+            candidates=Shard.of(Candidate, solved.candidates),
+            executions=Shard.of(Execution, solved.executions),
+            selection=Shard.of(Selection, solved.selection),
         )
-
-
-def _encoded(record: type, rows: Sequence[Any] | Shard) -> Shard:
-    return rows if isinstance(rows, Shard) else Shard.of(record, rows)
 
 
 def versions_here() -> dict[str, str]:
