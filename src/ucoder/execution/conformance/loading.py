@@ -48,6 +48,7 @@ from ucoder.execution.conformance.claims import Property
 from ucoder.execution.conformance.judges import CallEnds, Expectation, Judge, call_ends
 from ucoder.execution.conformance.targets import TARGETS, OpenTarget
 from ucoder.execution.outcomes import ProgramStatus, Verdict
+from ucoder.execution.protocol import STANDARD_BUDGET, Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,10 @@ class Program:
     is_script: bool = False
 
 
+AMPLE_TIME: Final = Budget(call_timeout_s=10.0, program_timeout_s=20.0)
+"""For programs that are expected to end by themselves, or by another limit than that of time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attack:
     """One attempt of hostile programs on one property.
@@ -81,6 +86,8 @@ class Attack:
         quick: Whether the attack belongs to the short version.
         harmless: Whether it may run where nothing stops it, because it can reach nothing but
             targets of the suite.
+        budget: The time of its programs. Short where a timeout is among the expected ends; ample
+            everywhere else, so that a slow machine is not taken for a broken sandbox.
     """
 
     name: str
@@ -91,6 +98,7 @@ class Attack:
     target: OpenTarget | None = None
     quick: bool = False
     harmless: bool = False
+    budget: Budget = AMPLE_TIME
 
 
 def load_attacks(folder: Path) -> tuple[Attack, ...]:
@@ -169,7 +177,12 @@ def _attack(keys: Mapping[str, Any], property: Property) -> Attack:
         target=TARGETS[keys["target"]] if "target" in keys else None,
         quick=keys.get("quick", False),
         harmless=keys.get("harmless", False),
+        budget=STANDARD_BUDGET if _may_time_out(keys["expect"]) else AMPLE_TIME,
     )
+
+
+def _may_time_out(table: Mapping[str, Any]) -> bool:
+    return "contained" in table or "timed out" in str(table)
 
 
 def _expectation(table: Mapping[str, Any], n_calls: int) -> Expectation:

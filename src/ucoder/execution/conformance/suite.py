@@ -16,10 +16,10 @@ from typing import Final
 
 from ucoder.execution.conformance.claims import Property, claims
 from ucoder.execution.conformance.judges import Report
-from ucoder.execution.conformance.loading import Attack, Program
+from ucoder.execution.conformance.loading import AMPLE_TIME, Attack, Program
 from ucoder.execution.conformance.targets import Target
 from ucoder.execution.outcomes import OutcomeKind
-from ucoder.execution.protocol import Executor, Limits
+from ucoder.execution.protocol import Budget, Executor, Limits
 
 LIMITS: Final = Limits(
     call_timeout_s=0.4,
@@ -29,7 +29,8 @@ LIMITS: Final = Limits(
     n_processes=16,
     file_size_mib=4,
 )
-"""Limits to open the executor with: the attacks are written for them and end soon."""
+"""Limits to open the executor with: the attacks are written for them. Their times are short, and
+count only for attacks that a timeout may end (`Attack.budget`)."""
 
 ATTACK_TIMEOUT_S: Final = 60.0
 """An executor that has not answered after this time hangs, which no attack may cause."""
@@ -127,22 +128,22 @@ async def _attempt(executor: Executor, attack: Attack) -> str | None:
         for program in attack.programs:
             if given:
                 program = replace(program, source=f"{given}\n{program.source}")
-            reports.append(await _run(executor, program))
+            reports.append(await _run(executor, program, attack.budget))
         # What happened outside comes first: it is worse, and the reports may be forged.
         return target.changed() or attack.judge(tuple(reports))
 
 
-async def _run(executor: Executor, program: Program) -> Report:
+async def _run(executor: Executor, program: Program, budget: Budget) -> Report:
     if program.tests is not None:
         return await executor.check(program.source, program.tests)
     if program.is_script:
         return await executor.check(program.source)
-    return await executor.call(program.source, "f", program.inputs)
+    return await executor.call(program.source, "f", program.inputs, budget)
 
 
 async def _served(executor: Executor) -> str | None:
     """Return how the next honest program was not served; None if it was."""
-    report = await executor.call(_HONEST, "f", _INPUTS)
+    report = await executor.call(_HONEST, "f", _INPUTS, AMPLE_TIME)
     answers = [
         outcome.text if outcome.kind is OutcomeKind.RETURNED else str(outcome)
         for outcome in report.outcomes
