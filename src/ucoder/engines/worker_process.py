@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ucoder.engines.protocol import Completion, Prompt, Request, SamplingParams
-from ucoder.errors import EngineError
+from ucoder.errors import RequestRefused
 from ucoder.records import FinishReason
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class EngineProcess:
         """The worker's answer; cancelling drops the request in the worker too.
 
         Raises:
-            EngineError: It refused the request.
+            RequestRefused: It refused the request.
             WorkerEnded: It has ended, or ended before it answered.
         """
         if self._exit_reason is not None:
@@ -178,7 +178,7 @@ class EngineProcess:
         if future is None or future.done():
             return  # cancelled meanwhile
         if "error" in answer:
-            future.set_exception(EngineError(answer["error"]))
+            future.set_exception(RequestRefused(answer["error"]))
         else:
             future.set_result([_read_completion(values) for values in answer["completions"]])
 
