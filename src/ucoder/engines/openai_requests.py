@@ -205,7 +205,7 @@ def read_answer(value: Any, n: int) -> ServerAnswer:
     listed = listed if isinstance(listed, list) else []
     choices = [_choice(one) for one in listed[:n]]
     if all(choice.finish_reason is FinishReason.NO_COMPLETION for choice in choices):
-        raise Malformed(f"an answer without a completion: {_SHORT.repr(value)[:500]}")
+        raise Malformed(f"an answer without a completion: {_SHORT.repr(value)[:300]}")
     detail = f"{n} completions were asked for, {len(listed)} came"
     absent = ServerChoice("", FinishReason.NO_COMPLETION, (), detail)
     choices += [absent] * (n - len(choices))
