@@ -41,6 +41,7 @@ from ucoder.engines.transformers import (
 from ucoder.engines.transformers_batch import Draw, GenerationBatch, draw
 from ucoder.errors import EngineError, RequestRefused
 from ucoder.records import FinishReason
+from ucoder.runtime import DEATH_S
 from ucoder.seeds import derive_seed
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class ContinuousTransformersEngine(TransformersCheckpoint):
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.stop()
-            await asyncio.to_thread(loop.join)
+            await asyncio.to_thread(loop.join, DEATH_S)
         del loop
         give_back_memory()
 
