@@ -69,6 +69,8 @@ async def test_leaving_waits_only_so_long_for_a_child_that_holds_the_workers_pip
         assert is_alive(child)  # it left the worker's session, so it was not killed with it
     finally:
         os.kill(child, signal.SIGKILL)
+        monkeypatch.undo()
+        await engine.stop()
 
 
 async def test_a_process_that_is_killed_is_waited_for_only_so_long(
