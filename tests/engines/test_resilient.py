@@ -28,7 +28,7 @@ BAD = Request(Prompt("Rate the quality of what cannot be answered.", "Score:"), 
 @asynccontextmanager
 async def sampling_from(fault: Fault) -> AsyncIterator[ResilientEngine]:
     with serving(fault) as url:
-        server = ServerConfig(url=url, max_retries=1, timeout_s=2.0)
+        server = ServerConfig(url=url, max_retries=1)
         async with ResilientEngine(OpenAIEngine(server, is_chat=True)) as engine:
             yield engine
 
