@@ -25,6 +25,7 @@ SLOW = (
     "execution/test_attacks.py",  # every attack on every sandbox
     "fault_tolerance",  # clusters, and runs that are killed again and again
     "models/test_model_conversion.py",
+    "test_lost_completions.py",  # many runs against a server
     "test_wheel.py",  # installs packages from the index
     "training/test_ranks.py",  # several processes that train
     "training/test_sft.py",

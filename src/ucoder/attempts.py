@@ -26,6 +26,7 @@ from ucoder.stages.prompts import sampling_of
 class _Answer:
     text: str
     n_tokens: int
+    lost: Refusal | None = None
 
 
 async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunConfig) -> Attempt:
@@ -42,7 +43,9 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
             derive_seed(config.seed, stage, index),
         )
         (completion,) = await engine.sample(request)
-        return _Answer(prompt.prefill + completion.text, completion.n_tokens)
+        reason = completion.finish_reason.lost
+        lost = Refusal(reason, completion.detail) if reason else None
+        return _Answer(prompt.prefill + completion.text, completion.n_tokens, lost)
 
     none = _Answer("", 0)
     problem_answer = rating_answer = interface_answer = none
@@ -68,13 +71,15 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
     problem_answer = await ask(
         problems.problem_prompt(topic), config.problems.sampling, problems.STOP, "problems"
     )
-    draft = problems.parse_problem(problem_answer.text, config.problems.min_description_words)
+    draft = problem_answer.lost or problems.parse_problem(
+        problem_answer.text, config.problems.min_description_words
+    )
     if isinstance(draft, Refusal):
         return settle(draft)
     rating_answer = await ask(
         ratings.rating_prompt(draft.statement), config.ratings.sampling, ratings.STOP, "ratings"
     )
-    rating = ratings.parse_rating(rating_answer.text)
+    rating = rating_answer.lost or ratings.parse_rating(rating_answer.text)
     if isinstance(rating, Refusal):
         return settle(rating)
     if rating.score < config.ratings.threshold:
@@ -87,7 +92,7 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
         interfaces.STOP,
         "interfaces",
     )
-    interface = interfaces.parse_interface(interface_answer.text, draft)
+    interface = interface_answer.lost or interfaces.parse_interface(interface_answer.text, draft)
     if isinstance(interface, Refusal):
         return settle(interface)
     problem = Problem(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ucoder.config import EngineConfig, RunConfig
 from ucoder.engines.protocol import Engine
+from ucoder.engines.resilient import ResilientEngine
 from ucoder.evaluation.protocol import ExecutionRequirements
 from ucoder.evaluation.registry import find_benchmarks
 from ucoder.evaluation.running import Evaluation, choose_tasks
@@ -62,7 +63,7 @@ class Components:
             exports: Where a converted form is kept; the model cache where None.
         """
         make = _ENGINES[self.config.engine.provider]
-        return make(self.config.engine, model, exports, self._progress.message)
+        return ResilientEngine(make(self.config.engine, model, exports, self._progress.message))
 
     def scheduler(self, model: Model, exports: Path | None = None) -> Scheduler:
         """What runs tasks on this machine or on a cluster, not yet entered; see `engine`."""

@@ -11,7 +11,8 @@
     │   ├── ChecksumMismatch     the bytes that arrived are not the bytes that were promised
     │   └── NoSourceReachable    every source failed; carries why each did
     ├── EngineError              an engine refused a request or broke while sampling
-    │   └── EngineLost           its process is gone: what was asked can be asked elsewhere
+    │   ├── EngineLost           its process is gone: what was asked can be asked elsewhere
+    │   └── RequestRefused       this one request cannot be served; others may be
     ├── ClusterError             a cluster cannot be reached or used
     ├── SandboxError
     │   ├── SandboxUnavailable   isolation cannot start on this machine; carries the way to fix it
@@ -78,6 +79,10 @@ class EngineError(UcoderError):
 
 class EngineLost(EngineError):
     """The engine's process is gone; nothing is wrong with what it was asked."""
+
+
+class RequestRefused(EngineError):
+    """An engine cannot serve one request, such as a prompt that is too long; others may be."""
 
 
 class ClusterError(UcoderError):

@@ -39,7 +39,7 @@ def digest(*parts: object, length: int = 16) -> str:
 
 def perplexity(n_tokens: int, sum_logprob: float) -> float:
     """f(r) of definition 2.3: exp(-mean log-probability); at least 1, NaN where undefined."""
-    if n_tokens == 0:
+    if n_tokens == 0 or math.isinf(sum_logprob):  # -inf: a probability that was rounded to 0
         return NAN
     return math.exp(min(-sum_logprob / n_tokens, 700.0))
 
@@ -47,6 +47,11 @@ def perplexity(n_tokens: int, sum_logprob: float) -> float:
 class Reason(StrEnum):
     """Why something was refused. Each value is stored, counted and shown as it stands."""
 
+    # any stage: a completion that was lost, see `FinishReason`
+    CONTENT_FILTER = "content_filter"
+    UNFINISHED = "unfinished"
+    NO_COMPLETION = "no_completion"
+    REQUEST_REFUSED = "request_refused"
     # stage 1: a problem
     MALFORMED_PROBLEM = "malformed_problem"
     BAD_SIGNATURE = "bad_signature"
@@ -237,7 +242,8 @@ class TestSuite:
     Attributes:
         problem_id: Whose inputs these are.
         inputs: Distinct, in order: the example's and the model's first, then boundaries, mutations.
-        refused: What was dropped while reading the model's calls, counted by reason.
+        refused: Completions that were lost, and what was dropped while reading the calls of the
+            others, counted by reason.
         reason: Why the problem cannot go on (too few inputs), None where it can.
         n_tokens: Tokens sampled for it.
     """
@@ -258,6 +264,23 @@ class FinishReason(StrEnum):
     """An end-of-text token or a stop string."""
     LENGTH = "length"
     """The token limit: the text is cut."""
+    CONTENT_FILTER = "content_filter"
+    """Lost: a filter of the server's took part of the text, or all of it."""
+    UNFINISHED = "unfinished"
+    """Lost: aborted, a tool call, no reason or an unknown one: the text may be cut anywhere."""
+    NO_COMPLETION = "no_completion"
+    """Lost: it was left out of the server's answer, or cannot be read."""
+    REQUEST_REFUSED = "request_refused"
+    """Lost: the engine refused the request, such as a prompt that is too long."""
+
+    @property
+    def lost(self) -> Reason | None:
+        """Why the completion is lost and takes no part; None where it can be used."""
+        return None if self in (FinishReason.STOP, FinishReason.LENGTH) else Reason(self.value)
+
+
+LOST = frozenset(reason.lost for reason in FinishReason if reason.lost is not None)
+"""The reasons that stand for a lost completion."""
 
 
 @dataclass(frozen=True, slots=True)

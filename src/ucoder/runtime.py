@@ -12,11 +12,15 @@ import importlib.util
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ucoder.errors import MissingDependency
 
 T = TypeVar("T")
+
+DEATH_S = 30.0
+"""Longest wait until killed processes have ended; one that hangs in a driver can take longer."""
 
 
 async def gather_bounded(
@@ -45,6 +49,39 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def start_process(*command: str, **options: Any) -> asyncio.subprocess.Process:
+    """`asyncio.create_subprocess_exec`, of which no process and no hang is left where cancelled.
+
+    asyncio must not be cancelled there half-way: it may then wait without end for a process whose
+    pipes are not connected yet. So the start, which takes milliseconds, is finished first.
+
+    Raises:
+        OSError: The program cannot be started.
+    """
+    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, **options))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        while not starting.done():
+            with suppress(asyncio.CancelledError):  # again: only milliseconds more
+                await asyncio.wait([starting])
+        if not starting.cancelled() and starting.exception() is None:
+            await end_process(starting.result())
+        raise
+
+
+async def end_process(process: asyncio.subprocess.Process) -> None:
+    """Kill a process and wait for its end, but not without end.
+
+    asyncio also waits until nobody holds the process's pipes any more, which the kernel, or a
+    grandchild that outlives it, can delay for ever.
+    """
+    with suppress(ProcessLookupError):
+        process.kill()
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), DEATH_S)
 
 
 _PR_SET_PDEATHSIG = 1

@@ -22,7 +22,7 @@ from ucoder.evaluation.registry import find_benchmarks
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
 from ucoder.progress import Progress, Tee, label_of
-from ucoder.records import Attempt, Checkpoint, Example, Problem
+from ucoder.records import LOST, Attempt, Checkpoint, Example, Problem
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
@@ -119,14 +119,16 @@ class Steps:
                 (attempt,) = table.get(_attempt_key(index))
                 return attempt
 
+            n_lost = 0
             self.progress.begin("problems", config.n, len(accepted.problems))
             judged = judged_attempts(accepted, stored, read, make, scheduler.max_concurrency)
             async with aclosing(judged):  # where storing fails, attempts in flight end at once
                 async for attempt, is_new in judged:
                     if is_new:
                         await asyncio.to_thread(table.put, _attempt_key(attempt.index), [attempt])
-                    n_accepted = len(accepted.problems)
-                    self.progress.advance("problems", n_accepted, attempts=accepted.n_judged)
+                        n_lost += attempt.reason in LOST
+                    facts = {"attempts": accepted.n_judged, **_lost(n_lost)}
+                    self.progress.advance("problems", len(accepted.problems), **facts)
             self.progress.end("problems")
         if not accepted.problems:
             raise NothingToDo(
@@ -144,10 +146,11 @@ class Steps:
             row["problem_id"]: row["reason"] for row in table.columns("problem_id", "reason")
         }
 
-        async def write(problem: Problem, scheduler: Scheduler) -> None:
+        async def write(problem: Problem, scheduler: Scheduler) -> int:
             written = await scheduler.write_inputs(problem)
             await asyncio.to_thread(table.put, problem.id, written.suite)
             reasons[problem.id] = written.reason
+            return written.n_lost
 
         missing = [problem for problem in problems if problem.id not in reasons]
         await self._each("test_inputs", problems, missing, write, engine)
@@ -173,10 +176,11 @@ class Steps:
             # Last: a problem with a selection is finished.
             selections.put(key, solved.selection)
 
-        async def solve(problem: Problem, scheduler: Scheduler) -> None:
+        async def solve(problem: Problem, scheduler: Scheduler) -> int:
             (suite,) = await asyncio.to_thread(suites.get, problem.id)
             solved = await scheduler.solve(problem, suite, iteration)
             await asyncio.to_thread(store, problem.id, solved)
+            return solved.n_lost
 
         done = selections.keys()
         missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
@@ -301,21 +305,25 @@ class Steps:
         label: str,
         units: Sequence[T],
         missing: Sequence[T],
-        work: Callable[[T, Scheduler], Awaitable[None]],
+        work: Callable[[T, Scheduler], Awaitable[int]],
         engine: EngineOnDemand,
     ) -> None:
-        """Work on the missing units side by side; the first failure ends the stage."""
+        """Work on the missing units side by side; the first failure ends the stage.
+
+        `work` returns how many completions were lost on a unit, which ends nothing.
+        """
         if not missing:
             return
         scheduler = await engine.open()
-        done = len(units) - len(missing)
+        done, n_lost = len(units) - len(missing), 0
         self.progress.begin(label, len(units), done)
 
         async def one(unit: T) -> None:
-            nonlocal done
-            await work(unit, scheduler)
+            nonlocal done, n_lost
+            lost_here = await work(unit, scheduler)
+            n_lost += lost_here  # not in one statement with the wait: others add to it meanwhile
             done += 1
-            self.progress.advance(label, done)
+            self.progress.advance(label, done, **_lost(n_lost))
 
         await gather_bounded(one, missing, scheduler.max_concurrency)
         self.progress.end(label)
@@ -368,6 +376,11 @@ class _ModelTables:
 
     def scores(self, benchmark: str) -> Table[Score]:
         return self._run.scores(benchmark, self._t)
+
+
+def _lost(n: int) -> dict[str, int]:
+    """The fact for progress that completions were lost, if any were in this session."""
+    return {"lost": n} if n else {}
 
 
 def _attempt_key(index: int) -> str:

@@ -14,7 +14,7 @@ from ucoder.engines.openvino import OpenVINOEngine
 from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams, render, render_plain
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.engines.transformers import TransformersEngine
-from ucoder.errors import ConfigError, EngineError, MissingDependency
+from ucoder.errors import ConfigError, EngineError, MissingDependency, RequestRefused
 from ucoder.models import Model
 
 WORDS = {
@@ -80,6 +80,21 @@ async def test_prompts_of_many_problems_share_the_batch(small_export: Path) -> N
         ]
         answers = await asyncio.gather(*map(engine.sample, requests))
     assert [len(answer) for answer in answers] == [2] * 40
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("provider", ["openvino", "transformers"])
+async def test_a_prompt_that_cannot_be_encoded_is_refused_alone(
+    provider: str, small_model: Model, small_export: Path
+) -> None:
+    engine: Engine = OpenVINOEngine(small_export, is_chat=True, max_sequences=4, cache_gib=1)
+    if provider == "transformers":
+        engine = TransformersEngine(small_model.path, is_chat=True, device="cpu")
+    sampling = SamplingParams(max_tokens=4)
+    async with engine:
+        with pytest.raises(RequestRefused):
+            await engine.sample(Request(Prompt("half a pair: \ud800"), 1, sampling, seed=1))
+        assert await engine.sample(Request(Prompt("Count to 9."), 1, sampling, seed=1))
 
 
 @pytest.mark.model

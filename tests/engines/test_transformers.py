@@ -224,6 +224,34 @@ async def test_a_cancelled_request_frees_its_rows(tiny_checkpoint: Path) -> None
     assert len(gate.shapes) <= 2 + 4
 
 
+async def test_a_cancelled_request_of_the_static_engine_has_stopped_before_the_next_begins(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most, begun = 0, 0, threading.Event()
+    generate = TransformersEngine._batch
+
+    def watched(self: TransformersEngine, *arguments: Any) -> list[Completion]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        begun.set()
+        try:
+            return generate(self, *arguments)
+        finally:
+            running -= 1
+
+    monkeypatch.setattr(TransformersEngine, "_batch", watched)
+    async with TransformersEngine(tiny_checkpoint, is_chat=True, max_sequences=1) as static:
+        # A thousand batches: it would not end by itself.
+        first = asyncio.create_task(static.sample(replace(ENDLESS, n=1000)))
+        await asyncio.to_thread(begun.wait)
+        first.cancel()
+        await asyncio.wait([first])
+        assert first.cancelled() and running == 0
+        assert len(await static.sample(replace(ENDLESS, n=2))) == 2
+    assert most == 1
+
+
 async def test_leaving_with_requests_in_flight_fails_them(tiny_checkpoint: Path) -> None:
     continuous = engine(tiny_checkpoint, max_sequences=2)
     async with continuous:

@@ -79,6 +79,47 @@ async def test_a_call_cancelled_while_its_worker_starts_leaves_at_once_and_the_w
     assert descendants() == before
 
 
+@PROVIDERS
+async def test_a_start_that_is_cancelled_at_any_moment_ends_at_once_and_leaves_no_process(
+    provider: str,
+) -> None:
+    before = descendants()
+    async with open_executor(provider, LIMITS, n_workers=1) as executor:
+        for n_turns in range(0, 24, 2):
+            starting = asyncio.create_task(process.SandboxProcess.start(executor._launch()))  # type: ignore[attr-defined]
+            for _ in range(n_turns):
+                await asyncio.sleep(0)
+            starting.cancel()
+            starting.cancel()  # as where two parts of a run give up one after the other
+            await asyncio.wait([starting])  # hangs where the start itself is cancelled half-way
+            assert starting.cancelled()
+    assert descendants() <= before
+
+
+@PROVIDERS
+async def test_entering_that_is_cancelled_at_any_moment_leaves_no_process(provider: str) -> None:
+    before = descendants()
+    for n_turns in range(0, 40, 7):
+        entering = asyncio.create_task(open_executor(provider, LIMITS, n_workers=2).__aenter__())
+        for _ in range(n_turns):
+            await asyncio.sleep(0)
+        entering.cancel()
+        await asyncio.wait([entering])
+        assert entering.cancelled()
+    assert descendants() <= before
+
+
+async def test_leaving_waits_only_so_long_for_a_worker_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "_END_TIMEOUT_S", 0.05)
+    before = descendants()
+    async with open_executor("unsafe-process", LIMITS, n_workers=1):
+        # As if a process that a program left behind held its pipes.
+        monkeypatch.setattr(process._Pipes, "connection_lost", lambda self, exc: None)
+    assert descendants() <= before
+
+
 async def test_a_worker_that_is_ready_before_anything_waits_for_it_is_started() -> None:
     """Its first frame is read as soon as its pipe is connected, before the start goes on."""
     pipes = process._Pipes()

@@ -28,7 +28,7 @@ from ucoder.execution.outcomes import OutcomeKind
 from ucoder.execution.providers import open_executor
 from ucoder.models import default_cache_dir, load_catalog
 from ucoder.models.artifacts import checkpoint_folder
-from ucoder.runtime import require
+from ucoder.runtime import require, start_process
 
 if TYPE_CHECKING:  # importing it reads every attack
     from ucoder.execution.conformance import AttackResult
@@ -113,7 +113,7 @@ async def _trainer() -> str:
         "import torch, datasets, peft; from trl import SFTTrainer; "
         "print('GPU' if torch.cuda.is_available() else 'CPU')"
     )
-    process = await asyncio.create_subprocess_exec(
+    process = await start_process(
         sys.executable, "-c", code,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

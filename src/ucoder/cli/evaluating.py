@@ -133,7 +133,7 @@ async def score_samples(
             if again:
                 kept.forget_scores(one.benchmark)
 
-            async def programs_of(task: Task, samples: Samples = samples) -> list[str]:
+            async def programs_of(task: Task, samples: Samples = samples) -> Sequence[str]:
                 return samples.programs[task.id]
 
             await one.grade(0, programs_of, kept, bars)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ucoder.consensus.explanation import explain
 from ucoder.errors import RunError
 from ucoder.evaluation.registry import title_of
 from ucoder.execution.outcomes import Outcome
-from ucoder.records import Problem
+from ucoder.records import LOST, Problem
 from ucoder.runs import Run
 
 MAX_CLUSTERS = 4
@@ -63,6 +64,8 @@ def findings(summary: Summary) -> list[str]:
             f"problems selected; {large} have a cluster of three or more among "
             f"{iteration.n_candidates} candidates"
         )
+    if lost := _lost(summary):
+        lines.append(f"{sum(lost.values())} completions were lost: {_reasons(lost)}")
     for score in summary.scores:
         title = title_of(score.benchmark)
         lines.append(f"{title} pass@1 of M{score.model_index}: {_score(score)}")
@@ -74,6 +77,19 @@ def findings(summary: Summary) -> list[str]:
                 f"lost, p = {pair.p_corrected:.2f}: {told}"
             )
     return lines
+
+
+def _lost(summary: Summary) -> Counter[str]:
+    """The completions of stages 1 to 5 that were lost, by reason."""
+    counted: list[Mapping[str, int]] = [
+        *summary.problem_space.rejected.values(),
+        summary.input_space.refused,
+        *(iteration.without_program for iteration in summary.iterations),
+    ]
+    lost: Counter[str] = Counter()
+    for reasons in counted:
+        lost.update({reason: n for reason, n in reasons.items() if reason in LOST})
+    return lost
 
 
 def print_problems(path: Path, iteration: int, out: Console) -> None:

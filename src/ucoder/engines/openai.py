@@ -26,15 +26,20 @@ from ucoder.engines.openai_probing import Prober
 from ucoder.engines.openai_requests import (
     Capabilities,
     PrefillMode,
-    Refused,
     ServedModel,
     ServerAnswer,
     ServerChoice,
     ServerToken,
     read_models,
 )
-from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop
-from ucoder.errors import EngineError
+from ucoder.engines.protocol import (
+    Completion,
+    EngineInfo,
+    Request,
+    cut_at_stop,
+    lost_completions,
+)
+from ucoder.errors import EngineError, RequestRefused
 from ucoder.records import FinishReason
 from ucoder.runtime import cancel, hide_broken_torchvision, require
 from ucoder.seeds import derive_seed
@@ -144,7 +149,15 @@ class OpenAIEngine:
             drawn = await asyncio.gather(*tasks)
         finally:
             await cancel(tasks)
-        return [completion for part in drawn for completion in part] * (request.n if greedy else 1)
+        refusals = [part for part in drawn if isinstance(part, RequestRefused)]
+        if len(refusals) == len(drawn):
+            raise refusals[0]
+        completions: list[Completion] = []
+        for part, n in zip(drawn, parts, strict=True):
+            if isinstance(part, RequestRefused):
+                part = lost_completions(n, FinishReason.REQUEST_REFUSED, str(part))
+            completions += part
+        return completions * (request.n if greedy else 1)
 
     def _entered(self) -> tuple[ServedModel, Capabilities]:
         if self._ready is None:
@@ -167,7 +180,7 @@ class OpenAIEngine:
         """The model's name; also sets version and precision if the server gives them."""
         try:
             models = await client.ask("/models", None, read_models)
-        except Refused as error:
+        except RequestRefused as error:
             if self._server.model is None:
                 raise EngineError(
                     f"{error}. Is engine.server.url complete (http://localhost:8000/v1)? A server "
@@ -222,36 +235,42 @@ def _read_key(variable: str) -> str | None:
 
 async def _draw(
     request: Request, served: ServedModel, found: Capabilities, n: int, number: int
-) -> list[Completion]:
-    """One part of a request's completions."""
+) -> list[Completion] | RequestRefused:
+    """One part of a request's completions; a refusal is a result, so that other parts go on."""
     # Servers give seed, seed + 1 ... to the completions of a request (vLLM, llama.cpp): those
     # of neighbouring requests and parts must be far from each other.
     seed = derive_seed(request.seed, "server", number)
-    answer = await served.ask(request.prompt, request.sampling, found, n=n, seed=seed)
+    try:
+        answer = await served.ask(request.prompt, request.sampling, found, n=n, seed=seed)
+    except RequestRefused as refusal:
+        return refusal
     return [_completion(choice, answer, request, found) for choice in answer.choices]
 
 
 def _completion(
     choice: ServerChoice, answer: ServerAnswer, request: Request, found: Capabilities
 ) -> Completion:
-    text, reason, tokens = choice.text, choice.finish_reason, choice.tokens
+    text, reason, tokens, detail = (
+        choice.text, choice.finish_reason, choice.tokens, choice.detail,
+    )  # fmt: skip
     prefill = request.prompt.prefill if found.repeats_prefill else ""
-    if not text.startswith(prefill):
-        raise EngineError(
-            f"the server's answer should start with {prefill!r}, and is {text[:200]!r}"
-        )
-    text = text[len(prefill) :]
-    text, stopped = cut_at_stop(text, request.sampling.stop)
+    if not text.startswith(prefill) and not reason.lost:
+        reason = FinishReason.NO_COMPLETION
+        detail = f"it should start with {prefill!r}, and is {text[:200]!r}"
+    text, stopped = cut_at_stop(text.removeprefix(prefill), request.sampling.stop)
     if stopped:
-        reason = FinishReason.STOP
+        reason = reason if reason.lost else FinishReason.STOP
         tokens = _up_to(tokens, text, request.sampling.stop)
+    if reason is FinishReason.NO_COMPLETION:
+        return Completion(text, len(tokens), reason, math.nan, detail)
     if tokens:
         n_tokens, sum_logprob = len(tokens), sum(token.logprob for token in tokens)
     else:  # a completion has at least one token, if only the one that ends it
-        n_tokens, sum_logprob = max(1, answer.completion_tokens or 0), math.nan
+        counted = answer.completion_tokens if len(answer.choices) == 1 else None
+        n_tokens, sum_logprob = max(1, counted or 0), math.nan
     if not found.has_raw_logprobs(request.sampling):
         sum_logprob = math.nan
-    return Completion(text, n_tokens, reason, sum_logprob)
+    return Completion(text, n_tokens, reason, sum_logprob, detail)
 
 
 def _up_to(

@@ -29,8 +29,8 @@ from tenacity import (
 )
 
 from ucoder.config import ServerConfig
-from ucoder.engines.openai_requests import Malformed, Refused
-from ucoder.errors import EngineError
+from ucoder.engines.openai_requests import Malformed
+from ucoder.errors import EngineError, RequestRefused
 
 T = TypeVar("T")
 
@@ -40,8 +40,8 @@ MAX_ANSWER_BYTES = 256 * 2**20
 """Longest answer that is read: 64 completions of 8,192 tokens with log-probabilities."""
 _LONGEST_PAUSE_S = 600.0
 """Longest pause that a server gets by asking for seconds in `Retry-After`."""
-_BUSY = frozenset({408, 409, 429})
-"""Statuses below 500 after which the package tries again."""
+_BUSY = frozenset({408, 409, 429, 503})
+"""Statuses that say nothing about the request: it is sent again."""
 
 
 class _PacedHTTP(openai.DefaultAsyncHttpxClient):
@@ -135,8 +135,9 @@ class ServerClient:
             read: Makes what the caller needs of the answer's JSON; raises `Malformed`.
 
         Raises:
-            Refused: The server will not serve this request, now or later.
-            EngineError: All tries failed, or the key is not accepted.
+            RequestRefused: The server will not serve this request, or was reached and gave no
+                answer that can be read in all tries: the request may be the cause.
+            EngineError: The server cannot be reached, is busy, or does not accept the key.
         """
 
         n_tries = 1 + min(self._max_retries, 1 if self.http.is_probing else self._max_retries)
@@ -152,7 +153,7 @@ class ServerClient:
                     return read(self._json(await self._send(path, body, self._max_retries)))
         except Malformed as error:
             why = self._clean(str(error))
-        raise Refused(why) if self.http.is_probing else self._exhausted(path, n_tries, why)
+        raise RequestRefused(why if self.http.is_probing else self._exhausted(path, n_tries, why))
 
     async def _send(self, path: str, body: dict[str, Any] | None, max_retries: int) -> str:
         """The text of a successful answer; the package tries again."""
@@ -164,12 +165,15 @@ class ServerClient:
             failure = self._refusal(path, max_retries + 1, error.response)
         except openai.APIConnectionError as error:  # includes timeouts
             cause = error.__cause__
-            why = f"{self.address} cannot be reached: {cause or type(cause).__name__}"
+            # By name: which httpx the package uses depends on its version.
+            is_connected = type(cause).__name__ not in ("ConnectError", "ConnectTimeout")
+            what = "ended the connection" if is_connected else "cannot be reached"
+            why = f"{self.address} {what}: {cause or type(cause).__name__}"
             if isinstance(error, openai.APITimeoutError):
                 why = "no answer within engine.server.timeout_s"
-            failure = self._exhausted(path, max_retries + 1, self._clean(why))
-        except openai.OpenAIError as error:
-            failure = EngineError(self._clean(f"{self.address}: {error}"))
+            failure = self._gave_up(path, max_retries + 1, self._clean(why), is_connected)
+        except (openai.OpenAIError, UnicodeEncodeError) as error:  # too long, or lone surrogates
+            failure = RequestRefused(self._clean(f"{self.address}: {error}"))
         raise failure  # not in the handlers: the package's error, attached there, holds the key
 
     def _refusal(self, path: str, n_tries: int, response: Any) -> EngineError:
@@ -177,17 +181,24 @@ class ServerClient:
         said = f"{self.address} answered {status}: {self._shown(response.text)}"
         if status in (401, 403):
             sent = "was sent" if self._key else "is not set: no key was sent"
-            return EngineError(f"{said}. The key of ${self._key_variable} {sent}.")
+            # Some servers answer 403 to a prompt that they do not want to serve.
+            error = EngineError if status == 401 or self.http.is_probing else RequestRefused
+            return error(f"{said}. The key of ${self._key_variable} {sent}.")
         if 300 <= status < 400:
             to = self._clean(repr(response.headers["Location"])[:200])
             return EngineError(f"{said}. It redirects to {to}; give that as engine.server.url.")
         is_unable = status == 501 or (status == 500 and self.http.is_probing)
         if is_unable or (status < 500 and status not in _BUSY):
-            return Refused(said)
-        return self._exhausted(path, n_tries, said)
+            return RequestRefused(said)
+        return self._gave_up(path, n_tries, said, status not in _BUSY)
 
-    def _exhausted(self, path: str, n_tries: int, why: str) -> EngineError:
-        return EngineError(f"no answer from {self.address}{path} after {n_tries} tries: {why}")
+    def _gave_up(self, path: str, n_tries: int, why: str, is_own_fault: bool) -> EngineError:
+        """The error after all tries; `is_own_fault`: the request may be what makes them fail."""
+        error = RequestRefused if is_own_fault and not self.http.is_probing else EngineError
+        return error(self._exhausted(path, n_tries, why))
+
+    def _exhausted(self, path: str, n_tries: int, why: str) -> str:
+        return f"no answer from {self.address}{path} after {n_tries} tries: {why}"
 
     def _json(self, text: str) -> Any:
         try:

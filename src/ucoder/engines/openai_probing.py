@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from ucoder.engines.openai_requests import Capabilities, PrefillMode, Refused, ServedModel
+from ucoder.engines.openai_requests import Capabilities, PrefillMode, ServedModel
 from ucoder.engines.protocol import Prompt, SamplingParams, cut_at_stop, render
-from ucoder.errors import EngineError
+from ucoder.errors import EngineError, RequestRefused
 
 _COUNT = Prompt(
     "Count from 1 to 12. Write only the numbers, with a space between them.", "1 2 3 4 5 6"
@@ -70,11 +70,13 @@ class Prober:
             found = Capabilities(way)
             try:
                 answer = await self.served.ask(_COUNT, replace(_COLD, max_tokens=4), found)
+                if answer.choices[0].finish_reason.lost:
+                    raise _Unsuited(answer.choices[0].detail)
                 if way is PrefillMode.RENDERED and answer.prompt_tokens is not None:
                     cuts_start = await self._cuts_start(answer.prompt_tokens)
                     return replace(found, cuts_start=cuts_start)
                 return replace(found, repeats_prefill=_repeats_prefill(answer.choices[0].text))
-            except (Refused, _Unsuited) as error:
+            except (RequestRefused, _Unsuited) as error:
                 tried.append(f"{way}: {error}")
         raise self._unusable(
             f"it does not go on with a prefill. Tried: {'; '.join(tried)}. What works: a server "
@@ -116,7 +118,7 @@ class Prober:
     async def _extras(self, found: Capabilities) -> Capabilities:
         for extras in _EXTRAS:
             trial = replace(found, extras=extras)
-            with suppress(Refused):
+            with suppress(RequestRefused):
                 cold = await self._text(trial, _COLD)
                 hot = [await self._text(trial, replace(_HOT, top_k=1)) for _ in range(2)]
                 return replace(trial, top_k=all(_alike(cold, text) for text in hot))
@@ -125,7 +127,7 @@ class Prober:
     async def _greedy(self, found: Capabilities) -> tuple[tuple[str, float], ...] | None:
         for fields in _GREEDY if found.top_k else _GREEDY[:1]:
             trial = replace(found, greedy=fields)
-            with suppress(Refused):
+            with suppress(RequestRefused):
                 sampling = replace(_COLD, temperature=0.0)
                 first, again = [await self._text(trial, sampling) for _ in range(2)]
                 if _alike(first, again):
@@ -136,7 +138,7 @@ class Prober:
         trial = replace(found, logprobs=True)
         try:
             answer = await self.served.ask(_OPEN, _WARM, trial)
-        except Refused:
+        except RequestRefused:
             answer = await self.served.ask(_OPEN, _WARM, found)
         if answer.choices[0].tokens:
             return replace(trial, raw_logprobs=await self._raw_logprobs(trial))
@@ -169,7 +171,7 @@ class Prober:
         trial = replace(found, seeds=True)
         try:
             first, again, other = [await self._text(trial, _HOT, seed) for seed in (1, 1, 2)]
-        except Refused:
+        except RequestRefused:
             trial, again = found, ""
             first, other = [await self._text(trial, _HOT) for _ in range(2)]
         if first == other:
@@ -186,7 +188,7 @@ class Prober:
         for n in _N_STOPS:
             stops = (stop, *(f"<no such end {i}>" for i in range(1, n)))
             trial = replace(found, max_stops=n)
-            with suppress(Refused):
+            with suppress(RequestRefused):
                 text = await self._text(trial, replace(_COLD, stop=stops))
                 return n if stop and text in (before, f"{before}{stop}") else 0
         return 0
@@ -195,7 +197,7 @@ class Prober:
         if not found.logprobs:
             return 1  # `usage` counts the tokens of all completions together
         for n in _MANY:
-            with suppress(Refused):
+            with suppress(RequestRefused):
                 choices = (await self.served.ask(_OPEN, _HOT, found, n=n)).choices
                 if len({choice.text for choice in choices}) > 1 and all(c.tokens for c in choices):
                     return n

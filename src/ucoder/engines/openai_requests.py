@@ -12,19 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import zip_longest
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from ucoder.engines.protocol import Prompt, SamplingParams, render
 from ucoder.errors import EngineError
-from ucoder.records import FinishReason
+from ucoder.records import NAN, FinishReason
 
 if TYPE_CHECKING:
     from ucoder.engines.openai_client import ServerClient
-
-
-class Refused(EngineError):
-    """The server understood the request and will never serve it (4xx, 501)."""
 
 
 class Malformed(EngineError):
@@ -110,8 +107,8 @@ class ServedModel:
         """Draw n completions with one request.
 
         Raises:
-            Refused: The server will not serve this request, now or later.
-            EngineError: All tries failed, or the key is not accepted.
+            RequestRefused: The server will not serve this request, or the template will not.
+            EngineError: The server cannot be reached, is busy, or does not accept the key.
         """
         body: dict[str, Any] = {"model": self.name, "max_tokens": sampling.max_tokens}
         body |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "stream": False}
@@ -149,18 +146,26 @@ def _messages(prompt: Prompt, found: Capabilities) -> dict[str, Any]:
 
 
 _REASONS = {
-    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence"), FinishReason.STOP),
-    "length": FinishReason.LENGTH,
+    **dict.fromkeys(("stop", "eos", "eos_token", "stop_sequence", "end_turn"), FinishReason.STOP),
+    **dict.fromkeys(("length", "max_tokens"), FinishReason.LENGTH),
+    **dict.fromkeys(("content_filter", "safety", "refusal"), FinishReason.CONTENT_FILTER),
 }
-"""The protocol's words, and TGI's."""
+"""The protocol's words, and those of TGI, of Anthropic and of Gemini. A completion that ended for
+another reason, such as `abort` or `tool_calls`, or without one, may be cut anywhere."""
 
 _SHORT = Repr()
 _SHORT.maxstring = _SHORT.maxother = 200
 
+_LEAST_LOGPROB = -1000.0
+"""No token of this log-probability is ever drawn: servers write -9999 or -3.4e38 for infinity."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerToken:
-    """A sampled token as servers list it; `text` is lossy where a character has several tokens."""
+    """A sampled token as servers list it; `text` is lossy where a character has several tokens.
+
+    Its log-probability is NaN where the server gives none, or something that cannot be one.
+    """
 
     text: str
     logprob: float
@@ -168,11 +173,15 @@ class ServerToken:
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
-    """One completion of an answer; without tokens if the server did not list them."""
+    """One completion of an answer; without tokens if the server did not list them.
+
+    `detail` says why it is lost, in words; "" where it is not (`FinishReason.lost`).
+    """
 
     text: str
     finish_reason: FinishReason
     tokens: tuple[ServerToken, ...]
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,52 +196,80 @@ class ServerAnswer:
 def read_answer(value: Any, n: int) -> ServerAnswer:
     """Read the JSON value of an answer that should have n choices.
 
+    A choice that is absent, cannot be read or did not end as it should is a lost completion.
+
     Raises:
-        Malformed: It does not follow the protocol; the message says where.
+        Malformed: No choice can be read.
     """
-    try:
-        choices = tuple(map(_choice, value["choices"]))
-    except (LookupError, TypeError, ValueError) as error:
-        fault = f"{type(error).__name__}: {error}"[:300]
-        raise Malformed(f"malformed answer: {_SHORT.repr(value)[:500]} ({fault})") from None
-    if len(choices) != n:
-        raise Malformed(f"{n} completions were asked for, {len(choices)} came")
+    listed = value.get("choices") if isinstance(value, dict) else None
+    listed = listed if isinstance(listed, list) else []
+    choices = [_choice(one) for one in listed[:n]]
+    if all(choice.finish_reason is FinishReason.NO_COMPLETION for choice in choices):
+        raise Malformed(f"an answer without a completion: {_SHORT.repr(value)[:300]}")
+    detail = f"{n} completions were asked for, {len(listed)} came"
+    absent = ServerChoice("", FinishReason.NO_COMPLETION, (), detail)
+    choices += [absent] * (n - len(choices))
     usage = value.get("usage")
     counts = usage if isinstance(usage, dict) else {}
     n_prompt, n_completion = counts.get("prompt_tokens"), counts.get("completion_tokens")
-    return ServerAnswer(choices, _count(n_prompt), _count(n_completion))
+    return ServerAnswer(tuple(choices), _count(n_prompt), _count(n_completion))
 
 
 def _choice(value: Any) -> ServerChoice:
-    match value:
-        case {"message": {"content": text}} | {"text": text}:
-            listed = _listed(value.get("logprobs"))
-            tokens = tuple(ServerToken(_text(t), _logprob(x)) for t, x in listed)
-            return ServerChoice(_text(text), _REASONS[value["finish_reason"]], tokens)
-    raise ValueError("a choice without text")
+    fields = value if isinstance(value, dict) else {}
+    word = fields.get("finish_reason")
+    known = _REASONS.get(word.lower()) if isinstance(word, str) else None
+    reason = known or FinishReason.UNFINISHED
+    detail = f"the server ended it as {_SHORT.repr(word)}" if reason.lost else ""
+    match fields:
+        case {"message": {"content": content}} | {"text": content}:
+            text = _text(content)
+        case {"message": dict()} | {"finish_reason": "content_filter"}:
+            text = ""
+        case _:
+            text = None
+    if text is None:
+        detail = f"it cannot be read: {_SHORT.repr(value)[:300]}"
+        return ServerChoice("", FinishReason.NO_COMPLETION, (), detail)
+    return ServerChoice(text, reason, _tokens(fields.get("logprobs")), detail)
 
 
-def _listed(logprobs: Any) -> Iterable[tuple[Any, Any]]:
-    """Tokens and log-probabilities, as `chat/completions` or `completions` list them."""
+def _tokens(logprobs: Any) -> tuple[ServerToken, ...]:
+    """The sampled tokens, as `chat/completions` or `completions` list them."""
+    listed: Iterable[tuple[Any, Any]] = ()
     match logprobs:
         case {"content": list(tokens)}:
-            return [(token["token"], token["logprob"]) for token in tokens]
+            fields = [token if isinstance(token, dict) else {} for token in tokens]
+            listed = [(token.get("token"), token.get("logprob")) for token in fields]
         case {"tokens": list(texts), "token_logprobs": list(values)}:
-            return zip(texts, values, strict=True)
-    return ()
+            listed = zip_longest(texts, values)
+    return tuple(ServerToken(_text(text) or "", _logprob(value)) for text, value in listed)
 
 
-def _text(value: Any) -> str:
-    """Text that can be encoded: JSON may hold halves of surrogate pairs; null is the empty text."""
+def _text(value: Any) -> str | None:
+    """Text that can be encoded: JSON may hold halves of surrogate pairs. Null is the empty text.
+
+    Of a list of parts, as multimodal servers send it, the text alone: what a model thought before
+    is another kind of part. None: it is not a text at all.
+    """
+    if isinstance(value, list):
+        value = "".join(map(_part, value))
     if not isinstance(value, str | None):
-        raise ValueError(f"{_SHORT.repr(value)} is not a text")
+        return None
     return (value or "").encode("utf-8", "replace").decode("utf-8")
 
 
+def _part(value: Any) -> str:
+    match value:
+        case str(text) | {"type": "text" | "output_text", "text": str(text)}:
+            return text
+    return ""
+
+
 def _logprob(value: Any) -> float:
-    if type(value) not in (int, float) or not -1e9 < value < 1e-3:
-        raise ValueError(f"{_SHORT.repr(value)} is not a log-probability")
-    return min(float(value), 0.0)
+    if type(value) in (int, float) and _LEAST_LOGPROB < value < 1e-3:
+        return min(float(value), 0.0)
+    return NAN
 
 
 def _count(value: Any) -> int | None:

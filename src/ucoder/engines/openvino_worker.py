@@ -73,7 +73,11 @@ class OpenVINOWorker:
             self._prefixes.drop(message["cancel"])
             return
         number, request = message["number"], read_request(message["request"])
-        ids = self._encode(request)
+        try:
+            ids = self._encode(request)
+        except (RuntimeError, ValueError, TypeError) as error:  # the template may refuse a prompt
+            _say(error_line(number, f"OpenVINO cannot take the prompt: {error}"))
+            return
         if not self._prefixes.hold(number, request, ids):
             self._add(number, request, ids)
 

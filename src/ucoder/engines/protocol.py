@@ -3,7 +3,7 @@
 What every provider promises and `ucoder.engines.conformance` checks:
 
 - `sample` returns exactly n completions, each without the prompt, the prefill and the stop
-  string that ended it.
+  string that ended it. A completion may be lost: its finish reason and detail say why.
 - `sum_logprob` is the sum of the sampled tokens' raw log-probabilities: temperature 1, before
   top-p. Perplexity follows from it without a second pass. An engine that does not know the raw
   values under some sampling settings answers NaN there; at temperature 1, top-p 1 and without
@@ -19,7 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from ucoder.records import FinishReason
+from ucoder.errors import RequestRefused
+from ucoder.records import NAN, FinishReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +89,14 @@ class Completion:
         finish_reason: Why it ended.
         sum_logprob: Sum of the raw log-probabilities of these tokens, in nats; NaN where the
             engine does not know them.
+        detail: Why it was lost, in words; "" where it was not (`FinishReason.lost`).
     """
 
     text: str
     n_tokens: int
     finish_reason: FinishReason
     sum_logprob: float
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +138,16 @@ class Engine(Protocol):
         """Draw the completions of one request.
 
         Raises:
-            EngineError: The request cannot be served (a prompt longer than the context, say),
-                or the engine broke: an EngineLost where another one could serve it.
+            RequestRefused: This request cannot be served (a prompt longer than the context, say);
+                `ucoder.engines.resilient` makes lost completions of it.
+            EngineError: The engine broke: an EngineLost where another one could serve the request.
         """
         ...
+
+
+def lost_completions(n: int, reason: FinishReason, detail: str) -> list[Completion]:
+    """What stands for n completions of which nothing came."""
+    return [Completion("", 0, reason, NAN, detail)] * n
 
 
 def render_plain(prompt: Prompt) -> str:
@@ -147,11 +156,18 @@ def render_plain(prompt: Prompt) -> str:
 
 
 def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
-    """The text that a model should continue, by its `transformers` tokenizer's template."""
+    """The text that a model should continue, by its `transformers` tokenizer's template.
+
+    Raises:
+        RequestRefused: The template, which is a program of the checkpoint's, refuses the prompt.
+    """
     if not is_chat:
         return render_plain(prompt)
     history = [{"role": "user", "content": prompt.user}]
-    text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
+    try:
+        text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
+    except Exception as error:
+        raise RequestRefused(f"the chat template cannot take the prompt: {error}") from error
     return f"{text}{prompt.prefill}"
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, render
-from ucoder.errors import EngineError
+from ucoder.errors import EngineError, RequestRefused
 from ucoder.records import FinishReason
 from ucoder.runtime import hide_broken_torchvision, require
 
@@ -83,12 +84,17 @@ class TransformersEngine(TransformersCheckpoint):
         async with self._lock:
             if self._model is None:
                 raise EngineError("the transformers engine was left")
+            stopped = threading.Event()
+            work = asyncio.ensure_future(asyncio.to_thread(self._generate, request, stopped))
             try:
-                return await asyncio.to_thread(self._generate, request)
-            except (RuntimeError, ValueError) as error:
-                raise EngineError(f"transformers failed on a request: {error}") from error
+                return await asyncio.shield(work)
+            except (RuntimeError, ValueError, TypeError) as error:
+                raise RequestRefused(f"transformers failed on a request: {error}") from error
+            finally:
+                stopped.set()  # a cancelled request ends with its next token, before another begins
+                await asyncio.wait([work])
 
-    def _generate(self, request: Request) -> list[Completion]:
+    def _generate(self, request: Request, stopped: threading.Event) -> list[Completion]:
         import torch
 
         text = render(self._tokenizer, request.prompt, self._is_chat)
@@ -99,13 +105,19 @@ class TransformersEngine(TransformersCheckpoint):
         cuda = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda), torch.inference_mode():
             torch.manual_seed(request.seed)
-            while len(completions) < request.n:
+            while len(completions) < request.n and not stopped.is_set():
                 rows = min(self._max_sequences, request.n - len(completions))
-                completions += self._batch(inputs, rows, request)
+                completions += self._batch(inputs, rows, request, stopped)
         return completions
 
-    def _batch(self, inputs: Any, rows: int, request: Request) -> list[Completion]:
-        from transformers import GenerationConfig, LogitsProcessorList
+    def _batch(
+        self, inputs: Any, rows: int, request: Request, stopped: threading.Event
+    ) -> list[Completion]:
+        import torch
+        from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+        def is_stopped(input_ids: Any, scores: Any, **_: Any) -> Any:
+            return torch.full((rows,), stopped.is_set(), device=input_ids.device)
 
         sampling = request.sampling
         ends = end_tokens(self._model)
@@ -126,6 +138,7 @@ class TransformersEngine(TransformersCheckpoint):
             attention_mask=inputs["attention_mask"].expand(rows, -1),
             generation_config=config,
             logits_processor=LogitsProcessorList([recorder]),
+            stopping_criteria=StoppingCriteriaList([is_stopped]),
             tokenizer=self._tokenizer,
         )
         logprobs = recorder.finish(output)  # (rows, generated tokens)

@@ -39,8 +39,9 @@ from ucoder.engines.transformers import (
     give_back_memory,
 )
 from ucoder.engines.transformers_batch import Draw, GenerationBatch, draw
-from ucoder.errors import EngineError
+from ucoder.errors import EngineError, RequestRefused
 from ucoder.records import FinishReason
+from ucoder.runtime import DEATH_S
 from ucoder.seeds import derive_seed
 
 _log = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class ContinuousTransformersEngine(TransformersCheckpoint):
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.stop()
-            await asyncio.to_thread(loop.join)
+            await asyncio.to_thread(loop.join, DEATH_S)
         del loop
         give_back_memory()
 
@@ -160,7 +161,8 @@ class _Loop(threading.Thread):
         while not self._inbox.empty():
             if (item := self._inbox.get()) is not None:
                 _settle(item[1], EngineError(reason))
-        self._fail({row.job for row in (*self._running, *self._waiting)}, reason)
+        for job in {row.job for row in (*self._running, *self._waiting)}:
+            _settle(job.answer, EngineError(reason))
         del self._model, self._batch
 
     def _receive(self) -> bool:
@@ -176,7 +178,7 @@ class _Loop(threading.Thread):
             try:
                 self._waiting += self._job(request, answer).begin()
             except Exception as error:  # a template or tokenizer that cannot take this prompt
-                _settle(answer, EngineError(f"transformers cannot take the prompt: {error}"))
+                _settle(answer, RequestRefused(f"transformers cannot take the prompt: {error}"))
 
     def _job(self, request: Request, answer: Future[list[Completion]]) -> _Job:
         text = render(self._tokenizer, request.prompt, self._is_chat)
@@ -185,7 +187,7 @@ class _Loop(threading.Thread):
         context = getattr(config, "max_position_embeddings", None) or math.inf
         room = min(request.sampling.max_tokens, context - len(prompt))
         if not prompt or room < 1:
-            raise EngineError(
+            raise RequestRefused(
                 f"it has {len(prompt)} tokens, and the model takes 1 to {context - 1}; shorten it"
             )
         return _Job(request, prompt, int(room), answer)
@@ -283,7 +285,7 @@ class _Loop(threading.Thread):
 
     def _fail(self, jobs: Iterable[_Job], reason: str) -> None:
         for job in jobs:
-            _settle(job.answer, EngineError(reason))
+            _settle(job.answer, RequestRefused(reason))
 
 
 def _settle(answer: Future[list[Completion]], result: list[Completion] | EngineError) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import signal
 import sys
@@ -153,11 +154,13 @@ def _sampling(request: Request) -> Any:
 
 
 def _completion(output: Any, stop: tuple[str, ...]) -> Completion:
-    if output.finish_reason not in ("stop", "length"):
-        raise ValueError(f"a completion ended as {output.finish_reason!r}")
     text, _ = cut_at_stop(output.text, stop)  # one stop string may hold another
-    reason = FinishReason(output.finish_reason)
-    return Completion(text, len(output.token_ids), reason, float(output.cumulative_logprob))
+    reason, detail = FinishReason.UNFINISHED, f"vLLM ended it as {output.finish_reason!r}"
+    if output.finish_reason in ("stop", "length"):
+        reason, detail = FinishReason(output.finish_reason), ""
+    known = output.cumulative_logprob
+    sum_logprob = math.nan if known is None else float(known)
+    return Completion(text, len(output.token_ids), reason, sum_logprob, detail)
 
 
 class _ThreadedInbox(threading.Thread):

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ucoder.engines.protocol import Completion, Prompt, Request, SamplingParams
-from ucoder.errors import EngineError
+from ucoder.errors import RequestRefused
 from ucoder.records import FinishReason
+from ucoder.runtime import DEATH_S, start_process
 
 T = TypeVar("T")
 
@@ -34,9 +35,6 @@ _MAX_LINE_BYTES = 256 * 2**20
 
 _KEPT_LINES = 1000
 """Lines of standard error that are kept, to find the reason in them."""
-
-_DEATH_S = 30.0
-"""Longest wait until killed processes have ended; one that hangs in a driver can take longer."""
 
 _EXCEPTION = re.compile(r"\b\w+(?:Error|Exception): \S")
 _POINTER = re.compile(r"(?i)see (?:the )?(?:root cause|stack trace)")
@@ -83,7 +81,7 @@ class EngineProcess:
         """
         # A session of its own: Ctrl-C in a terminal is this process's to handle, and a signal
         # to the group reaches the worker's children too.
-        self._process = await asyncio.create_subprocess_exec(
+        self._process = await start_process(
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -111,7 +109,7 @@ class EngineProcess:
         """The worker's answer; cancelling drops the request in the worker too.
 
         Raises:
-            EngineError: It refused the request.
+            RequestRefused: It refused the request.
             WorkerEnded: It has ended, or ended before it answered.
         """
         if self._exit_reason is not None:
@@ -137,6 +135,8 @@ class EngineProcess:
     async def stop(self, patience_s: float = 0.0) -> None:
         """End it, and return when all its processes have ended and their memory is free.
 
+        Processes that do not end though they were killed are waited for only so long.
+
         Args:
             patience_s: How long it may take to end by itself, after it was asked to.
         """
@@ -151,7 +151,7 @@ class EngineProcess:
             self.kill()
         await self._gone()
         if self._answers is not None:
-            await self._answers
+            await asyncio.wait([self._answers], timeout=DEATH_S)
 
     def _send(self, message: Mapping[str, Any]) -> None:
         stdin = _started(_started(self._process).stdin)
@@ -178,15 +178,16 @@ class EngineProcess:
         if future is None or future.done():
             return  # cancelled meanwhile
         if "error" in answer:
-            future.set_exception(EngineError(answer["error"]))
+            future.set_exception(RequestRefused(answer["error"]))
         else:
             future.set_result([_read_completion(values) for values in answer["completions"]])
 
     async def _gone(self) -> None:
         """Wait until no process holds the other end of standard error, which children inherit."""
-        await _started(self._process).wait()
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(_started(self._noise)), _DEATH_S)
+            async with asyncio.timeout(DEATH_S):
+                await _started(self._process).wait()
+                await asyncio.shield(_started(self._noise))
 
     async def _keep_noise(self) -> None:
         stderr = _started(_started(self._process).stderr)

@@ -46,6 +46,8 @@ class GradeReason(StrEnum):
     NO_RUNTIME = "no_runtime"
     """Nothing here runs this task: another programming language, and no server for it."""
     SANDBOX_FAILED = "sandbox_failed"
+    NO_COMPLETION = "no_completion"
+    """The model's completion was lost: its engine refused the request, or a filter took it."""
 
 
 NOT_RUN = frozenset(
@@ -54,6 +56,7 @@ NOT_RUN = frozenset(
         GradeReason.REFERENCE_FAILS,
         GradeReason.NO_RUNTIME,
         GradeReason.SANDBOX_FAILED,
+        GradeReason.NO_COMPLETION,
     }
 )
 """Reasons without a verdict: not run is not wrong."""

@@ -25,15 +25,15 @@ from ucoder.evaluation.protocol import (
     GradingContext,
     Task,
 )
-from ucoder.evaluation.records import Answer, Score
+from ucoder.evaluation.records import Answer, GradeReason, Score
 from ucoder.execution.protocol import Executor
 from ucoder.progress import Progress
 from ucoder.records import digest
 from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
 
-Programs = Callable[[Task], Awaitable[Sequence[str]]]
-"""A task's programs, one for each sample."""
+Programs = Callable[[Task], Awaitable[Sequence[str | Grade]]]
+"""A task's programs, one for each sample; or the grade of a sample whose completion was lost."""
 
 
 class Tables(Protocol):
@@ -165,8 +165,8 @@ class Evaluation:
             table.put(task_key(task.id), made)
             return made
 
-        async def programs_of(task: Task) -> list[str]:
-            return [answer.program for answer in await answers_to(task)]
+        async def programs_of(task: Task) -> list[str | Grade]:
+            return [_program_of(answer) for answer in await answers_to(task)]
 
         await self.grade(model_index, programs_of, tables, progress)
 
@@ -191,7 +191,8 @@ class Evaluation:
 
             async def one(task: Task) -> None:
                 nonlocal n_done
-                grades = await _grade_each(grader, task, await programs_of(task))
+                programs = await programs_of(task)
+                grades = await _grade_each(grader, task, programs, self.benchmark.scores)
                 for name, table in score_tables.items():
                     rows = [
                         Score(name, model_index, task.id, i, g[name].passed, g[name].reason,
@@ -212,11 +213,23 @@ class Evaluation:
 
 
 async def _grade_each(
-    grader: Grader, task: Task, programs: Sequence[str]
+    grader: Grader, task: Task, programs: Sequence[str | Grade], scores: Sequence[str]
 ) -> list[Mapping[str, Grade]]:
     """Grade a task's samples; equal programs once."""
-    known = {program: await grader(task, program) for program in dict.fromkeys(programs)}
+    known = {
+        program: dict.fromkeys(scores, program)
+        if isinstance(program, Grade)
+        else await grader(task, program)
+        for program in dict.fromkeys(programs)
+    }
     return [known[program] for program in programs]
+
+
+def _program_of(answer: Answer) -> str | Grade:
+    """The program; the grade of an answer that was lost, which says nothing about the model."""
+    if answer.finish_reason.lost is None:
+        return answer.program
+    return Grade(GradeReason.NO_COMPLETION, f"it was lost: {answer.finish_reason}")
 
 
 def task_key(task_id: str) -> str:

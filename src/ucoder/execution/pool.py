@@ -111,7 +111,7 @@ class PooledExecutor(ABC):
         self._free: asyncio.Queue[_Slot | None] = asyncio.Queue()
         self._busy: set[_Slot] = set()
         self._quiet = asyncio.Event()
-        self._ending: set[asyncio.Future[str]] = set()
+        self._ending: set[asyncio.Future[object]] = set()
 
     @abstractmethod
     async def _prepare(self) -> None:
@@ -164,8 +164,9 @@ class PooledExecutor(ABC):
         for slot in self._busy:
             if slot.worker is not None:
                 slot.worker.kill()
-        stops = [slot.worker.stop() for slot in idle if slot and slot.worker]
-        await asyncio.gather(*stops, return_exceptions=True)
+        for free in idle:
+            if free is not None and free.worker is not None:
+                self._end_in_background(free.worker.stop())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EXIT_TIMEOUT_S):
                 await self._quiet.wait()
@@ -297,18 +298,8 @@ class PooledExecutor(ABC):
             raise SandboxClosed(f"the {self.name} executor is not open; use it in `async with`")
 
     async def _fill(self, slot: _Slot) -> SandboxProcess:
-        """Start a slot's worker.
-
-        A start is never cancelled half-way: asyncio may then wait without end for a process whose
-        pipes are not connected yet. A caller that is cancelled leaves at once, and the worker is
-        ended in the background as soon as it has started.
-        """
-        starting = asyncio.ensure_future(SandboxProcess.start(self._launch()))
-        try:
-            slot.worker = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            self._end_in_background(_end_after_start(starting))
-            raise
+        """Start a slot's worker."""
+        slot.worker = await SandboxProcess.start(self._launch())
         return slot.worker
 
     def _discard(self, slot: _Slot) -> None:
@@ -318,19 +309,10 @@ class PooledExecutor(ABC):
             worker.kill()
             self._end_in_background(worker.end())
 
-    def _end_in_background(self, end: Coroutine[Any, Any, str]) -> None:
+    def _end_in_background(self, end: Coroutine[Any, Any, object]) -> None:
         ending = asyncio.ensure_future(end)
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
-
-
-async def _end_after_start(starting: asyncio.Future[SandboxProcess]) -> str:
-    """End a worker whose start was not waited for; returns what it printed."""
-    try:
-        worker = await starting
-    except WorkerLost as lost:
-        return str(lost)
-    return await worker.end()
 
 
 def _n_cores() -> int:

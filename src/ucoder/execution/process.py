@@ -23,6 +23,10 @@ START_TIMEOUT_S: Final = 60.0
 
 _STOP_TIMEOUT_S: Final = 0.5
 _GUARD_TIMEOUT_S: Final = 5.0
+_END_TIMEOUT_S: Final = 10.0
+"""How long a killed worker may take to be gone: the kernel may hold it back, and without isolation
+a program may have left a process behind that holds its pipes."""
+
 _STDERR_TAIL: Final = 4096
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 
@@ -157,6 +161,7 @@ class _Pipes(asyncio.SubprocessProtocol):
         if not self.answer.done():
             said = self.printed.decode("utf-8", "replace").strip()[-500:]
             self.answer.set_exception(WorkerLost(f"{why}: {said}" if said else why))
+            self.answer.exception()  # known to be seen: nobody may be waiting for it any more
 
 
 class SandboxProcess:
@@ -181,22 +186,36 @@ class SandboxProcess:
 
     @classmethod
     async def start(cls, launch: Launch) -> Self:
-        """Start a worker and wait until it is warm.
+        """Start a worker and wait until it is warm; where this is cancelled, no process is left.
 
         Raises:
             WorkerLost: It did not start; the message holds what it printed.
         """
         pipe = asyncio.subprocess.PIPE
         options: dict[str, Any] = {"stdin": pipe, "stdout": pipe, "stderr": pipe}
-        try:
-            transport, pipes = await asyncio.get_running_loop().subprocess_exec(
+        opening = asyncio.ensure_future(
+            asyncio.get_running_loop().subprocess_exec(
                 _Pipes, *launch.command, env=launch.environment, cwd=launch.directory,
                 start_new_session=True,  # Ctrl-C reaches the parent only
                 **options,
-            )  # fmt: skip
+            )
+        )  # fmt: skip
+        try:
+            # Never cancelled half-way: asyncio may then wait without end for a process whose pipes
+            # are not connected yet. Opening it takes milliseconds.
+            transport, pipes = await asyncio.shield(opening)
         except OSError as error:
             _remove(launch.directory)
             raise WorkerLost(f"cannot start {launch.command[0]}: {error}") from error
+        except asyncio.CancelledError:
+            while not opening.done():
+                with contextlib.suppress(asyncio.CancelledError):  # again: only milliseconds more
+                    await asyncio.wait([opening])
+            if opening.cancelled() or opening.exception() is not None:
+                _remove(launch.directory)
+            else:
+                await cls(*opening.result(), launch).end()
+            raise
         worker = cls(transport, pipes, launch)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
@@ -210,8 +229,8 @@ class SandboxProcess:
         except WorkerLost as error:
             printed = await worker.end()
             raise WorkerLost(printed or str(error)) from None
-        except BaseException:
-            worker.kill()
+        except asyncio.CancelledError:
+            await worker.end()
             raise
         return worker
 
@@ -273,7 +292,9 @@ class SandboxProcess:
                 self._transport.kill()  # the guard did not end
         # The transport ends when every holder of its pipes is gone, so only after the inner
         # processes of a sandbox.
-        await self._pipes.ended
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_TIMEOUT_S):
+                await asyncio.shield(self._pipes.ended)
         self._transport.close()
         _remove(self._launch.directory)
         return self._pipes.printed.decode("utf-8", "replace").strip()

@@ -43,6 +43,7 @@ class Journal:
         self._session = uuid.uuid4().hex[:8]
         self._last_beat = 0.0
         self._open: list[str] = []
+        self._facts: dict[str, dict[str, object]] = {}
 
     def begin(self, stage: str, total: int, done: int = 0) -> None:
         """Note that a stage starts; a stage that is open already only learnt a new total."""
@@ -51,7 +52,8 @@ class Journal:
             self._write("begin", stage)
 
     def advance(self, stage: str, done: int, **facts: object) -> None:
-        """Note that a stage is alive, at most every two seconds."""
+        """Note that a stage is alive, at most every two seconds; its end notes the last facts."""
+        self._facts[stage] = facts
         if time.monotonic() - self._last_beat >= HEARTBEAT_S:
             self._write("beat", stage)
 
@@ -96,6 +98,7 @@ class Journal:
             "event": event,
             "stage": stage,
             "iteration": iteration,
+            **self._facts.get(label, {}),
         }
         # One write of one line with O_APPEND: whole, or cut at the end of the file by a crash.
         line = json.dumps(entry) + "\n"

@@ -9,7 +9,7 @@ from ucoder.attempts import attempt_problem
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request
 from ucoder.execution.protocol import Executor
-from ucoder.records import Attempt, Problem, TestSuite
+from ucoder.records import LOST, Attempt, Problem, TestSuite
 from ucoder.scale.protocol import Solved, WrittenInputs
 from ucoder.stages.problems import Topic
 from ucoder.stages.solutions import probe_solutions
@@ -72,7 +72,8 @@ class LocalScheduler:
         """See `Scheduler.write_inputs`."""
         config = self._config
         suite = await probe_inputs(problem, self._engine, config.test_inputs, config.seed)
-        return WrittenInputs([suite], suite.reason)
+        n_lost = sum(count.count for count in suite.refused if count.reason in LOST)
+        return WrittenInputs([suite], suite.reason, n_lost)
 
     async def solve(self, problem: Problem, suite: TestSuite, iteration: int) -> Solved:
         """See `Scheduler.solve`."""
@@ -85,4 +86,5 @@ class LocalScheduler:
             candidates=pool.candidates,
             executions=pool.executions,
             selection=[pool.ballot.selection],
+            n_lost=sum(candidate.reason in LOST for candidate in pool.candidates),
         )

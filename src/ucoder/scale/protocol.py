@@ -40,10 +40,12 @@ class WrittenInputs:
     Attributes:
         suite: Its `TestSuite`.
         reason: Why the problem cannot go on, None where it can.
+        n_lost: Completions that were lost (`FinishReason.lost`).
     """
 
     suite: Sequence[TestSuite] | Shard
     reason: Reason | None
+    n_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,14 @@ class Solved:
         candidates: Its candidates, in the order of sampling.
         executions: One for each distinct program.
         selection: What consensus made of them.
+        n_lost: Candidates whose completion was lost (`FinishReason.lost`).
     """
 
     suite: Sequence[TestSuite] | Shard | None
     candidates: Sequence[Candidate] | Shard
     executions: Sequence[Execution] | Shard
     selection: Sequence[Selection] | Shard
+    n_lost: int = 0
 
 
 class Scheduler(Engine, Protocol):

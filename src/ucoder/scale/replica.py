@@ -114,6 +114,7 @@ class Replica:
             candidates=Shard.of(Candidate, solved.candidates),
             executions=Shard.of(Execution, solved.executions),
             selection=Shard.of(Selection, solved.selection),
+            n_lost=solved.n_lost,
         )
 
 

@@ -161,8 +161,11 @@ def make_candidate(
     problem: Problem, iteration: int, index: int, completion: Completion
 ) -> Candidate:
     """The record of one completion, with its program or the reason why there is none."""
-    if completion.finish_reason is FinishReason.LENGTH:
-        code: str | Refusal = Refusal(Reason.TRUNCATED, "cut at max_tokens")
+    code: str | Refusal
+    if lost := completion.finish_reason.lost:
+        code = Refusal(lost, completion.detail)
+    elif completion.finish_reason is FinishReason.LENGTH:
+        code = Refusal(Reason.TRUNCATED, "cut at max_tokens")
     else:
         code = extract_program(PREFILL + completion.text, problem.interface.name)
     program, reason = ("", code.reason) if isinstance(code, Refusal) else (code, None)

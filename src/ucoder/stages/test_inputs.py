@@ -10,7 +10,7 @@ and for selectors that weigh them; selection by outputs does not need any.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from ucoder.config import TestInputsConfig
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
@@ -48,9 +48,11 @@ async def probe_inputs(
     seed = derive_seed(run_seed, "test_inputs", problem.id)
     prompt = input_prompt(problem)
     completions = await engine.sample(Request(prompt, config.n_completions, sampling, seed))
-    texts = [prompt.prefill + _marked(completion) for completion in completions]
+    usable = [completion for completion in completions if not completion.finish_reason.lost]
+    texts = [prompt.prefill + _marked(completion) for completion in usable]
     n_tokens = sum(completion.n_tokens for completion in completions)
-    return build_suite(problem, texts, config, seed, n_tokens)
+    lost = [c.finish_reason.lost for c in completions if c.finish_reason.lost]
+    return build_suite(problem, texts, config, seed, n_tokens, lost)
 
 
 def _marked(completion: Completion) -> str:
@@ -71,7 +73,12 @@ def input_prompt(problem: Problem) -> Prompt:
 
 
 def build_suite(
-    problem: Problem, texts: Iterable[str], config: TestInputsConfig, seed: int, n_tokens: int
+    problem: Problem,
+    texts: Sequence[str],
+    config: TestInputsConfig,
+    seed: int,
+    n_tokens: int,
+    lost: Sequence[Reason] = (),
 ) -> TestSuite:
     """The suite that follows from the model's texts; a pure function.
 
@@ -79,8 +86,11 @@ def build_suite(
     most `config.n`. Only the example's and the model's inputs are mutated, because they are more
     likely to be valid. A boundary input may be one that the problem rules out, and so would its
     mutants be; a suite full of inputs on which correct programs raise distinguishes nothing.
+
+    Completions that were lost, one reason each, are counted among what was refused. Where no text
+    is left, the first of them is why the problem cannot go on.
     """
-    refused: Counter[Reason] = Counter()
+    refused: Counter[Reason] = Counter(lost)
     origins: dict[str, InputOrigin] = {}
     predictions: defaultdict[str, Counter[str]] = defaultdict(Counter)
     sources = [(problem.example, InputOrigin.EXAMPLE)] if problem.example else []
@@ -115,7 +125,7 @@ def build_suite(
         problem_id=problem.id,
         inputs=tuple(inputs),
         refused=tuple(Count(reason, count) for reason, count in sorted(refused.items())),
-        reason=None if enough else Reason.TOO_FEW_INPUTS,
+        reason=None if enough else lost[0] if lost and not texts else Reason.TOO_FEW_INPUTS,
         n_tokens=n_tokens,
     )
 

@@ -10,7 +10,8 @@
 
 CodeT: Chen et al., "CodeT: Code Generation with Generated Tests", arXiv 2207.10397. Beyond its
 format, a file may say of each candidate what the engine knew: `n_tokens`, `sum_logprobs` (natural
-logarithms) and `finish` ("stop" or "length"). Other fields are passed over.
+logarithms) and `finish` ("stop" or "length", or why it was lost, such as "content_filter"). Other
+fields are passed over.
 
 The file is read line by line. Its text is hostile: whatever it holds, reading ends in samples or
 in a `BenchmarkError` that names the line.
@@ -64,7 +65,7 @@ _LISTS: dict[str, tuple[_Rule, ...]] = {
             lambda value: value is None or not abs(value) > sys.float_info.max,
         ),
     ),
-    "finish": (('must be "stop" or "length"', lambda value: value in ("stop", "length")),),
+    "finish": (('must be "stop" or "length"', lambda value: value in tuple(FinishReason)),),
 }
 """The fields that are lists, and what must hold of each of their values, in this order."""
 _REQUIRED = (*_TEXTS, "generated_test_texts")
@@ -123,7 +124,7 @@ def read_samples(path: Path) -> Iterator[TaskSamples]:
 
 
 def make_candidates(samples: TaskSamples) -> tuple[Candidate, ...]:
-    """The task's candidates as records; one that was cut at the token limit takes no part.
+    """The task's candidates as records; one that was cut at the token limit or lost takes no part.
 
     What does not compile takes part: that is for the sandbox to find out.
     """
@@ -132,11 +133,11 @@ def make_candidates(samples: TaskSamples) -> tuple[Candidate, ...]:
     candidates = []
     for index, row in enumerate(zip(*columns, strict=True)):
         completion, text, n_tokens, sum_logprob, finish = row
-        cut = finish is FinishReason.LENGTH
+        reason = finish.lost or (Reason.TRUNCATED if finish is FinishReason.LENGTH else None)
         candidates.append(Candidate(
             digest(samples.task_id, 0, index), samples.task_id, 0, index, completion,
-            "" if cut else text, "" if cut else program_key(text)[:16], n_tokens, sum_logprob,
-            finish, Reason.TRUNCATED if cut else None,
+            "" if reason else text, "" if reason else program_key(text)[:16], n_tokens,
+            sum_logprob, finish, reason,
         ))  # fmt: skip
     return tuple(candidates)
 

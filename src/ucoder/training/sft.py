@@ -19,7 +19,7 @@ from pathlib import Path
 from ucoder.config import ConsolidationConfig
 from ucoder.errors import TrainingError
 from ucoder.files import publish
-from ucoder.runtime import require
+from ucoder.runtime import end_process, require, start_process
 from ucoder.training.protocol import TrainingJob, TrainingResult, save_result, saved_result
 
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -48,7 +48,7 @@ class TRLTrainer:
     async def _run(self, work: Path, on_step: Callable[[int, int], None]) -> TrainingResult:
         log = work / "train.log"
         with log.open("ab") as errors:
-            process = await asyncio.create_subprocess_exec(
+            process = await start_process(
                 sys.executable, "-m", "ucoder.training.launcher", str(work / "job.json"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
@@ -60,8 +60,7 @@ class TRLTrainer:
                 status = await process.wait()
             finally:
                 if process.returncode is None:
-                    process.kill()
-                    await process.wait()
+                    await end_process(process)
         if failure is not None:
             raise TrainingError(f"training failed: {failure}")
         if status != 0 or result is None:
