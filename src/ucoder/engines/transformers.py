@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, render
+from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, prompt_tokens
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
 from ucoder.runtime import hide_broken_torchvision, require
@@ -24,7 +24,7 @@ class TransformersCheckpoint:
 
     Args:
         path: The checkpoint's folder.
-        is_chat: Whether its tokenizer has a chat template.
+        is_chat: Whether prompts go through the chat template; base models get plain prompts.
         device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
         precision: bfloat16, float16 or float32.
         max_sequences: Most rows of one forward pass.
@@ -91,20 +91,19 @@ class TransformersEngine(TransformersCheckpoint):
     def _generate(self, request: Request) -> list[Completion]:
         import torch
 
-        text = render(self._tokenizer, request.prompt, self._is_chat)
-        inputs = self._tokenizer(
-            text, return_tensors="pt", add_special_tokens=not self._is_chat
-        ).to(self._model.device)
+        tokens = prompt_tokens(self._tokenizer, request.prompt, self._is_chat)
+        prompt = torch.tensor([tokens], device=self._model.device)
         completions: list[Completion] = []
         cuda = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda), torch.inference_mode():
             torch.manual_seed(request.seed)
             while len(completions) < request.n:
                 rows = min(self._max_sequences, request.n - len(completions))
-                completions += self._batch(inputs, rows, request)
+                completions += self._batch(prompt.expand(rows, -1), request)
         return completions
 
-    def _batch(self, inputs: Any, rows: int, request: Request) -> list[Completion]:
+    def _batch(self, prompts: Any, request: Request) -> list[Completion]:
+        import torch
         from transformers import GenerationConfig, LogitsProcessorList
 
         sampling = request.sampling
@@ -120,10 +119,9 @@ class TransformersEngine(TransformersCheckpoint):
             **({} if sampling.is_greedy else warm),
         )
         recorder = _Recorder()
-        prompt_length = inputs["input_ids"].shape[1]
         output = self._model.generate(
-            input_ids=inputs["input_ids"].expand(rows, -1),
-            attention_mask=inputs["attention_mask"].expand(rows, -1),
+            input_ids=prompts,
+            attention_mask=torch.ones_like(prompts),
             generation_config=config,
             logits_processor=LogitsProcessorList([recorder]),
             tokenizer=self._tokenizer,
@@ -131,7 +129,7 @@ class TransformersEngine(TransformersCheckpoint):
         logprobs = recorder.finish(output)  # (rows, generated tokens)
         return [
             self._complete(ids.tolist(), values.tolist(), ends, sampling.stop)
-            for ids, values in zip(output[:, prompt_length:], logprobs, strict=True)
+            for ids, values in zip(output[:, prompts.shape[1] :], logprobs, strict=True)
         ]
 
     def _complete(

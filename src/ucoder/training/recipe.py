@@ -153,6 +153,20 @@ def adapter(config: ConsolidationConfig) -> Any:
     )
 
 
+def check_weights(model: Any) -> None:
+    """Refuse weights that cannot be trained or saved: those that are stored quantised.
+
+    Raises:
+        SystemExit: They are.
+    """
+    if (quantiser := getattr(model, "hf_quantizer", None)) is not None:
+        method = quantiser.quantization_config.quant_method
+        raise SystemExit(
+            f"the model's weights are quantised ({getattr(method, 'value', method)}), and training "
+            f"needs plain ones; give the original checkpoint"
+        )
+
+
 def check_packing(model: Any) -> None:
     """Refuse to pack where packed examples would attend to each other.
 
