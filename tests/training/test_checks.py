@@ -11,9 +11,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ucoder import Run, load_config
+from ucoder.components import Components
 from ucoder.config import ConsolidationConfig
 from ucoder.errors import TrainingError
+from ucoder.models import Model, Origin
+from ucoder.progress import Silent
 from ucoder.runtime import hide_broken_torchvision
+from ucoder.steps import Steps
 from ucoder.training import checkpoints
 from ucoder.training.checkpoints import check_space, prepare
 from ucoder.training.recipe import check_weights
@@ -136,6 +141,26 @@ def test_quantised_weights_are_refused_before_the_training(method: str) -> None:
     with pytest.raises(SystemExit, match=rf"\({method}\).*give the original checkpoint"):
         check_weights(model)
     check_weights(SimpleNamespace())
+
+
+@pytest.mark.parametrize("method", ["awq", "compressed-tensors", "mxfp4"])
+def test_a_quantised_checkpoint_is_refused_before_anything_is_sampled(
+    tiny_checkpoint: Path, tmp_path: Path, method: str
+) -> None:
+    config = load_config("scripted", ["consolidation.provider=trl", "consolidation.lora={}"])
+    steps = Steps(Run.create(tmp_path / "run", config), Components(config), Silent())
+    base = _copy(
+        tiny_checkpoint, tmp_path / "m", config={"quantization_config": {"quant_method": method}}
+    )
+
+    def model(path: Path) -> Any:
+        return Model("m", path, "0", None, Origin.LOCAL, True)
+
+    steps.components.model = lambda name: model(base)  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=rf"quantised \({method}\)"):
+        steps.first_model()
+    steps.components.model = lambda name: model(tiny_checkpoint)  # type: ignore[method-assign]
+    assert steps.first_model().path == tiny_checkpoint
 
 
 def _model(n_tokens: int, context: int | None) -> Any:
