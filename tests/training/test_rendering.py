@@ -133,6 +133,20 @@ def test_a_program_that_spells_a_special_token_does_not_teach_the_token(name: st
     assert start in prompt_tokens(tokenizer, ASKED, is_chat=True)
 
 
+@pytest.mark.parametrize(
+    "answer", ["x = '<|user|>  '\n", "y = ' <|user|>\n '", "e\u0301 = 1\n", "\x00\ufffd"]
+)
+def test_no_answer_can_make_its_own_training_fail(answer: str) -> None:
+    from tokenizers import AddedToken
+
+    tokenizer = tokenizer_of()
+    # Where such a token is recognised, it swallows the white space around it.
+    wide = AddedToken("<|user|>", lstrip=True, rstrip=True, special=True)
+    tokenizer.add_special_tokens({"additional_special_tokens": [wide]})
+    _, tail = example_tokens(tokenizer, ASKED, answer, is_chat=True)
+    assert read(tokenizer, tail) == answer
+
+
 @pytest.mark.parametrize("answer", [ANSWER, "x = 1\n", " # indented\n"])
 def test_no_space_comes_between_prompt_and_answer_where_a_tokenizer_begins_texts_with_one(
     answer: str,

@@ -45,7 +45,7 @@ class TrainingResult:
 
     Attributes:
         n_examples: Examples trained on.
-        n_left_out: Examples longer than `max_length`.
+        n_left_out: Examples longer than `max_length` or the model's context.
         n_steps: Optimiser steps.
         loss: Mean training loss; NaN where none is reported.
     """

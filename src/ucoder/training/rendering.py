@@ -32,21 +32,18 @@ def example_tokens(
         is_chat: Whether prompts go through the chat template.
 
     Raises:
-        ValueError: No tokens of the answer continue the prompt's and read as the text does.
+        ValueError: Tokens that follow the prompt's do not read as the text does.
     """
     start = prompt_tokens(tokenizer, prompt, is_chat)
-    # Not the text itself: a tokenizer may normalise it, here as in sampling.
-    wanted = _read(tokenizer, tokens_of(tokenizer, render(tokenizer, prompt, is_chat) + answer,
-                                        is_chat))  # fmt: skip
-    # Some tokenizers begin every text with a space, which must not come between the two. After a
-    # line end they do not.
-    line_end = _tokens(tokenizer, "\n")
-    for tail in (_tokens(tokenizer, answer), _tokens(tokenizer, f"\n{answer}")[len(line_end) :]):
-        got = _read(tokenizer, start + tail)
+    text = render(tokenizer, prompt, is_chat)
+    # A letter stands for the answer, so that no answer, whatever it holds, can fail the check.
+    wanted = _read(tokenizer, tokens_of(tokenizer, f"{text}x", is_chat))
+    for continued in (_tokens, _after_line_end):
+        got = _read(tokenizer, start + continued(tokenizer, "x"))
         if got == wanted:
-            return start, tail
+            return start, continued(tokenizer, answer)
     raise ValueError(
-        f"the prompt's tokens followed by the answer's read {got[-200:]!r}, and the text "
+        f"the prompt's tokens and those of x read {got[-200:]!r}, and the text reads "
         f"{wanted[-200:]!r}: with this tokenizer the prompt's tokens are not a prefix of the whole"
     )
 
@@ -86,6 +83,15 @@ def _after_answer(tokenizer: Any) -> list[int]:
     except TemplateError:  # a template for prompts alone
         return []
     return _tokens(tokenizer, after, special=True) if found else []
+
+
+def _after_line_end(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a text in the middle of another.
+
+    Some tokenizers begin every text with a space, which must not come between prompt and answer.
+    After a line end they write none.
+    """
+    return _tokens(tokenizer, f"\n{text}")[len(_tokens(tokenizer, "\n")) :]
 
 
 def _tokens(tokenizer: Any, text: str, *, special: bool = False) -> list[int]:
