@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ucoder import Run, load_config, run_pipeline
 from ucoder.components import Components
+from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, Request
 from ucoder.engines.scripted import ScriptedEngine, load_script
 from ucoder.errors import EngineError, NothingToDo, RunLocked
-from ucoder.models import Model
+from ucoder.models import Model, Origin
 from ucoder.progress import Silent
+from ucoder.training.protocol import ScriptedTrainer, TrainingJob, TrainingResult
 
 from .fault_tolerance.comparison import shards, tables
 
@@ -169,3 +172,57 @@ async def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     with run.writing(), pytest.raises(RunLocked, match="another process is writing"):
         await run_pipeline(run)
+
+
+@pytest.mark.parametrize(("kind", "is_chat"), [("auto", True), ("chat", True), ("base", False)])
+async def test_a_model_is_asked_and_trained_as_its_kind_says_and_the_manifest_records_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, is_chat: bool
+) -> None:
+    jobs: list[TrainingJob] = []
+    train = ScriptedTrainer.train
+
+    async def noting(self: ScriptedTrainer, job: TrainingJob, on_step: Any) -> TrainingResult:
+        jobs.append(job)
+        return await train(self, job, on_step)
+
+    monkeypatch.setattr(ScriptedTrainer, "train", noting)
+    run = new_run(tmp_path, f"model_kind={kind}")
+    await run_pipeline(run)
+    assert [job.is_chat for job in jobs] == [is_chat, is_chat]
+    # Training begins where sampling began: with the prefill.
+    assert all(e.completion.startswith(job.prefill) and job.prefill for job in jobs
+               for e in job.examples)  # fmt: skip
+    manifest = Run.open(run.path).manifest
+    assert manifest.engine["is_chat"] == manifest.model["is_chat"] == is_chat
+    assert Run.open(run.path).config.model_kind == kind
+
+
+@pytest.mark.parametrize("provider", ["openvino", "transformers", "vllm", "openai", "scripted"])
+@pytest.mark.parametrize("kind", ["auto", "base"])
+def test_every_engine_asks_a_model_as_its_kind_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str, kind: str
+) -> None:
+    monkeypatch.setattr("ucoder.components.openvino_export", lambda *_, **__: tmp_path)
+    values = {
+        "engine": {"provider": provider, "batching": "static", "server": {"url": "http://x/v1"}},
+        "consolidation": {"provider": "none", "iterations": 1},
+        "model_kind": kind,
+    }
+    made = Components(RunConfig.model_validate(values))
+    chat = Model("m", tmp_path, "0", None, Origin.SERVER, True)
+    monkeypatch.setattr(Components, "_resolved", lambda *_: chat)
+    engine: Any = made.engine(made.model("m"))
+    asked = engine._settings["is_chat"] if provider == "vllm" else engine.info.is_chat
+    assert asked == (kind == "auto")
+
+
+def test_a_servers_model_may_be_asked_as_a_base_model() -> None:
+    values = {
+        "engine": {"provider": "openai", "server": {"url": "http://x/v1"}},
+        "consolidation": {"provider": "none", "iterations": 1},
+    }
+    asked = [
+        Components(RunConfig.model_validate({**values, "model_kind": kind})).model("their-model")
+        for kind in ("auto", "chat", "base")
+    ]
+    assert [model.is_chat for model in asked] == [True, True, False]

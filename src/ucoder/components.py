@@ -40,11 +40,15 @@ class Components:
         self._progress = progress or Silent()
 
     def model(self, name_or_path: str) -> Model:
-        """The checkpoint that a name or path stands for.
+        """The checkpoint that a name or path stands for, asked as the configuration says.
 
         Raises:
             ModelError: It cannot be had; see `ucoder.models.resolve`.
+            ConfigError: `model_kind` does not fit it.
         """
+        return self._resolved(name_or_path).asked_as(self.config.model_kind)
+
+    def _resolved(self, name_or_path: str) -> Model:
         if self.config.engine.provider == "scripted":
             from ucoder.engines.scripted import load_script
 
@@ -205,7 +209,7 @@ def _openai(config: EngineConfig, model: Model, exports: Path | None, notify: No
 def _scripted(config: EngineConfig, model: Model, exports: Path | None, notify: Notify) -> Engine:
     from ucoder.engines.scripted import ScriptedEngine, load_script
 
-    return ScriptedEngine(load_script(config.script))
+    return ScriptedEngine(load_script(config.script), is_chat=model.is_chat)
 
 
 _ENGINES: Mapping[str, Callable[[EngineConfig, Model, Path | None, Notify], Engine]] = {

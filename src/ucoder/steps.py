@@ -30,7 +30,9 @@ from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
 from ucoder.stages.consolidation import make_examples
 from ucoder.stages.problems import load_topics, topic_of
+from ucoder.stages.solutions import PREFILL
 from ucoder.training.protocol import TrainingJob
+from ucoder.training.recipe import check_checkpoint
 
 T = TypeVar("T")
 
@@ -77,8 +79,13 @@ class Steps:
 
         Raises:
             ModelError: It cannot be had.
+            ConfigError: `model_kind` does not fit it.
+            TrainingError: It can be sampled from, but not trained.
         """
-        return self.components.model(self.config.model)
+        model = self.components.model(self.config.model)
+        if self.config.is_trained(0) and self.config.consolidation.provider == "trl":
+            check_checkpoint(model.path)
+        return model
 
     def engine_of(self, model: Model, t: int) -> EngineOnDemand:
         """The scheduler with M(t), opened when a step first asks for it.
@@ -216,6 +223,7 @@ class Steps:
                 output=output,
                 config=self.config.consolidation,
                 seed=derive_seed(self.config.seed, "consolidation", iteration),
+                prefill=PREFILL,
                 metrics_dir=self.run.path / "metrics" / f"iteration-{iteration}",
             )
             self.progress.begin(label, 1)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,15 @@ import pytest
 
 from ucoder.engines.conformance import CHECKS, Check, Scorer, check_logprobs
 from ucoder.engines.openvino import OpenVINOEngine
-from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams, render, render_plain
+from ucoder.engines.protocol import (
+    Engine,
+    Prompt,
+    Request,
+    SamplingParams,
+    prompt_tokens,
+    render,
+    render_plain,
+)
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.errors import ConfigError, EngineError, MissingDependency, RequestRefused
@@ -142,6 +154,50 @@ async def test_a_missing_package_names_the_install_command(
     with pytest.raises(MissingDependency, match=r"pip install \"ucoder\[cpu\]\""):
         async with OpenVINOEngine(tmp_path, is_chat=True):
             pass
+
+
+OPENVINO_TOKENS = """
+import sys, json
+from ucoder.engines.openvino_worker import _load_tokenizer
+from ucoder.engines.protocol import Prompt, prompt_tokens
+tokenizer = _load_tokenizer(sys.argv[1])
+tokens = [prompt_tokens(tokenizer, Prompt("Do it. ", "def "), is_chat) for is_chat in (True, False)]
+print(json.dumps(tokens))
+assert sys.modules["torch"] is None
+"""
+
+
+def test_openvino_asks_with_the_tokens_that_training_begins_with(tiny_checkpoint: Path) -> None:
+    pytest.importorskip("openvino_genai")
+    from transformers import AutoTokenizer
+
+    command = [sys.executable, "-c", OPENVINO_TOKENS, str(tiny_checkpoint)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint)
+    prompt = Prompt("Do it. ", "def ")
+    assert json.loads(done.stdout) == [
+        prompt_tokens(tokenizer, prompt, is_chat) for is_chat in (True, False)
+    ]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError, KeyError])
+def test_a_chat_template_that_refuses_a_prompt_refuses_that_request_alone(
+    capsys: pytest.CaptureFixture[str], error: type[Exception]
+) -> None:
+    pytest.importorskip("openvino_genai")
+    from ucoder.engines.openvino_worker import OpenVINOWorker
+
+    class Refusing:
+        def apply_chat_template(self, *arguments: object, **options: object) -> str:
+            raise error("no such role")
+
+    worker: Any = object.__new__(OpenVINOWorker)
+    worker._prompt_tokenizer, worker._is_chat = Refusing(), True
+    request = Request(Prompt("Do it."), 1, SamplingParams(), seed=0)
+    worker._accept({"number": 7, "request": asdict(request)})
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["number"] == 7 and "no such role" in answer["error"]
 
 
 def test_base_models_get_plain_prompts() -> None:

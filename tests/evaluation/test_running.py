@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from ucoder.cli.evaluating import _identity
+from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, EngineInfo, Prompt, Request
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.errors import BenchmarkError, EngineError
@@ -26,6 +28,7 @@ from ucoder.evaluation.protocol import (
 from ucoder.evaluation.records import Answer, GradeReason, Score
 from ucoder.evaluation.running import Evaluation, choose_tasks, task_key
 from ucoder.execution import Executor, open_executor
+from ucoder.models import Model, Origin
 from ucoder.progress import Silent
 
 N_TASKS = 7
@@ -234,10 +237,17 @@ def test_subsets_are_fixed_and_spread() -> None:
         choose_tasks(TIDES, N_TASKS + 1)
 
 
+def test_answers_of_a_model_asked_as_chat_are_not_taken_for_those_asked_as_base() -> None:
+    chat = Model("m", Path("m"), "0", None, Origin.LOCAL, is_chat=True)
+    base = chat.asked_as("base")
+    asked = [_identity(model, evaluation_of(), RunConfig()) for model in (chat, base, chat)]
+    assert asked[0] == asked[2] != asked[1]
+
+
 async def test_a_benchmark_in_words_is_refused_for_a_base_model(tmp_path: Path) -> None:
     spoken = replace(TIDES, base_models=False)
     engine = Listening(RIGHT, is_chat=False)
-    with pytest.raises(BenchmarkError, match="Tides asks in words"):
+    with pytest.raises(BenchmarkError, match=r"Tides asks in words .*model_kind=base"):
         await put(tmp_path, engine, spoken)
     assert engine.requests == []
     assert len(await put(tmp_path, Listening(RIGHT), spoken)) == 2

@@ -7,11 +7,12 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ucoder.errors import MissingDependency, NotAModel, UnknownModel
+from ucoder.errors import ConfigError, MissingDependency, NotAModel, UnknownModel
 from ucoder.models import Origin, default_cache_dir, load_catalog, resolve
 from ucoder.models.artifacts import checkpoint_folder
 from ucoder.models.cache import FileHashes
@@ -28,6 +29,55 @@ def test_a_local_folder_is_a_base_model_until_it_brings_a_chat_template(
     chat = resolve(str(fake_checkpoint), tmp_path / "cache")
     assert chat.is_chat
     assert chat.sha256 != base.sha256
+
+
+TEMPLATE = "{{ messages[0]['content'] }}"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_chat"),
+    [
+        ("chat_template.jinja", TEMPLATE, True),
+        ("chat_template.jinja", " \n", False),  # every prompt would be empty
+        ("chat_template.json", json.dumps({"chat_template": TEMPLATE}), True),
+        ("tokenizer_config.json", json.dumps({"chat_template": TEMPLATE}), True),
+        ("tokenizer_config.json", json.dumps({"chat_template": None}), False),
+        ("tokenizer_config.json", json.dumps({"chat_template": ""}), False),
+        (
+            "tokenizer_config.json",
+            json.dumps({"chat_template": [{"name": "default", "template": TEMPLATE}]}),
+            True,
+        ),
+        (
+            "tokenizer_config.json",
+            json.dumps({"chat_template": [{"name": "tool_use", "template": TEMPLATE}, 3]}),
+            False,
+        ),
+    ],
+)
+def test_a_chat_template_is_one_that_a_prompt_can_be_written_with(
+    fake_checkpoint: Path, tmp_path: Path, name: str, content: str, is_chat: bool
+) -> None:
+    (fake_checkpoint / name).write_text(content)
+    assert resolve(str(fake_checkpoint), tmp_path / "cache").is_chat == is_chat
+
+
+@pytest.mark.parametrize(
+    ("kind", "with_template", "without"),
+    [("auto", True, False), ("base", False, False), ("chat", True, None)],
+)
+def test_a_model_is_asked_as_the_user_says_and_chat_needs_a_template(
+    fake_checkpoint: Path, tmp_path: Path, kind: str, with_template: bool, without: bool | None
+) -> None:
+    model = resolve(str(fake_checkpoint), tmp_path / "cache")
+    if without is None:
+        with pytest.raises(ConfigError, match=r"model_kind=chat: .*/checkpoint has no chat templ"):
+            model.asked_as(kind)
+    else:
+        assert model.asked_as(kind).is_chat == without
+    (fake_checkpoint / "chat_template.jinja").write_text(TEMPLATE)
+    model = resolve(str(fake_checkpoint), tmp_path / "cache")
+    assert model.asked_as(kind) == replace(model, is_chat=with_template)
 
 
 def test_identity_follows_content_and_not_place(fake_checkpoint: Path, tmp_path: Path) -> None:

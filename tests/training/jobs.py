@@ -28,7 +28,8 @@ def job(
         "epochs": 2, "batch_size": 4, "micro_batch_size": 2, "learning_rate": 1e-3,
         "max_length": 200, "n_processes": 1, **settings,
     })  # fmt: skip
-    return TrainingJob(model, True, examples, output, config, 1, output.parent / "metrics")
+    metrics = output.parent / "metrics"
+    return TrainingJob(model, True, examples, output, config, 1, "```python\n", metrics)
 
 
 def losses(metrics_dir: Path) -> list[float]:

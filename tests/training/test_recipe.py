@@ -43,6 +43,41 @@ def test_packed_examples_do_not_attend_to_each_other(tiny_checkpoint: Path) -> N
             check_packing(model)
 
 
+@pytest.mark.parametrize("packing", [False, True])
+def test_the_loss_is_on_the_answer_and_its_end_and_on_nothing_else(
+    tiny_checkpoint: Path, tmp_path: Path, packing: bool
+) -> None:
+    from ucoder.runtime import hide_broken_torchvision
+
+    hide_broken_torchvision()
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from ucoder.training.recipe import arguments, balanced_trainer
+    from ucoder.training.worker import _row
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint)
+    # As Qwen3's: a finished answer would begin with a section that a prompt does not have.
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}<think></think>{% endif %}"
+        "{{ m['content'] }};{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
+    )
+    job = {"is_chat": True, "prefill": "```\n", "seed": 0, "metrics_dir": None, "run_name": "r"}
+    example = {"prompt": "Add.", "completion": "```\nx = 1\n```"}
+    row = _row(example, job, tokenizer, end=256)
+    config = load_config("demo").consolidation.model_copy(update={"packing": packing, "lora": None})
+    trainer = balanced_trainer(
+        model=AutoModelForCausalLM.from_pretrained(tiny_checkpoint),
+        args=arguments(config, {**job, "trainer_dir": str(tmp_path)}, gpu=False),
+        train_dataset=Dataset.from_list([row]),
+        processing_class=tokenizer,
+    )
+    (prepared,) = list(trainer.train_dataset)
+    learnt = [token for token in prepared["labels"] if token != -100]
+    assert tokenizer.decode(prepared["input_ids"]) == "Add.;A:```\nx = 1\n```<|end|>"
+    assert tokenizer.decode(learnt) == "x = 1\n```<|end|>"
+
+
 def test_the_deepspeed_configuration_is_zero_3_as_accelerate_reads_it(tmp_path: Path) -> None:
     from ucoder.runtime import hide_broken_torchvision
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,19 @@ async def test_training_writes_a_complete_trained_model_and_the_loss_of_every_st
     # Called again, it returns the same result.
     again = await TRLTrainer().train(asked, lambda *_: None)
     assert again == result
+
+
+async def test_a_model_with_settings_that_cannot_be_saved_is_trained_all_the_same(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_checkpoint, base)
+    settings = {"temperature": 0.9, "top_p": 0.6, "eos_token_id": [256, 7]}
+    (base / "generation_config.json").write_text(json.dumps(settings))
+    await TRLTrainer().train(job(base, tmp_path / "out", EXAMPLES[:4], epochs=1), lambda *_: None)
+    written = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert written["eos_token_id"] == [256, 7]
+    assert "temperature" not in written and "top_p" not in written
 
 
 async def test_packed_examples_take_fewer_steps(tiny_checkpoint: Path, tmp_path: Path) -> None:

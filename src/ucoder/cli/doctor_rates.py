@@ -33,7 +33,7 @@ from ucoder.planning.assumptions import CHARACTERS_PER_TOKEN, Range
 from ucoder.planning.rates import Rates, hardware_name, kept_rates_path, write_rates
 from ucoder.progress import Progress
 from ucoder.records import Example
-from ucoder.stages.solutions import ROUND_SIZE
+from ucoder.stages.solutions import PREFILL, ROUND_SIZE
 from ucoder.training.protocol import TrainingJob
 
 ROUNDS: Final = 3
@@ -211,6 +211,7 @@ async def _training(components: Components, config: RunConfig, model: Model) -> 
                 {**config.consolidation.model_dump(), **settings}
             ),
             seed=0,
+            prefill=PREFILL,
         )  # fmt: skip
         await components.trainer().train(job, on_step)
     tokens = batch * (len(examples[0].prompt) + len(completion)) / CHARACTERS_PER_TOKEN

@@ -145,7 +145,7 @@ def _identity(model: Model, evaluation: Evaluation, config: RunConfig) -> str:
     """All that an answer depends on, in a short name."""
     benchmark = evaluation.benchmark
     return digest(
-        model.sha256, config.engine.model_dump_json(), benchmark.prompts,
+        model.sha256, model.is_chat, config.engine.model_dump_json(), benchmark.prompts,
         evaluation.tasks.dataset.sha256, evaluation.decoding, benchmark.max_tokens,
         benchmark.chat_stop, benchmark.base_stop, _REVISION,
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -28,6 +28,10 @@ class RunConfig(Section):
     """Every request's seed is derived from this one (docs/design/determinism.md)."""
     model: str = "qwen2.5-coder-0.5b-instruct"
     """A catalog name, a Hugging Face model id, or a local path."""
+    model_kind: Literal["auto", "chat", "base"] = "auto"
+    """How the model is asked, and with which prompts it is trained: `chat` through its chat
+    template, `base` with plain text that it continues. `auto`: as chat if it has a template, which
+    many base models have as well; set `base` for those."""
     engine: EngineConfig = EngineConfig()
     executor: ExecutorConfig = ExecutorConfig()
     problems: ProblemsConfig = ProblemsConfig()

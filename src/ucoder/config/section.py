@@ -15,7 +15,12 @@ Seconds = Annotated[float, Field(gt=0.0)]
 class Section(BaseModel):
     """Base of every part of the configuration: frozen, and strict about unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),  # before version 2.10, pydantic warns of names such as model_kind
+    )
 
 
 class SamplingConfig(Section):

@@ -41,7 +41,8 @@ class ConsolidationConfig(Section):
     micro_batch_size: Positive = 4
     """Examples per forward pass of one process."""
     max_length: Annotated[int, Field(ge=64)] = 2048
-    """Longest example, in tokens; longer ones are left out and counted."""
+    """Longest example, in tokens; those longer than this or than the model's context are left out
+    and counted."""
     lora: LoraConfig | None = None
     """Null: full fine-tuning, as in the paper."""
     packing: bool = False

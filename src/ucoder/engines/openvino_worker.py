@@ -17,10 +17,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import numpy
+import openvino
 import openvino_genai as genai
 
-from ucoder.engines.protocol import Completion, Request, cut_at_stop, render_plain
+from ucoder.engines.protocol import Completion, Request, cut_at_stop, prompt_tokens
 from ucoder.engines.worker_process import completions_line, error_line, read_request
+from ucoder.errors import RequestRefused
 from ucoder.records import FinishReason
 from ucoder.runtime import die_with_parent
 
@@ -48,6 +51,7 @@ class OpenVINOWorker:
             settings["path"], scheduler, "CPU", properties
         )
         self._tokenizer = self._pipeline.get_tokenizer()
+        self._prompt_tokenizer = _load_tokenizer(settings["path"])
         self._running: dict[int, tuple[Request, Any]] = {}
         self._prefixes = _Prefixes()
 
@@ -74,10 +78,11 @@ class OpenVINOWorker:
             return
         number, request = message["number"], read_request(message["request"])
         try:
-            ids = self._encode(request)
-        except (RuntimeError, ValueError, TypeError) as error:  # the template may refuse a prompt
+            tokens = prompt_tokens(self._prompt_tokenizer, request.prompt, self._is_chat)
+        except (RequestRefused, RuntimeError, ValueError, TypeError) as error:
             _say(error_line(number, f"OpenVINO cannot take the prompt: {error}"))
             return
+        ids = openvino.Tensor(numpy.array([tokens], dtype=numpy.int64))
         if not self._prefixes.hold(number, request, ids):
             self._add(number, request, ids)
 
@@ -88,15 +93,6 @@ class OpenVINOWorker:
             _say(error_line(number, f"OpenVINO refused the request: {error}"))
         else:
             self._running[number] = (request, handle)
-
-    def _encode(self, request: Request) -> Any:
-        text = render_plain(request.prompt)
-        if self._is_chat:
-            history = [{"role": "user", "content": request.prompt.user}]
-            text = self._tokenizer.apply_chat_template(history, add_generation_prompt=True)
-            text += request.prompt.prefill
-        # The template has written the special tokens already; a base model's are added here.
-        return self._tokenizer.encode(text, add_special_tokens=not self._is_chat).input_ids
 
     def _answer_finished(self) -> None:
         for number, (request, handle) in list(self._running.items()):
@@ -125,6 +121,20 @@ class OpenVINOWorker:
             finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
             sum_logprob=float(output.score) if request.sampling.is_raw else math.nan,
         )
+
+
+def _load_tokenizer(folder: str) -> Any:
+    """The export's tokenizer as transformers reads it, so that prompts are those of training.
+
+    OpenVINO's own tokenizer and template engine are others, and may differ in rare cases. torch is
+    presented as absent: tokenizers do not need it, and importing it takes seconds.
+    """
+    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # that torch was not found
+    absent: Any = None
+    sys.modules["torch"] = absent
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(folder)
 
 
 class _Prefixes:

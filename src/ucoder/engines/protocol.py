@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol, Self
 
 from ucoder.errors import RequestRefused
@@ -163,12 +164,44 @@ def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
     """
     if not is_chat:
         return render_plain(prompt)
-    history = [{"role": "user", "content": prompt.user}]
+    turns = [{"role": "user", "content": prompt.user}]
     try:
-        text = tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
-    except Exception as error:
+        return chat_text(tokenizer, turns, add_generation_prompt=True) + prompt.prefill
+    except Exception as error:  # the template can raise anything
         raise RequestRefused(f"the chat template cannot take the prompt: {error}") from error
-    return f"{text}{prompt.prefill}"
+
+
+def chat_text(tokenizer: Any, turns: list[dict[str, str]], **options: Any) -> str:
+    """A conversation by the tokenizer's template, the same on every day.
+
+    Templates that name today's date get a fixed one, which such templates write themselves where
+    they know none: a run that goes on tomorrow must ask what it asked today.
+    """
+
+    def strftime_now(form: str) -> str:
+        return date(2024, 7, 26).strftime(form)
+
+    text: str = tokenizer.apply_chat_template(
+        turns, tokenize=False, strftime_now=strftime_now, **options
+    )
+    return text
+
+
+def prompt_tokens(tokenizer: Any, prompt: Prompt, is_chat: bool) -> list[int]:
+    """The tokens of `render`: what a model is sampled from, and what training begins with."""
+    return tokens_of(tokenizer, render(tokenizer, prompt, is_chat), is_chat)
+
+
+def tokens_of(tokenizer: Any, text: str, is_chat: bool) -> list[int]:
+    """The tokens of a rendered text.
+
+    A chat template writes the special tokens itself; those of a base model's text are added here,
+    except for one that ends it (`add_eos_token`), which nothing could follow.
+    """
+    tokens = list(tokenizer(text, add_special_tokens=not is_chat)["input_ids"])
+    if not is_chat and len(tokens) > 1 and tokens[-1] == tokenizer.eos_token_id:
+        tokens.pop()
+    return tokens
 
 
 def cut_at_stop(text: str, stop: Iterable[str]) -> tuple[str, bool]:

@@ -56,16 +56,22 @@ def load_script(path: Path | None) -> Script:
 
 
 class ScriptedEngine:
-    """Answers from a script; see the module."""
+    """Answers from a script; see the module.
 
-    def __init__(self, script: Script) -> None:
+    Args:
+        script: What it answers.
+        is_chat: Whether it passes for a chat model.
+    """
+
+    def __init__(self, script: Script, *, is_chat: bool = True) -> None:
         self._script = script
+        self._is_chat = is_chat
         self._running = False
 
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
-        return EngineInfo("scripted", "1", "none", honours_seeds=True, is_chat=True)
+        return EngineInfo("scripted", "1", "none", honours_seeds=True, is_chat=self._is_chat)
 
     async def __aenter__(self) -> Self:
         self._running = True

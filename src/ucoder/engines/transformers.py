@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, render
+from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, prompt_tokens
 from ucoder.errors import EngineError, RequestRefused
 from ucoder.records import FinishReason
 from ucoder.runtime import hide_broken_torchvision, require
@@ -25,7 +25,7 @@ class TransformersCheckpoint:
 
     Args:
         path: The checkpoint's folder.
-        is_chat: Whether its tokenizer has a chat template.
+        is_chat: Whether prompts go through the chat template; base models get plain prompts.
         device: auto (a GPU where there is one), cpu, cuda, cuda:0 ...
         precision: bfloat16, float16 or float32.
         max_sequences: Most rows of one forward pass.
@@ -97,27 +97,23 @@ class TransformersEngine(TransformersCheckpoint):
     def _generate(self, request: Request, stopped: threading.Event) -> list[Completion]:
         import torch
 
-        text = render(self._tokenizer, request.prompt, self._is_chat)
-        inputs = self._tokenizer(
-            text, return_tensors="pt", add_special_tokens=not self._is_chat
-        ).to(self._model.device)
+        tokens = prompt_tokens(self._tokenizer, request.prompt, self._is_chat)
+        prompt = torch.tensor([tokens], device=self._model.device)
         completions: list[Completion] = []
         cuda = [self._model.device] if self._model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=cuda), torch.inference_mode():
             torch.manual_seed(request.seed)
             while len(completions) < request.n and not stopped.is_set():
                 rows = min(self._max_sequences, request.n - len(completions))
-                completions += self._batch(inputs, rows, request, stopped)
+                completions += self._batch(prompt.expand(rows, -1), request, stopped)
         return completions
 
-    def _batch(
-        self, inputs: Any, rows: int, request: Request, stopped: threading.Event
-    ) -> list[Completion]:
+    def _batch(self, prompts: Any, request: Request, stopped: threading.Event) -> list[Completion]:
         import torch
         from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
         def is_stopped(input_ids: Any, scores: Any, **_: Any) -> Any:
-            return torch.full((rows,), stopped.is_set(), device=input_ids.device)
+            return torch.full((len(prompts),), stopped.is_set(), device=input_ids.device)
 
         sampling = request.sampling
         ends = end_tokens(self._model)
@@ -132,10 +128,9 @@ class TransformersEngine(TransformersCheckpoint):
             **({} if sampling.is_greedy else warm),
         )
         recorder = _Recorder()
-        prompt_length = inputs["input_ids"].shape[1]
         output = self._model.generate(
-            input_ids=inputs["input_ids"].expand(rows, -1),
-            attention_mask=inputs["attention_mask"].expand(rows, -1),
+            input_ids=prompts,
+            attention_mask=torch.ones_like(prompts),
             generation_config=config,
             logits_processor=LogitsProcessorList([recorder]),
             stopping_criteria=StoppingCriteriaList([is_stopped]),
@@ -144,7 +139,7 @@ class TransformersEngine(TransformersCheckpoint):
         logprobs = recorder.finish(output)  # (rows, generated tokens)
         return [
             self._complete(ids.tolist(), values.tolist(), ends, sampling.stop)
-            for ids, values in zip(output[:, prompt_length:], logprobs, strict=True)
+            for ids, values in zip(output[:, prompts.shape[1] :], logprobs, strict=True)
         ]
 
     def _complete(

@@ -31,7 +31,7 @@ from queue import Empty, SimpleQueue
 from random import Random
 from typing import Any, Self
 
-from ucoder.engines.protocol import Completion, Request, cut_at_stop, render
+from ucoder.engines.protocol import Completion, Request, cut_at_stop, prompt_tokens
 from ucoder.engines.transformers import (
     TransformersCheckpoint,
     decode,
@@ -181,8 +181,7 @@ class _Loop(threading.Thread):
                 _settle(answer, RequestRefused(f"transformers cannot take the prompt: {error}"))
 
     def _job(self, request: Request, answer: Future[list[Completion]]) -> _Job:
-        text = render(self._tokenizer, request.prompt, self._is_chat)
-        prompt = self._tokenizer(text, add_special_tokens=not self._is_chat)["input_ids"]
+        prompt = prompt_tokens(self._tokenizer, request.prompt, self._is_chat)
         config = self._model.config.get_text_config()
         context = getattr(config, "max_position_embeddings", None) or math.inf
         room = min(request.sampling.max_tokens, context - len(prompt))

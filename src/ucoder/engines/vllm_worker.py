@@ -26,7 +26,7 @@ from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
-from ucoder.engines.protocol import Completion, Request, cut_at_stop, render
+from ucoder.engines.protocol import Completion, Request, cut_at_stop, prompt_tokens
 from ucoder.engines.worker_process import completions_line, error_line, read_request
 from ucoder.records import FinishReason, digest
 
@@ -88,10 +88,7 @@ class VLLMWorker:
             self._say(error_line(number, refusal))
 
     async def _complete(self, number: int, request: Request) -> list[Completion]:
-        tokenizer = self._engine.get_tokenizer()
-        text = render(tokenizer, request.prompt, self._is_chat)
-        # The template has written the special tokens already; a base model's are added here.
-        ids = tokenizer.encode(text, add_special_tokens=not self._is_chat)
+        ids = prompt_tokens(self._engine.get_tokenizer(), request.prompt, self._is_chat)
         # One output, when the last completion has ended: `FINAL_ONLY`.
         outputs = self._engine.generate(tokens_input(ids), _sampling(request), str(number))
         (output,) = [output async for output in outputs]

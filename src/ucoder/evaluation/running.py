@@ -138,8 +138,9 @@ class Evaluation:
         benchmark, is_chat = self.benchmark, engine.info.is_chat
         if not is_chat and not benchmark.base_models:
             raise BenchmarkError(
-                f"{benchmark.title} asks in words and cannot be run on a base model, which has no "
-                f"chat template; leave it out, or choose bigcodebench-complete"
+                f"{benchmark.title} asks in words and cannot be run on a base model (one without a "
+                f"chat template, or with model_kind=base); leave it out, or choose "
+                f"bigcodebench-complete"
             )
         table = tables.answers(benchmark.prompts)
         sampling = self.sampling(is_chat)

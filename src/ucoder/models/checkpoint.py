@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from ucoder.errors import NotAModel
+from ucoder.errors import ConfigError, NotAModel
 from ucoder.models.cache import FileHashes
 
 
@@ -37,7 +38,21 @@ class Model:
     """SPDX identifier where it is known."""
     origin: Origin
     is_chat: bool
-    """Whether the tokenizer has a chat template; base models get plain prompts."""
+    """Whether it is asked through its chat template; base models get plain prompts."""
+
+    def asked_as(self, kind: str) -> Self:
+        """The same model, asked as chat or base; auto: as its tokenizer suggests.
+
+        Raises:
+            ConfigError: It should be asked as chat, and has no chat template.
+        """
+        if kind == "chat" and not self.is_chat:
+            raise ConfigError(
+                f"model_kind=chat: {self.name} has no chat template (chat_template.jinja, or "
+                f"chat_template in tokenizer_config.json, in {self.path}); set model_kind to base "
+                f"or auto, or give a model with a template"
+            )
+        return replace(self, is_chat=False) if kind == "base" else self
 
 
 # Files that a loader reads. Others (optimizer states, logs) may change without changing the model.
@@ -76,10 +91,21 @@ def check_folder(folder: Path) -> None:
 
 
 def has_chat_template(folder: Path) -> bool:
-    """Whether the folder's tokenizer brings a chat template."""
-    if any((folder / f"chat_template.{ending}").is_file() for ending in ("jinja", "json")):
-        return True
-    return bool(_read_json(folder / "tokenizer_config.json").get("chat_template"))
+    """Whether the folder's tokenizer brings a chat template; of several, one must be the default.
+
+    A template that writes nothing is none, because every prompt would be empty.
+    """
+    with suppress(OSError, UnicodeDecodeError):
+        if text := (folder / "chat_template.jinja").read_text("utf-8"):
+            return bool(text.strip())
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        found = _read_json(folder / name).get("chat_template")
+        if isinstance(found, list):  # of objects with a name and a template
+            named = [one for one in found if isinstance(one, dict)]
+            found = next((o.get("template") for o in named if o.get("name") == "default"), None)
+        if isinstance(found, str) and found.strip():
+            return True
+    return False
 
 
 def identity(folder: Path, hashes: FileHashes) -> str:

@@ -6,19 +6,24 @@ which is written once every rank has written its part; the previous one is kept 
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ucoder.config import ConsolidationConfig
+from ucoder.engines.protocol import Prompt, prompt_tokens
 from ucoder.records import digest
 from ucoder.training.recipe import adapter
 
 _MARK = "ucoder_mark.json"
 _TOKENIZER_FILES = ("tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json",
-                    "vocab*", "merges.txt", "generation_config.json")  # fmt: skip
+                    "vocab*", "merges.txt", "*.model", "*.tiktoken")  # fmt: skip
+_TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+_SAMPLE = Prompt("Add two numbers.", "def add(a, b):\n    return a + b\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Mark:
     @classmethod
     def of(cls, job: dict[str, Any], n_processes: int) -> Self:
         """The mark of a job's checkpoints."""
-        what = {key: job[key] for key in ("is_chat", "examples", "config", "seed")}
+        what = {key: job[key] for key in ("is_chat", "prefill", "examples", "config", "seed")}
         return cls(digest(json.dumps(what, sort_keys=True)), n_processes)
 
 
@@ -72,11 +77,108 @@ def checkpoint_marker(mark: Mark) -> Any:
     return CheckpointMarker()
 
 
-def save(trainer: Any, job: dict[str, Any], config: ConsolidationConfig) -> None:
+def prepare(model: Any, tokenizer: Any, job: dict[str, Any], end: int) -> Any:
+    """Write all of the trained model but its weights, before the training.
+
+    What cannot be written is known then, and not after the work is done. A setting that
+    transformers loads but refuses to save, such as a temperature without sampling in
+    `generation_config.json`, is left out; the token ids are kept.
+
+    Args:
+        model: As it was loaded; it gets a generation configuration that can be saved.
+        tokenizer: Its tokenizer, which goes into checkpoints.
+        job: What will be trained.
+        end: The token that examples end with.
+
+    Returns:
+        The generation configuration of the trained model, for `save`.
+
+    Raises:
+        SystemExit: A part cannot be written; the message says which, and what to do.
+    """
+    from transformers import AutoTokenizer, GenerationConfig
+
+    source, output = Path(job["model"]), Path(job["output"])
+    make_generation: Any = GenerationConfig
+    generation = copy.deepcopy(model.generation_config)
+    if generation.eos_token_id is None:
+        generation.eos_token_id = end
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for pattern in _TOKENIZER_FILES:
+            for file in filter(Path.is_file, source.glob(pattern)):
+                shutil.copy(file, output / file.name)
+        try:
+            generation.save_pretrained(output)
+        except ValueError:
+            ids = {name: getattr(generation, name) for name in _TOKEN_IDS}
+            generation = make_generation(**ids)
+            generation.save_pretrained(output)
+        copy.deepcopy(model.config).save_pretrained(output)
+        with tempfile.TemporaryDirectory(dir=output.parent) as checkpoint:
+            tokenizer.save_pretrained(checkpoint)
+        copy_of_it = AutoTokenizer.from_pretrained(output)
+        before, after = (
+            prompt_tokens(one, _SAMPLE, job["is_chat"]) for one in (tokenizer, copy_of_it)
+        )
+    except Exception as error:  # tokenizers and configurations raise whatever they like
+        raise SystemExit(
+            f"the trained model could not be saved, so it is not trained: the tokenizer or a "
+            f"configuration file of {source} cannot be written to {output}: {error}"
+        ) from error
+    if before != after:
+        raise SystemExit(
+            f"the tokenizer of {source} cannot be saved: its copy in {output} gives other tokens. "
+            f"Load and save it with transformers (AutoTokenizer, save_pretrained), and give that"
+        )
+    model.generation_config = copy.deepcopy(generation)  # the trainer's checkpoints hold it too
+    return generation
+
+
+def check_space(
+    trainer: Any, job: dict[str, Any], config: ConsolidationConfig, n_kept: int
+) -> None:
+    """Refuse a training for whose checkpoints or whose model the disk surely lacks the room.
+
+    A checkpoint has 12 bytes for each trained parameter, the weight and AdamW's two moments in
+    float32, and the one before it is kept until it is complete; the model has 2 for each.
+
+    Args:
+        trainer: Ready to train.
+        job: What it will train.
+        config: How.
+        n_kept: Checkpoints that are there already, one of which is replaced.
+
+    Raises:
+        SystemExit: There is too little space.
+    """
+    sizes = [
+        (getattr(one, "ds_numel", one.numel()), one.requires_grad)  # a count that DeepSpeed hides
+        for one in trainer.model.parameters()
+    ]
+    checkpoint = 12 * sum(n for n, is_trained in sizes if is_trained)
+    n_checkpoints = 1 if config.checkpoint_steps or config.epochs <= 1 else 2
+    model = 2 * sum(n for n, _ in sizes)
+    need = max(n_checkpoints * checkpoint, checkpoint + model) - n_kept * checkpoint
+    free = shutil.disk_usage(Path(job["output"])).free
+    if free < need:
+        raise SystemExit(
+            f"training needs {need / 2**20:,.0f} MiB for checkpoints and the model, and "
+            f"{job['output']} has {free / 2**20:,.0f} MiB free; make room there and resume"
+        )
+
+
+def save(trainer: Any, job: dict[str, Any], config: ConsolidationConfig, generation: Any) -> None:
     """Write the trained model as a transformers checkpoint in bfloat16, its adapter merged.
 
     All ranks must call it, because shards are gathered from all of them. The first rank writes, and
     needs memory for the whole model.
+
+    Args:
+        trainer: It has trained.
+        job: What it trained.
+        config: How.
+        generation: What `prepare` returned.
     """
     import torch
 
@@ -88,11 +190,8 @@ def save(trainer: Any, job: dict[str, Any], config: ConsolidationConfig) -> None
         return
     if config.lora:
         trained = trained.merge_and_unload()
-    output = Path(job["output"])
-    trained.to(torch.bfloat16).save_pretrained(output)
-    for pattern in _TOKENIZER_FILES:
-        for file in Path(job["model"]).glob(pattern):
-            shutil.copy(file, output / file.name)
+    trained.generation_config = generation  # the trainer has added the tokenizer's end token
+    trained.to(torch.bfloat16).save_pretrained(job["output"])
 
 
 def _gathered(trainer: Any, job: dict[str, Any], config: ConsolidationConfig) -> Any:

@@ -19,11 +19,13 @@ class TrainingJob:
 
     Attributes:
         model: Folder of M(t), a transformers checkpoint.
-        is_chat: Whether to apply its chat template to examples.
+        is_chat: Whether prompts go through its chat template, as in sampling.
         examples: The pairs (q, r*).
         output: Folder that will hold M(t+1); it must not exist.
         config: Hyperparameters.
         seed: Of the order of examples and the initial adapter.
+        prefill: What sampling began answers with: it belongs to the prompt of each example whose
+            completion starts with it, and has no loss.
         metrics_dir: Folder for TensorBoard's event files; None writes none.
     """
 
@@ -33,6 +35,7 @@ class TrainingJob:
     output: Path
     config: ConsolidationConfig
     seed: int
+    prefill: str = ""
     metrics_dir: Path | None = None
 
 
@@ -42,7 +45,7 @@ class TrainingResult:
 
     Attributes:
         n_examples: Examples trained on.
-        n_left_out: Examples longer than `max_length`.
+        n_left_out: Examples longer than `max_length` or the model's context.
         n_steps: Optimiser steps.
         loss: Mean training loss; NaN where none is reported.
     """

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
+from ucoder.errors import TrainingError
 
+_QUANTISED = (
+    "the model's weights are quantised ({}), and training needs plain ones; give the original "
+    "checkpoint, or set consolidation.provider to none (and iterations to 1)"
+)
 _MASKED_BY_POSITION = ("sdpa", "eager", "flex_attention")
 _ATTENTION_LAYERS = ("full_attention", "sliding_attention", "chunked_attention")
 
@@ -151,6 +158,32 @@ def adapter(config: ConsolidationConfig) -> Any:
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+
+
+def check_weights(model: Any) -> None:
+    """Refuse weights that cannot be trained or saved: those that are stored quantised.
+
+    Raises:
+        SystemExit: They are.
+    """
+    if (quantiser := getattr(model, "hf_quantizer", None)) is not None:
+        method = quantiser.quantization_config.quant_method
+        raise SystemExit(_QUANTISED.format(getattr(method, "value", method)))
+
+
+def check_checkpoint(folder: Path) -> None:
+    """The same as `check_weights`, by the checkpoint's config.json: before anything is sampled.
+
+    Raises:
+        TrainingError: Its weights are quantised.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):  # loading it says more
+        return
+    if isinstance(config, dict) and (how := config.get("quantization_config")):
+        method = how.get("quant_method", "unknown") if isinstance(how, dict) else how
+        raise TrainingError(f"{folder}: {_QUANTISED.format(method)}")
 
 
 def check_packing(model: Any) -> None:

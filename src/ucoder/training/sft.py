@@ -35,10 +35,16 @@ class TRLTrainer:
             return result
         require_packages(job.config)
         work = job.output.with_name(f"{job.output.name}.training")
-        work.mkdir(parents=True, exist_ok=True)
         merged = work / "merged"
-        shutil.rmtree(merged, ignore_errors=True)  # of an earlier attempt that was killed
-        _write_job(job, work, merged)
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(merged, ignore_errors=True)  # of an earlier attempt that was killed
+            _write_job(job, work, merged)
+        except OSError as error:
+            raise TrainingError(
+                f"nothing can be written to {work}, where the model is trained: {error}; make the "
+                f"folder writable, or make room, and resume"
+            ) from error
         result = await self._run(work, on_step)
         save_result(merged, result)
         publish(merged, job.output)
@@ -107,6 +113,7 @@ def _write_job(job: TrainingJob, work: Path, merged: Path) -> None:
         "metrics_dir": str(job.metrics_dir.resolve()) if job.metrics_dir else None,
         "config": job.config.model_dump(mode="json"),
         "seed": job.seed,
+        "prefill": job.prefill,
     }
     (work / "job.json").write_text(json.dumps(values), "utf-8")
 

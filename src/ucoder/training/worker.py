@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
+from ucoder.engines.protocol import Prompt
+from ucoder.engines.transformers import end_tokens
 from ucoder.runtime import die_with_parent, hide_broken_torchvision
+from ucoder.training.rendering import end_token, example_tokens
 
 
 def log_file(log_dir: Path, rank: int) -> Path:
@@ -44,8 +47,21 @@ def run_rank(job: dict[str, Any]) -> None:
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
-    from ucoder.training.checkpoints import Mark, checkpoint_marker, last_whole, save
-    from ucoder.training.recipe import adapter, arguments, balanced_trainer, check_packing
+    from ucoder.training.checkpoints import (
+        Mark,
+        check_space,
+        checkpoint_marker,
+        last_whole,
+        prepare,
+        save,
+    )
+    from ucoder.training.recipe import (
+        adapter,
+        arguments,
+        balanced_trainer,
+        check_packing,
+        check_weights,
+    )
 
     if job["metrics_dir"] is not None:
         os.environ["TENSORBOARD_LOGGING_DIR"] = job["metrics_dir"]  # the only way to set it
@@ -53,16 +69,18 @@ def run_rank(job: dict[str, Any]) -> None:
     settings = arguments(config, job, torch.cuda.is_available())
     set_seed(job["seed"])
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
-    rows = [_row(example, job["is_chat"]) for example in job["examples"]]
-    kept = [row for row in rows if _n_tokens(row, tokenizer) <= config.max_length]
-    if not kept:
-        raise SystemExit(
-            f"all {len(rows)} examples are longer than max_length={config.max_length}; raise it"
-        )
     dtype = torch.bfloat16 if config.lora and settings.bf16 else torch.float32
     model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=dtype)
+    check_weights(model)
     if config.packing:
         check_packing(model)
+    try:
+        end = end_token(tokenizer, end_tokens(model), job["is_chat"])
+        rows = [_row(example, job, tokenizer, end) for example in job["examples"]]
+    except ValueError as error:
+        raise SystemExit(f"{job['model']} cannot be trained: {error}") from error
+    kept = _fitting(rows, config.max_length, model)
+    generation = prepare(model, tokenizer, job, end) if settings.process_index == 0 else None
     mark = Mark.of(job, settings.world_size)
     trainer = balanced_trainer(
         model=model,
@@ -73,8 +91,10 @@ def run_rank(job: dict[str, Any]) -> None:
         callbacks=[_reporter(), checkpoint_marker(mark)],
     )
     resume = last_whole(Path(job["trainer_dir"]), mark)
+    if trainer.is_world_process_zero():
+        check_space(trainer, job, config, n_kept=int(resume is not None))
     outcome = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    save(trainer, job, config)
+    save(trainer, job, config, generation)
     loss = float(outcome.training_loss)
     if trainer.is_world_process_zero():
         send(result={
@@ -87,20 +107,40 @@ def run_rank(job: dict[str, Any]) -> None:
         torch.distributed.destroy_process_group()
 
 
-def _row(example: dict[str, str], is_chat: bool) -> dict[str, Any]:
-    if not is_chat:
-        return {"prompt": f"{example['prompt']}\n\n", "completion": example["completion"]}
-    return {
-        "prompt": [{"role": "user", "content": example["prompt"]}],
-        "completion": [{"role": "assistant", "content": example["completion"]}],
-    }
+def _row(
+    example: dict[str, str], job: dict[str, Any], tokenizer: Any, end: int
+) -> dict[str, list[int]]:
+    """An example in the form that TRL takes as it is: its tokens, and which of them are learnt."""
+    prefill = job["prefill"] if example["completion"].startswith(job["prefill"]) else ""
+    prompt, answer = example_tokens(
+        tokenizer,
+        Prompt(example["prompt"], prefill),
+        example["completion"].removeprefix(prefill),
+        job["is_chat"],
+    )
+    mask = [0] * len(prompt) + [1] * (len(answer) + 1)
+    return {"input_ids": [*prompt, *answer, end], "completion_mask": mask}
 
 
-def _n_tokens(row: dict[str, Any], tokenizer: Any) -> int:
-    if isinstance(row["prompt"], str):
-        return len(tokenizer(row["prompt"] + row["completion"])["input_ids"]) + 1
-    messages = row["prompt"] + row["completion"]
-    return len(tokenizer(tokenizer.apply_chat_template(messages, tokenize=False))["input_ids"])
+def _fitting(
+    rows: list[dict[str, list[int]]], max_length: int, model: Any
+) -> list[dict[str, list[int]]]:
+    """The examples that are short enough for the configuration and for the model."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    longest = min(max_length, context or max_length)
+    kept = [row for row in rows if len(row["input_ids"]) <= longest]
+    if not kept:
+        limit = f"max_length={max_length}; raise it" if longest == max_length else (
+            f"the model's context of {longest} tokens; take a model with a longer one"
+        )  # fmt: skip
+        raise SystemExit(f"all {len(rows)} examples are longer than {limit}")
+    n_known = model.get_input_embeddings().num_embeddings
+    if (highest := max(max(row["input_ids"]) for row in kept)) >= n_known:
+        raise SystemExit(
+            f"the tokenizer writes token {highest}, and the model knows tokens 0 to {n_known - 1} "
+            f"only: they do not belong together; give a model with its own tokenizer"
+        )
+    return kept
 
 
 def _reporter() -> Any:
