@@ -16,6 +16,7 @@ from ucoder import __version__
 from ucoder.analysis.numbers import plain
 from ucoder.analysis.scores import ModelScore, compare, score_of
 from ucoder.cli.drawing import Bars
+from ucoder.cli.terminal import PlainConsole
 from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.errors import BenchmarkError
@@ -91,7 +92,7 @@ async def evaluate_model(
 ) -> None:
     """Run the configuration's benchmarks on its model."""
     results: list[BenchmarkResult] = []
-    with Bars(Console(stderr=True) if as_json else out) as bars:
+    with Bars(PlainConsole(stderr=True) if as_json else out) as bars:
         components = Components(config, bars)
         concurrency = max(1, config.engine.max_sequences // config.evaluation.n)
         every = [replace(one, max_concurrency=concurrency) for one in components.evaluations()]
@@ -122,7 +123,7 @@ async def score_samples(
 ) -> None:
     """Score samples that were made elsewhere."""
     results: list[BenchmarkResult] = []
-    with Bars(Console(stderr=True) if as_json else out) as bars:
+    with Bars(PlainConsole(stderr=True) if as_json else out) as bars:
         for every in Components(config, bars).evaluations():
             samples = read_samples(path, every.tasks.tasks)
             tasks = tuple(task for task in every.tasks.tasks if task.id in samples.programs)
