@@ -52,7 +52,7 @@ def file_error(error: OSError, path: Path | None = None, verb: str = "written") 
     """
     name = path or error.filename or "standard output or a file"
     cause = _CAUSES.get(error.errno or 0, error.strerror or str(error))
-    again = " and resume, or run the same command again. What was written before it is kept"
+    again = ". Then resume, or run the same command again: what was written before it is kept"
     kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else FileError
     return kind(f"{name} cannot be {verb}: {cause}{again if verb == 'written' else ''}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from json import dumps as quoted
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -126,7 +127,8 @@ def run(
 
     settings = list(overrides or [])
     if topics is not None:
-        settings.append(f"problems.topics={topics.resolve()}")
+        # In quotes, which JSON and YAML share: a path may hold what means something in YAML.
+        settings.append(f"problems.topics={quoted(str(topics.resolve()))}")
     INTERRUPTS.run(run_new(config, settings, output, out))
 
 

@@ -215,7 +215,7 @@ def _conformance_table(provider: str, results: Sequence[AttackResult], full: boo
 
 def _table(title: str, subject: str) -> Table:
     table = Table(title=title, title_justify="left")
-    for name in (subject, "", "what was seen"):
+    for name in (subject, "result", "what was seen"):
         table.add_column(name, overflow="fold")
     return table
 
