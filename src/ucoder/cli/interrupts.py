@@ -8,6 +8,7 @@ or absent (`ucoder.files`), so what is lost is the work in flight and nothing el
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shlex
 import signal
@@ -90,19 +91,30 @@ class Interrupts:
         self._cancel()
 
     def _end(self) -> None:
-        """Kill every process below this one, say how to continue, and end this process."""
-        from ucoder.execution.child import descendants  # not before the signals are handled
-
+        """Say how to continue, kill every process below this one, and end this process."""
+        with suppress(OSError):  # not with a console: whatever is interrupted may hold its lock
+            cursor = "\x1b[?25h\n" if os.isatty(2) else ""
+            told = f"{cursor}stopped; what is finished is on disk. {self.hint()}\n"
+            encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
+            os.write(2, told.encode(encoding, "replace"))
         with suppress(OSError):
             if sys.platform == "linux":
-                descendants.adopt_orphans()
-                descendants.kill_all()
-        with suppress(OSError):  # not with a console: whatever is interrupted may hold its lock
-            cursor = "\x1b[?25h" if os.isatty(2) else ""
-            told = f"{cursor}\nstopped; what is finished is on disk. {self.hint()}\n"
-            encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
-            os.write(2, told.lstrip("\n").encode(encoding, "replace"))
+                _kill_descendants()
         os._exit(128 + self._received)
+
+
+def _kill_descendants() -> None:
+    """Kill all, and all that another thread of this process starts in the place of those killed.
+
+    Returns holding the interpreter's lock ever since the kernel said that there is no child.
+    """
+    from ucoder.execution.child import descendants  # not before the signals are handled
+
+    descendants.adopt_orphans()
+    sys.setswitchinterval(60)
+    wait_with_lock = ctypes.PyDLL(None).waitpid
+    while descendants.kill_all()[1] and wait_with_lock(-1, None, os.WNOHANG) >= 0:
+        pass
 
 
 INTERRUPTS: Final = Interrupts()
