@@ -59,12 +59,17 @@ async def print_checkup(as_json: bool, out: Console) -> bool:
     if as_json:
         print(json.dumps([asdict(result) for result in results], indent=2))
     else:
-        table = _table("ucoder doctor", "check")
-        for result in results:
-            mark = Text("ok", "green") if result.ok else Text("no", "red")
-            table.add_row(result.check, mark, result.detail)
-        out.print(table)
+        print_results(results, out)
     return all(result.ok for result in results)
+
+
+def print_results(results: Sequence[CheckResult], out: Console) -> None:
+    """Print a row for each check."""
+    table = _table("ucoder doctor", "check")
+    for result in results:
+        mark = Text("ok", "green") if result.ok else Text("no", "red")
+        table.add_row(result.check, mark, result.detail)
+    out.print(table)
 
 
 async def _check(name: str, check: Callable[[], Awaitable[str]]) -> CheckResult:
