@@ -159,3 +159,11 @@ def test_a_benchmark_knows_no_other_and_nothing_of_running_them() -> None:
             owners = ("registry", "running", "ledger", "statistics", "contamination", "samples")
             forbidden = tuple(f"ucoder.evaluation.{owner}" for owner in owners)
             assert not name.startswith(forbidden), f"{module.name} imports {name}"
+
+
+def test_commands_print_and_wait_in_the_one_way_that_holds_for_all() -> None:
+    """Untrusted text stays text on `PlainConsole`; Ctrl-C ends what `Interrupts.run` runs."""
+    for module in (SOURCE / "cli").glob("*.py"):
+        text = module.read_text("utf-8")
+        assert module.name == "interrupts.py" or "asyncio.run(" not in text, module
+        assert " Console(" not in text and "Text.from_markup" not in text, module

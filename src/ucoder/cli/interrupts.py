@@ -9,6 +9,7 @@ or absent (`ucoder.files`), so what is lost is the work in flight and nothing el
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import shlex
 import signal
@@ -39,6 +40,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.go_on = ["ucoder", *sys.argv[1:]]
         self._received = 0
+        self._is_ending = False
         self._cancel: Callable[[], object] | None = None
 
     @contextmanager
@@ -83,6 +85,10 @@ class Interrupts:
         if self._received:
             self._end()
         self._received = number
+        # From here on nobody wants to read what complains of being ended.
+        logging.disable()
+        sys.unraisablehook = lambda _: None
+        threading.excepthook = lambda _: None
         watch = threading.Timer(PATIENCE_S, self._end)
         watch.daemon = True
         watch.start()
@@ -92,11 +98,15 @@ class Interrupts:
 
     def _end(self) -> None:
         """Say how to continue, kill every process below this one, and end this process."""
+        if self._is_ending:  # in another thread, or where this signal came in between
+            return
+        self._is_ending = True
         with suppress(OSError):  # not with a console: whatever is interrupted may hold its lock
             cursor = "\x1b[?25h\n" if os.isatty(2) else ""
             told = f"{cursor}stopped; what is finished is on disk. {self.hint()}\n"
             encoding = getattr(sys.__stderr__, "encoding", None) or "utf-8"
             os.write(2, told.encode(encoding, "replace"))
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # that was the last line
         with suppress(OSError):
             if sys.platform == "linux":
                 _kill_descendants()
