@@ -52,7 +52,7 @@ def imports_of(module: Path, for_types: bool = True) -> set[str]:
 # From the ground up. A room imports from the floors below its own, never from its own or above.
 FLOORS = (
     {"errors", "progress"},
-    {"execution", "files", "runtime"},
+    {"execution", "files", "runtime", "visible"},
     {"records"},
     {"config", "models", "seeds"},
     {"consensus", "engines"},
@@ -159,3 +159,11 @@ def test_a_benchmark_knows_no_other_and_nothing_of_running_them() -> None:
             owners = ("registry", "running", "ledger", "statistics", "contamination", "samples")
             forbidden = tuple(f"ucoder.evaluation.{owner}" for owner in owners)
             assert not name.startswith(forbidden), f"{module.name} imports {name}"
+
+
+def test_commands_print_and_wait_in_the_one_way_that_holds_for_all() -> None:
+    """Untrusted text stays text on `PlainConsole`; Ctrl-C ends what `Interrupts.run` runs."""
+    for module in (SOURCE / "cli").glob("*.py"):
+        text = module.read_text("utf-8")
+        assert module.name == "interrupts.py" or "asyncio.run(" not in text, module
+        assert " Console(" not in text and "Text.from_markup" not in text, module

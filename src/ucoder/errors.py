@@ -3,7 +3,8 @@
     UcoderError
     ├── ConfigError              a configuration that cannot run; lists every fault at once
     ├── InvalidArgument          a function was given a value outside its range
-    ├── DiskFull                 too little space, wherever something is written
+    ├── FileError                the system refuses to read or write a file; says which
+    │   └── DiskFull             too little space, wherever something is written
     ├── MissingDependency        an optional package is needed; carries the install command
     ├── ModelError
     │   ├── UnknownModel         no catalog entry, no local path, no hub id that answers
@@ -45,7 +46,11 @@ class InvalidArgument(UcoderError, ValueError):
     """A function was given a value outside its range; the message names the range."""
 
 
-class DiskFull(UcoderError):
+class FileError(UcoderError):
+    """The system refuses to read or write a file; the message says which, why, and what to do."""
+
+
+class DiskFull(FileError):
     """Too little free space; the message says where, and what to do."""
 
 

@@ -235,6 +235,16 @@ def test_compare_tells_what_became_better(evaluations: Path) -> None:
     assert "no difference can be told" in shown
 
 
+@pytest.mark.parametrize("columns", ["80", "100", "200"])
+def test_the_table_of_compare_has_whole_headers_and_cells(evaluations: Path, columns: str) -> None:
+    folders = str(evaluations / "first"), str(evaluations / "second")
+    shown = ucoder("compare", *folders, COLUMNS=columns).stdout
+    assert "…" not in shown
+    header = " ".join(line.replace("┃", " ") for line in shown.splitlines() if "┃" in line)
+    names = ("benchmark", "tasks", "first", "second", "difference,", "95%", "better,", "worse", "p")
+    assert sorted(header.split()) == sorted(names)
+
+
 def test_samples_of_humaneval_are_scored(tmp_path: Path) -> None:
     samples = tmp_path / "samples.jsonl"
     lines = [

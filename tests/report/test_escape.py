@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ucoder.report.words import clip, middle_clip, visible
+from ucoder.report.words import clip, middle_clip
+from ucoder.visible import visible
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskFull, match="free some and resume"):
+    with pytest.raises(DiskFull, match="no space is left; free some"):
         table.put("a", [REJECTED])
     assert table.rows() == [ATTEMPT]
     assert [p.name for p in (tmp_path / "t").iterdir()] == ["a.parquet"]

@@ -6,19 +6,25 @@ other exception is a bug and keeps its traceback.
 
 from __future__ import annotations
 
-import asyncio
+import os
 import sys
+from contextlib import suppress
+from json import dumps as quoted
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.rich_utils import rich_format_error
 
 from ucoder import __version__
 from ucoder.cli.doctor import doctor
+from ucoder.cli.interrupts import INTERRUPTS
 from ucoder.cli.studying import study
+from ucoder.cli.terminal import PlainConsole, replace_what_cannot_be_encoded
 from ucoder.config import RunConfig, apply_overrides, parse_config
-from ucoder.errors import UcoderError
+from ucoder.errors import ConfigError, FileError, UcoderError
+from ucoder.files import file_error, undecodable
+from ucoder.visible import visible
 
 app = typer.Typer(
     name="ucoder",
@@ -42,21 +48,45 @@ app.add_typer(study, name="study")
 RunPath = Annotated[Path, typer.Argument(help="A run directory, made by `ucoder run`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
-out = Console()
-err = Console(stderr=True)
+out = PlainConsole()
+err = PlainConsole(stderr=True)
+
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for arguments that it cannot read; only its subclasses have public names."""
 
 
-def main() -> None:
-    """Entry point of the `ucoder` command."""
+def run_command() -> None:
+    """Run the command of this process's arguments, and exit with its status."""
+    replace_what_cannot_be_encoded()
     try:
-        app()
+        for argument in sys.argv[1:]:
+            if any("\ud800" <= character <= "\udfff" for character in argument):
+                raise ConfigError(undecodable(argument))
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
     except UcoderError as error:
-        err.print(f"[bold red]{type(error).__name__}[/]: ", end="")
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("stopped; everything finished is on disk. Continue with: ucoder resume RUN")
-        sys.exit(130)
+        status = _told(error)
+    except _UsageError as error:
+        usage: Any = error
+        usage.message = visible(usage.message)
+        rich_format_error(usage)
+        status = usage.exit_code
+    except OSError as error:
+        if error.errno is None:  # no file's fault
+            raise
+        status = _told(file_error(error, verb="used"))
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it may be what failed
+    sys.exit(status)
+
+
+def _told(error: UcoderError) -> int:
+    """Print an error, and how to continue where that is known; returns the exit status."""
+    err.print(f"{type(error).__name__}: ", style="bold red", end="")
+    err.print(str(error), soft_wrap=True)
+    if isinstance(error, FileError):
+        err.print(INTERRUPTS.hint(), soft_wrap=True)
+    return 1
 
 
 @app.callback(invoke_without_command=True)
@@ -97,8 +127,9 @@ def run(
 
     settings = list(overrides or [])
     if topics is not None:
-        settings.append(f"problems.topics={topics.resolve()}")
-    asyncio.run(run_new(config, settings, output, out))
+        # In quotes, which JSON and YAML share: a path may hold what means something in YAML.
+        settings.append(f"problems.topics={quoted(str(topics.resolve()))}")
+    INTERRUPTS.run(run_new(config, settings, output, out))
 
 
 @app.command()
@@ -157,7 +188,7 @@ def resume(run: RunPath) -> None:
     """Continue a run that was stopped or killed; what is finished is not done again."""
     from ucoder.cli.running import run_on
 
-    asyncio.run(run_on(run, out))
+    INTERRUPTS.run(run_on(run, out))
 
 
 @app.command()
@@ -250,11 +281,11 @@ def evaluate(
     if list_:
         print_benchmarks(config, out)
     elif samples is not None:
-        asyncio.run(score_samples(samples, config, again, output, json, out))
+        INTERRUPTS.run(score_samples(samples, config, again, output, json, out))
     elif model is None:
         raise typer.BadParameter("give a MODEL, or --samples FILE")
     else:
-        asyncio.run(evaluate_model(config, again, output, json, out))
+        INTERRUPTS.run(evaluate_model(config, again, output, json, out))
 
 
 def _evaluation_config(

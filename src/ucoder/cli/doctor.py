@@ -6,20 +6,20 @@ and are imported only when needed, so that `ucoder --help` stays fast.
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
+from ucoder.cli.interrupts import INTERRUPTS
+from ucoder.cli.terminal import PlainConsole
 from ucoder.config import load_config
 
 _SUBCOMMANDS = ("execution", "rates")
 """Former options `--execution` and `--rates`."""
 
-out = Console()
+out = PlainConsole()
 
 
 class _DoctorGroup(TyperGroup):
@@ -61,7 +61,7 @@ def checkup(ctx: typer.Context, json: Json = False) -> None:
         return
     from ucoder.cli.doctor_checks import print_checkup
 
-    _exit(asyncio.run(print_checkup(json, out)))
+    _exit(INTERRUPTS.run(print_checkup(json, out)))
 
 
 @doctor.command()
@@ -83,7 +83,7 @@ def execution(
     """
     from ucoder.cli.doctor_checks import print_conformance
 
-    _exit(asyncio.run(print_conformance(provider, full, json, out)))
+    _exit(INTERRUPTS.run(print_conformance(provider, full, json, out)))
 
 
 @doctor.command()
@@ -113,7 +113,7 @@ def rates(
     """
     from ucoder.cli.doctor_rates import print_rates
 
-    asyncio.run(print_rates(load_config(config, setting or []), output, training, json, out))
+    INTERRUPTS.run(print_rates(load_config(config, setting or []), output, training, json, out))
 
 
 def _exit(is_well: bool) -> None:

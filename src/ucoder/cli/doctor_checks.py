@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ucoder.components import Components
 from ucoder.config import RunConfig
@@ -58,12 +59,17 @@ async def print_checkup(as_json: bool, out: Console) -> bool:
     if as_json:
         print(json.dumps([asdict(result) for result in results], indent=2))
     else:
-        table = _table("ucoder doctor", "check")
-        for result in results:
-            mark = "[green]ok[/]" if result.ok else "[red]no[/]"
-            table.add_row(result.check, mark, result.detail)
-        out.print(table)
+        print_results(results, out)
     return all(result.ok for result in results)
+
+
+def print_results(results: Sequence[CheckResult], out: Console) -> None:
+    """Print a row for each check."""
+    table = _table("ucoder doctor", "check")
+    for result in results:
+        mark = Text("ok", "green") if result.ok else Text("no", "red")
+        table.add_row(result.check, mark, result.detail)
+    out.print(table)
 
 
 async def _check(name: str, check: Callable[[], Awaitable[str]]) -> CheckResult:
@@ -199,7 +205,7 @@ async def print_conformance(provider: str, full: bool, as_json: bool, out: Conso
     else:
         out.print(_conformance_table(chosen, results, full))
         by_auto = " (chosen by auto)" if provider != chosen else ""
-        out.print(f"provider: [bold]{chosen}[/]{by_auto}")
+        out.print(f"provider: {chosen}{by_auto}")
     return all(result.held is not False for result in results)
 
 
@@ -214,17 +220,17 @@ def _conformance_table(provider: str, results: Sequence[AttackResult], full: boo
 
 def _table(title: str, subject: str) -> Table:
     table = Table(title=title, title_justify="left")
-    for name in (subject, "", "what was seen"):
+    for name in (subject, "result", "what was seen"):
         table.add_column(name, overflow="fold")
     return table
 
 
-def _row(results: Sequence[AttackResult]) -> tuple[str, str]:
+def _row(results: Sequence[AttackResult]) -> tuple[Text, str]:
     failures = [result for result in results if result.held is False]
     if failures:
         seen = "\n".join(f"{result.attack}: {result.why}" for result in failures)
-        return "[red]does not hold[/]", seen.replace("[", "\\[")
+        return Text("does not hold", "red"), seen
     if all(result.held is None for result in results):
-        return "[yellow]not claimed[/]", "not attacked, because nothing would stop it"
+        return Text("not claimed", "yellow"), "not attacked, because nothing would stop it"
     names = ", ".join(result.attack for result in results)
-    return "[green]holds[/]", f"{len(results)} held: {names}"
+    return Text("holds", "green"), f"{len(results)} held: {names}"

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ucoder.cli.drawing import Bars
+from ucoder.cli.terminal import PlainConsole
 from ucoder.components import Components
 from ucoder.config import ConsolidationConfig, RunConfig
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request, SamplingParams
@@ -79,7 +80,7 @@ async def print_rates(
         UcoderError: A part does not work here.
     """
     hardware = hardware_name()
-    with Bars(Console(stderr=True) if as_json else out) as bars:
+    with Bars(PlainConsole(stderr=True) if as_json else out) as bars:
         rates = await _measured(config, hardware, bars, training)
     path = output or kept_rates_path(hardware, config)
     write_rates(rates, path)

@@ -44,14 +44,14 @@ class Bars:
         self._console = console
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<16}"),
+            TextColumn("{task.description:<16}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             _Rate(),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[facts]}", style="dim"),
+            TextColumn("{task.fields[facts]}", style="dim", markup=False),
             console=console,
             disable=not console.is_terminal,
         )

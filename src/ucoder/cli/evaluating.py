@@ -16,6 +16,7 @@ from ucoder import __version__
 from ucoder.analysis.numbers import plain
 from ucoder.analysis.scores import ModelScore, compare, score_of
 from ucoder.cli.drawing import Bars
+from ucoder.cli.terminal import PlainConsole
 from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.errors import BenchmarkError
@@ -91,7 +92,7 @@ async def evaluate_model(
 ) -> None:
     """Run the configuration's benchmarks on its model."""
     results: list[BenchmarkResult] = []
-    with Bars(Console(stderr=True) if as_json else out) as bars:
+    with Bars(PlainConsole(stderr=True) if as_json else out) as bars:
         components = Components(config, bars)
         concurrency = max(1, config.engine.max_sequences // config.evaluation.n)
         every = [replace(one, max_concurrency=concurrency) for one in components.evaluations()]
@@ -122,7 +123,7 @@ async def score_samples(
 ) -> None:
     """Score samples that were made elsewhere."""
     results: list[BenchmarkResult] = []
-    with Bars(Console(stderr=True) if as_json else out) as bars:
+    with Bars(PlainConsole(stderr=True) if as_json else out) as bars:
         for every in Components(config, bars).evaluations():
             samples = read_samples(path, every.tasks.tasks)
             tasks = tuple(task for task in every.tasks.tasks if task.id in samples.programs)
@@ -213,7 +214,7 @@ def _plain(result: BenchmarkResult) -> dict[str, Any]:
 
 
 def _table(results: Sequence[BenchmarkResult]) -> Table:
-    table = Table("benchmark", title_justify="left")
+    table = Table(Column("benchmark", overflow="fold"), title_justify="left")
     for k in dict.fromkeys(at.k for result in results for at in result.score.pass_at):
         table.add_column(f"pass@{k}", justify="right")
         table.add_column("95%", justify="right")
@@ -278,18 +279,20 @@ def compare_evaluations(first: Path, second: Path, as_json: bool, out: Console) 
         print(json.dumps({name: plain(pair) for name, pair in pairs.items()}, indent=2))
         return
     table = Table(title=f"{second} against {first}", title_justify="left")
-    for column in ("benchmark", "tasks", "first", "second", "difference", "95%", "better", "worse"):
-        table.add_column(column, justify="left" if column == "benchmark" else "right")
-    table.add_column("p")
+    for at, name in enumerate(("benchmark", "tasks", "first", "second", "difference, 95%",
+                               "better, worse", "p")):  # fmt: skip
+        table.add_column(name, justify="right" if at else "left", overflow="fold")
     for name, pair in pairs.items():
         values = [score_of(scores[name]).value for scores in (one, other)]
-        said = "" if pair.told_apart else " (no difference can be told)"
         table.add_row(
             title_of(name), str(pair.n), *(f"{100 * value:.1f}%" for value in values),
-            f"{100 * pair.difference:+.1f}", f"{100 * pair.low:+.1f} to {100 * pair.high:+.1f}",
-            str(pair.better), str(pair.worse), f"{pair.p:.3f}{said}",
+            f"{100 * pair.difference:+.1f}\n{100 * pair.low:+.1f} to {100 * pair.high:+.1f}",
+            f"{pair.better}, {pair.worse}", f"{pair.p:.3f}",
         )  # fmt: skip
     out.print(table)
+    for name, pair in pairs.items():
+        told = "a difference" if pair.told_apart else "no difference can be told"
+        out.print(f"{title_of(name)}: {told}", soft_wrap=True)
     left_out = sum(pair.n_left_out for pair in pairs.values())
     if left_out:
         out.print(f"{left_out} tasks were not run for one of the two and are left out")

@@ -24,7 +24,7 @@ def export_examples(path: Path, output: Path, iteration: int | None) -> int:
     Raises:
         ConfigError: The file's ending is neither .jsonl nor .parquet.
         NothingToDo: Nothing has been selected.
-        DiskFull: No space is left.
+        FileError: The file cannot be written; what was there before is untouched.
     """
     if output.suffix not in (".jsonl", ".parquet"):
         raise ConfigError(f"{output}: the ending says the format; give .jsonl or .parquet")

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ucoder.cli.drawing import Bars
+from ucoder.cli.interrupts import INTERRUPTS
 from ucoder.cli.planning import Speeds, rates_for
 from ucoder.cli.viewing import print_findings
 from ucoder.config import load_config
@@ -23,6 +24,7 @@ async def run_new(name: str, overrides: list[str], output: Path | None, out: Con
     if output is None:
         output = Path("runs") / f"{Path(name).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     run = Run.create(output, config)
+    INTERRUPTS.go_on = ["ucoder", "resume", str(output)]
     # Kept before the run starts, so that the comparison afterwards is an honest one.
     write_plan(run.path, config, rates_for(config, Speeds()))
     out.print(f"run: {output}", highlight=False, soft_wrap=True)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from ucoder.cli.drawing import Bars
+from ucoder.cli.terminal import PlainConsole
 from ucoder.errors import BenchmarkError, NothingToDo
 from ucoder.runtime import require
 
@@ -147,7 +147,7 @@ def _study(
 
     module, _, name = function.partition(".")
     study_of = getattr(import_module(f"ucoder.studies.{module}"), name)
-    out = Console(stderr=as_json)
+    out = PlainConsole(stderr=as_json)
     with Bars(out) as bars:
         found = study_of(_tasks(data, cache, n_tasks, iteration, bars), selectors or (), seed)
     folder = output or Path("studies") / data.resolve().name.split(".")[0]

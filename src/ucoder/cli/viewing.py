@@ -126,7 +126,7 @@ def print_problem(path: Path, prefix: str, iteration: int, out: Console) -> None
             f"`ucoder show {path}` lists them"
         )
     problem = found[0]
-    out.print(Panel(Text(problem.statement), title=f"{problem.id}: {problem.topic}"))
+    out.print(Panel(Text(problem.statement), title=Text(f"{problem.id}: {problem.topic}")))
     out.print(Syntax(problem.interface.source, "python"))
     case = take_ballot(run, iteration, problem)
     if case is None:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
+from ucoder.files import storing
+
 T = TypeVar("T")
 
 
@@ -56,10 +58,11 @@ class Ledger(Generic[T]):
         """See `Keyed.put`."""
         kept = list(rows)
         line = json.dumps({"key": key, "rows": [asdict(row) for row in kept]})  # type: ignore[call-overload]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="ascii") as file:
-            # The first line end terminates a line that a crash cut short.
-            file.write(f"\n{line}\n")
+        with storing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="ascii") as file:
+                # The first line end terminates a line that a crash cut short.
+                file.write(f"\n{line}\n")
         self._rows[key] = kept
 
     def get(self, key: str) -> list[T]:

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from ucoder.errors import DiskFull, ModelError, NotAModel
-from ucoder.files import replacing
+from ucoder.errors import ModelError, NotAModel
+from ucoder.files import cause_in, file_error, replacing
 from ucoder.models import cache
 from ucoder.models.cache import Notify, silent
 from ucoder.models.checkpoint import Model
@@ -124,8 +124,8 @@ def _convert(arguments: list[str], what: str, scratch: Path) -> None:
         hint = "; the system may have run out of memory" if name == "SIGKILL" else ""
         raise ModelError(f"{what}: the converter was ended by {name}{hint}. Run again to retry.")
     last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
-    if "No space left on device" in done.stderr or "os error 28" in done.stderr:
-        raise DiskFull(f"the disk filled up while {what}: {last}; make room and run again.")
+    if cause := cause_in(done.stderr):
+        raise file_error(cause, scratch.parent)
     raise NotAModel(f"{what} failed: {last}")
 
 

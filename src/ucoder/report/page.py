@@ -32,6 +32,7 @@ from ucoder.report.funnel import candidate_funnel, problem_funnel
 from ucoder.report.limits import limits
 from ucoder.report.scores import benchmark_views, overlaps
 from ucoder.runtime import require
+from ucoder.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -151,7 +152,7 @@ def _environment() -> Environment:
     def seen(value: Any) -> Any:
         if isinstance(value, Markup) or not isinstance(value, str):
             return value
-        return words.visible(value)
+        return visible(value)
 
     environment = Environment(
         autoescape=True,

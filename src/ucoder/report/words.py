@@ -1,14 +1,8 @@
-"""The page's texts: untrusted text made harmless, numbers, comparisons, the abstract.
-
-Model text, program outputs and file names can hold control characters, lone surrogates (which no
-UTF-8 file can hold) and characters that reorder or hide their neighbours. HTML escaping keeps them
-all; `visible` writes each as its escape, such as `\\x00`. Undefined numbers are a dash.
-"""
+"""The page's texts: clipped text, numbers, comparisons, the abstract. Undefined is a dash."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 
 from ucoder.analysis.scores import ModelScore
@@ -19,27 +13,6 @@ from ucoder.evaluation.registry import title_of
 UNDEFINED = "\N{EN DASH}"
 _MAX_SENTENCES = 3
 """The abstract describes up to this many benchmarks one by one, and counts more."""
-
-_UNSEEN = re.compile(
-    "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and newline
-    "\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible, or reordering its line
-    "\ud800-\udfff\ufff9-\uffff"  # surrogates, interlinear marks, non-characters
-    "\U000e0000-\U000e0fff"  # tags: invisible ASCII
-    "]"
-)
-
-
-def visible(text: str) -> str:
-    """The text with every unseen character written as its escape; it always encodes to UTF-8."""
-    return _UNSEEN.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def clip(text: str, max_chars: int, max_lines: int = 1_000_000) -> str:

@@ -7,7 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,10 +16,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ucoder.config import RunConfig, parse_config
-from ucoder.errors import NotARun, RunExists, RunLocked
+from ucoder.errors import FileError, NotARun, RunExists, RunLocked
 from ucoder.evaluation.contamination import Match
 from ucoder.evaluation.records import Answer, Score
-from ucoder.files import TEMPORARY, write_atomically
+from ucoder.files import TEMPORARY, file_error, storing, write_atomically
 from ucoder.records import Attempt, Candidate, Checkpoint, Example, Execution, Selection, TestSuite
 from ucoder.runs.journal import Journal
 from ucoder.runs.tables import Table
@@ -79,11 +79,13 @@ class Run:
 
         Raises:
             RunExists: The folder holds something.
+            FileError: It cannot be made; then nothing is left of it.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             hint = f"ucoder resume {path}" if (path / "manifest.json").exists() else "name another"
             raise RunExists(f"{path} is not empty; {hint}")
-        path.mkdir(parents=True, exist_ok=True)
+        with storing(path):
+            path.mkdir(parents=True, exist_ok=True)
         manifest = Manifest(
             config=config.model_dump(mode="json"),
             created=time.time(),
@@ -92,7 +94,12 @@ class Run:
             platform=f"{platform.platform()} {platform.machine()}",
         )
         run = cls(path, manifest)
-        run.save_manifest()
+        try:
+            run.save_manifest()
+        except FileError:
+            with suppress(OSError):
+                path.rmdir()
+            raise
         return run
 
     @classmethod
@@ -100,18 +107,21 @@ class Run:
         """Open an existing run.
 
         Raises:
-            NotARun: There is none, or its manifest cannot be read.
+            NotARun: There is none, or its manifest is damaged.
+            FileError: The system refuses to read the manifest.
         """
         try:
             values = json.loads((path / "manifest.json").read_text("utf-8"))
             found = values.get("version")
             if found == MANIFEST_VERSION:
                 return cls(path, Manifest(**values))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NotARun(
                 f"{path} holds no manifest.json; give a folder that ucoder run made"
             ) from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except OSError as error:
+            raise file_error(error, path / "manifest.json", "read") from error
+        except (ValueError, TypeError, AttributeError) as error:
             raise NotARun(f"{path}/manifest.json cannot be read: {error}") from error
         raise NotARun(
             f"{path} has format {found!r}, and this ucoder reads format {MANIFEST_VERSION}; read "
@@ -125,10 +135,12 @@ class Run:
 
         Raises:
             RunLocked: Another process is.
+            FileError: The folder cannot be written to.
         """
         lock = FileLock(self.path / "lock")
         try:
-            lock.acquire(timeout=0)
+            with storing(self.path / "lock"):
+                lock.acquire(timeout=0)
         except Timeout:
             raise RunLocked(
                 f"another process is writing to {self.path}; wait for it or stop it. "

@@ -12,10 +12,13 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ucoder.errors import FileError
+from ucoder.files import storing
 from ucoder.progress import stage_of
 
 HEARTBEAT_S = 2.0
@@ -67,8 +70,9 @@ class Journal:
 
     def stop(self) -> None:
         """Note that the stages that are open stop here, unfinished: an error ends the session."""
-        while self._open:
-            self._write("stopped", self._open.pop())
+        with suppress(FileError):  # the error that ends the session was raised already
+            while self._open:
+                self._write("stopped", self._open.pop())
 
     def times(self) -> list[StageTime]:
         """Seconds by stage and iteration, in the order in which they first ran."""
@@ -100,13 +104,20 @@ class Journal:
             "iteration": iteration,
             **self._facts.get(label, {}),
         }
-        # One write of one line with O_APPEND: whole, or cut at the end of the file by a crash.
+        # One write with O_APPEND: a whole line, or one that a crash cut at the end of the file.
         line = json.dumps(entry) + "\n"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+        with storing(self._path):
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            size = os.fstat(descriptor).st_size
+            try:
+                rest = line.encode()
+                while rest:  # a disk that fills up takes a part, and refuses the rest
+                    rest = rest[os.write(descriptor, rest) :]
+            except OSError:
+                os.ftruncate(descriptor, size)
+                raise
+            finally:
+                os.close(descriptor)
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         if self._path.exists():

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ucoder.errors import DamagedShard
-from ucoder.files import write_atomically
+from ucoder.errors import DamagedShard, FileError
+from ucoder.files import file_error, undecodable, write_atomically
 from ucoder.runs.schema import from_table, to_table
 
 T = TypeVar("T")
@@ -68,7 +68,8 @@ class Table(Generic[T]):
             rows: Its records, or what another machine made of them.
 
         Raises:
-            DiskFull: No space is left; what was there before is untouched.
+            FileError: It cannot be written (DiskFull: no space is left); what was there before is
+                untouched.
         """
         if not _KEY.fullmatch(key):
             raise ValueError(f"key {key!r} is not a plain name")
@@ -159,11 +160,11 @@ def _reading(shard: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
-        raise _damaged(shard, error) from error
-
-
-def _damaged(shard: Path, error: Exception) -> DamagedShard:
-    return DamagedShard(
-        f"{shard} cannot be read ({error}). Nothing else of the run is affected: move the file "
-        f"away and resume; only the work in it is done again"
-    )
+        if isinstance(error, UnicodeEncodeError):
+            raise FileError(undecodable(shard)) from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise file_error(error, shard, "read") from error
+        raise DamagedShard(
+            f"{shard} cannot be read ({error}). Nothing else of the run is affected: move the "
+            f"file away and resume; only the work in it is done again"
+        ) from error

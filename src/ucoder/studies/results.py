@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from ucoder.analysis.numbers import plain
 from ucoder.evaluation.statistics import Interval, bootstrap_interval
@@ -175,15 +176,16 @@ def print_study(study: Study, out: Console) -> None:
         for row in records(listing.table):
             shown.add_row(*(_cell(row, *cell) for cell in listing.cells.values()))
         out.print(shown)
-    out.print("[dim]in percent, with 95% intervals over tasks[/]")
+    out.print("in percent, with 95% intervals over tasks", style="dim")
     for note in study.notes:
         out.print(note, highlight=False, soft_wrap=True, markup=False)
 
 
-def _cell(row: Mapping[str, Any], column: str, form: str) -> str:
+def _cell(row: Mapping[str, Any], column: str, form: str) -> str | Text:
     if form not in (PERCENT, DIFFERENCE, SHARE):
         return form.format(row[column])
     if math.isnan(row[column]):
         return "-"
     ends = (column, f"{column}_low", f"{column}_high")
-    return form.format(*(100 * row.get(name, NAN) for name in ends))
+    # The only markup: our own, around numbers.
+    return Text.from_markup(form.format(*(100 * row.get(name, NAN) for name in ends)))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ucoder.config import ConsolidationConfig
 from ucoder.errors import TrainingError
-from ucoder.files import publish
+from ucoder.files import cause_in, file_error, publish
 from ucoder.runtime import end_process, require, start_process
 from ucoder.training.protocol import TrainingJob, TrainingResult, save_result, saved_result
 
@@ -68,6 +68,8 @@ class TRLTrainer:
                 if process.returncode is None:
                     await end_process(process)
         if failure is not None:
+            if cause := cause_in(failure):
+                raise file_error(cause, work)
             raise TrainingError(f"training failed: {failure}")
         if status != 0 or result is None:
             tail = log.read_text("utf-8", "replace").strip().splitlines()[-3:]
