@@ -140,7 +140,7 @@ async def test_a_run_ends_where_no_problem_of_the_first_iteration_reaches_a_cons
     tmp_path: Path,
 ) -> None:
     run = new_run(tmp_path, "solutions.tau=8")
-    with pytest.raises(NothingToDo, match="iteration 0: no problem reached a consensus"):
+    with pytest.raises(NothingToDo, match="iteration 0: no problem has a program that consensus"):
         await run_pipeline(run)
     assert not run.checkpoints.keys()
     assert {selection.reason for selection in run.selections(0).rows()} == {"no_consensus"}
@@ -151,7 +151,7 @@ async def test_nothing_selected_at_a_later_iteration_keeps_the_model_before_it(
 ) -> None:
     run = new_run(tmp_path)
     silent = Rewriting("", "no code at all {i}")
-    with pytest.raises(NothingToDo, match="iteration 1: no problem reached a consensus"):
+    with pytest.raises(NothingToDo, match="iteration 1: no problem has a program that consensus"):
         await run_pipeline(run, components(run, {1: silent}))
     assert [checkpoint.iteration for checkpoint in run.checkpoints.rows()] == [0]
     assert len(run.selections(1).rows()) == 3 and not run.examples(1).rows()

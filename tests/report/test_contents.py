@@ -53,11 +53,11 @@ def test_examples_show_agreement_splits_and_failures(run, synthetic):
     titles = {synthetic.problem_of(s).id: s.name for s in synthetic.STORIES}
     chosen = choose(run.selections(0).rows())
     assert [(kind, titles[problem_id]) for kind, problem_id in chosen] == [
-        ("Large consensus", "count_vowels"),
-        ("Split clusters", "roman_to_int"),
-        ("Split clusters", "flatten"),
+        ("Selected", "count_vowels"),
+        ("Selected from split clusters", "roman_to_int"),
+        ("Selected from split clusters", "flatten"),
         ("No consensus", "median_of"),
-        ("Nothing reliable", "day_of_year"),
+        ("No informative input", "day_of_year"),
     ]
 
 
@@ -68,7 +68,7 @@ def test_clusters_stand_side_by_side_with_their_outputs(run):
     ]  # fmt: skip
     table = {call: [cell.text for cell in cells] for call, cells in roman.rows}
     assert table["('IV')"] == ["6", "4", "2"]
-    assert "4 of 8 candidates" in roman.verdict and "against 3" in roman.verdict
+    assert "score 4 (candidates with equal outputs), next cluster 3" in roman.verdict
 
 
 def test_candidates_outside_clusters_are_accounted_for(run):

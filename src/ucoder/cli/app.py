@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ucoder import __version__
 from ucoder.cli.doctor import doctor
+from ucoder.cli.drawing import Verbosity
 from ucoder.cli.studying import study
 from ucoder.config import RunConfig, apply_overrides, parse_config
 from ucoder.errors import UcoderError
@@ -41,6 +42,14 @@ app.add_typer(study, name="study")
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory, made by `ucoder run`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the report's path.")
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Print every step, warnings, and tracebacks of errors."),
+]
 
 out = Console()
 err = Console(stderr=True)
@@ -83,6 +92,8 @@ def run(
     topics: Annotated[
         Path | None, typer.Option("--topics", help="Your own topics, one a line.")
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Start a run: from a model and nothing else to a fine-tuned model and a report.
 
@@ -98,7 +109,7 @@ def run(
     settings = list(overrides or [])
     if topics is not None:
         settings.append(f"problems.topics={topics.resolve()}")
-    asyncio.run(run_new(config, settings, output, out))
+    asyncio.run(run_new(config, settings, output, _told(quiet, verbose), out))
 
 
 @app.command()
@@ -153,16 +164,22 @@ def plan(
 
 
 @app.command()
-def resume(run: RunPath) -> None:
+def resume(run: RunPath, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Continue a run that was stopped or killed; what is finished is not done again."""
     from ucoder.cli.running import run_on
 
-    asyncio.run(run_on(run, out))
+    asyncio.run(run_on(run, _told(quiet, verbose), out))
+
+
+def _told(quiet: bool, verbose: bool) -> Verbosity:
+    if quiet and verbose:
+        raise typer.BadParameter("give --quiet or --verbose, not both")
+    return Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
 
 
 @app.command()
 def status(run: RunPath, json: Json = False) -> None:
-    """Show a run's progress: counts by stage, rejections, scores, seconds and tokens."""
+    """Show a run's state and progress: is it running, counts by stage, rejections, scores."""
     from ucoder.cli.viewing import print_status
 
     print_status(run, json, out)
@@ -176,14 +193,33 @@ def show(
         typer.Argument(help="A problem's id or the start of it; without one, list the problems."),
     ] = None,
     iteration: Annotated[int, typer.Option("--iteration", "-t", help="Which iteration.")] = 0,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reason",
+            help="List only what has this outcome: selected, not_yet, or a reason that status "
+            "counts, such as low_probability or duplicate; may be repeated.",
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
-    """Inspect a problem: its inputs, its clusters side by side, which program won and why."""
+    """Inspect a problem: its inputs, its clusters side by side, which program won and why.
+
+    Examples:
+        ucoder show runs/mine
+
+        ucoder show runs/mine --reason no_consensus --reason low_probability
+
+        ucoder show runs/mine 3f2a --json
+    """
     from ucoder.cli.viewing import print_problem, print_problems
 
     if problem is None:
-        print_problems(run, iteration, out)
+        print_problems(run, iteration, reason or [], json, out)
+    elif reason:
+        raise typer.BadParameter("--reason filters the list; give it without a PROBLEM")
     else:
-        print_problem(run, problem, iteration, out)
+        print_problem(run, problem, iteration, json, out)
 
 
 @app.command(name="eval")
@@ -314,12 +350,13 @@ def export(
     iteration: Annotated[
         int | None, typer.Option("--iteration", "-t", help="One iteration. [all]")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the selected pairs as a chat data set, with provenance, for other trainers."""
     from ucoder.cli.exporting import export_examples
 
-    n = export_examples(run, output, iteration)
-    out.print(f"{n} examples in {output}")
+    n = export_examples(run, output, iteration, replace=force)
+    out.print(f"{n} examples in {output}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -328,4 +365,5 @@ def report(run: RunPath) -> None:
     from ucoder.report import write_report
     from ucoder.runs import Run
 
-    out.print(f"report: {write_report(Run.open(run))}", soft_wrap=True)
+    path = write_report(Run.open(run))
+    out.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)

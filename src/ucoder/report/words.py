@@ -197,7 +197,8 @@ def abstract(summary: Summary) -> str:
     for iteration in summary.iterations[:1]:
         sentences.append(
             f"{plural(iteration.n_candidates, 'candidate solution')} were sampled; after "
-            f"{plural(iteration.n_calls, 'sandboxed call')}, consensus selected a program for "
+            f"{plural(iteration.n_calls, 'sandboxed call')}, the selector "
+            f"{summary.targets.selector} chose a program for "
             f"{iteration.n_selected:,} of {plural(iteration.n_decided, 'problem')}."
         )
     trained = [i for i in summary.iterations if i.checkpoint is not None]
