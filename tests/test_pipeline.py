@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ucoder import Run, load_config, run_pipeline
+from ucoder import Run, load_config, run_pipeline, summarise
 from ucoder.components import Components
 from ucoder.engines.protocol import Completion, Engine, Request
 from ucoder.engines.scripted import ScriptedEngine, load_script
-from ucoder.errors import EngineError, NothingToDo, RunLocked
+from ucoder.errors import EngineError, ModelError, NothingToDo, RunLocked
 from ucoder.models import Model
 from ucoder.progress import Silent
 
@@ -169,3 +169,39 @@ async def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     with run.writing(), pytest.raises(RunLocked, match="another process is writing"):
         await run_pipeline(run)
+
+
+@pytest.mark.parametrize(
+    "table", ["attempts", "suites", "candidates/iteration-0", "executions/iteration-0",
+              "selections/iteration-0"],
+)  # fmt: skip
+async def test_the_work_in_a_shard_that_was_moved_away_is_done_again(
+    tmp_path: Path, table: str
+) -> None:
+    run = new_run(tmp_path, "consolidation.iterations=1")
+    await run_pipeline(run)
+    before = tables(run.path)
+    damaged = sorted((run.path / "tables" / table).glob("*.parquet"))[0]
+    damaged.unlink()
+    await run_pipeline(Run.open(run.path))
+    assert damaged.exists() and tables(run.path) == before
+    assert summarise(run).missing == ()
+
+
+async def test_what_ended_a_run_is_told_by_its_state(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    with pytest.raises(EngineError):
+        await run_pipeline(run, components(run, {0: Failing(4)}))
+    state = Run.open(run.path).state()
+    assert state.phase == "failed" and state.error.startswith("EngineError: ")
+    assert "Traceback" in run.log.path.read_text()
+    await run_pipeline(Run.open(run.path))
+    assert Run.open(run.path).state().phase == "finished"
+
+
+async def test_an_error_before_any_work_is_told_as_well(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "model=/nonexistent/model", "engine.provider=openvino")
+    with pytest.raises(ModelError):
+        await run_pipeline(run)
+    state = Run.open(run.path).state()
+    assert state.phase == "failed" and "/nonexistent/model" in state.error

@@ -284,7 +284,7 @@ def evaluate(
         model, benchmark, n, temperature, k, n_tasks, data or [], engine, setting or []
     )
     if list_:
-        print_benchmarks(config, out)
+        print_benchmarks(config, json, out)
     elif samples is not None:
         asyncio.run(score_samples(samples, config, again, output, json, out))
     elif model is None:

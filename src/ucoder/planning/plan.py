@@ -281,6 +281,13 @@ def _forecast(
         "training_tokens_per_s": seconds.get("consolidation", NOTHING) is None,
     }
     notes = []
+    measured = (rates.engine or config.engine.provider, rates.model or config.model)
+    if measured != (config.engine.provider, config.model):
+        notes.append(
+            f"{rates.hardware}: these rates were measured with engine={measured[0]} "
+            f"model={measured[1]}, and the plan is for engine={config.engine.provider} "
+            f"model={config.model}; expect other hours"
+        )
     if rates.sampled_tokens_per_s is not None and rates.prompt_tokens_per_s is None:
         notes.append("reading prompts is left out of the hours: prompt_tokens_per_s is unknown")
     if rates.sampled_tokens_per_s is not None and rates.alone_tokens_per_s is None:
