@@ -293,12 +293,15 @@ class Steps:
                 f"is left out of training, so nothing is left to train on; start a run with more "
                 f"problems (problems.n)"
             )
-        lower = "".join(f", a lower {name}" for name in thresholds(rule))
+        *more, last = (
+            "more problems (problems.n)", "more candidates (solutions.n)",
+            *(f"a lower {name}" for name in thresholds(rule)),
+        )  # fmt: skip
         return (
             f"iteration {iteration}: no problem has a program that {rule.selector} selects "
             f"({criterion(rule)}), so there is nothing to train on; "
-            f"`{command('status', self.run.path)}` counts the reasons. More problems "
-            f"(problems.n), more candidates (solutions.n){lower} may help"
+            f"`{command('status', self.run.path)}` counts the reasons. A new run with "
+            f"{', '.join(more)} or {last} may help"
         )
 
     def _contaminated(self) -> set[str]:

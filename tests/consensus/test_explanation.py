@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 
@@ -75,6 +76,14 @@ def test_a_choice_that_is_too_unsure_tells_its_probability_and_the_one_required(
     assert f"right with probability {selection.probability:.2f} only" in words
     assert f"at least {asked:g} is required" in words
     assert "no reason" not in words
+
+
+def test_a_probability_just_below_the_one_required_is_not_rounded_up_to_it() -> None:
+    probability = SPLIT.select(Rule("agreement", min_input_support=0.0)).selection.probability
+    for above in (1e-4, 1e-5, 2e-6):
+        rule = Rule("agreement", min_probability=probability + above, min_input_support=0.0)
+        (told,) = re.findall(r"probability ([\d.]+) only", said(SPLIT, rule))
+        assert float(told) < rule.min_probability
 
 
 def test_agreement_tells_its_score_and_never_the_papers_thresholds() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ucoder.analysis.ballots import Case, distinguishing_inputs, take_ballot
-from ucoder.analysis.numbers import plain
+from ucoder.analysis.numbers import in_order, plain
 from ucoder.analysis.outcomes import (
     NOT_YET,
     ProblemOutcome,
@@ -28,7 +29,7 @@ from ucoder.analysis.outcomes import (
 )
 from ucoder.analysis.scores import ModelScore
 from ucoder.analysis.summary import Summary, summarise
-from ucoder.consensus.explanation import explain
+from ucoder.consensus.explanation import counted, explain
 from ucoder.consensus.selection import rule_of
 from ucoder.errors import RunError, command
 from ucoder.evaluation.registry import title_of
@@ -224,7 +225,7 @@ def print_problem(path: Path, prefix: str, iteration: int, as_json: bool, out: C
     for number, cluster in enumerate(clusters):
         best = cluster.members[0]
         caption = Text(
-            f"{len(cluster.members)} candidates\ne(r) {cluster.success:.2f}  "
+            f"{counted(len(cluster.members), 'candidate')}\ne(r) {cluster.success:.2f}  "
             f"f(r) {_number(best.perplexity, 3)}"
         )
         won = best.id == case.ballot.selection.candidate_id
@@ -281,16 +282,17 @@ def _stages_table(summary: Summary) -> Table:
         "interfaces": (f"{space.n_accepted} accepted", space.rejected["interfaces"]),
         "test_inputs": (f"{inputs.n_usable} suites, {inputs.n_inputs} inputs", inputs.given_up),
     }  # fmt: skip
-    for iteration in summary.iterations:
-        kept["solutions"] = (
-            f"{iteration.n_selected} selected of {iteration.n_decided}",
-            iteration.not_selected,
-        )
-        if iteration.checkpoint is not None:
-            kept["consolidation"] = (
-                f"M{iteration.iteration + 1} from {iteration.checkpoint.n_examples} examples",
-                {},
-            )
+    decided = [i for i in summary.iterations if i.n_decided]
+    if decided:
+        said = ", ".join(f"{i.n_selected} of {i.n_decided}" for i in decided)
+        refused: Counter[str] = Counter()
+        for iteration in decided:
+            refused.update(iteration.not_selected)
+        kept["solutions"] = (f"{said} selected", in_order(refused))
+    trained = [(i.iteration + 1, i.checkpoint) for i in summary.iterations if i.checkpoint]
+    if trained:
+        said = ", ".join(f"M{index} from {made.n_examples}" for index, made in trained)
+        kept["consolidation"] = (f"{said} examples", {})
     for cost in summary.costs:
         said, lost = kept.get(cost.stage, ("", {}))
         tokens = "" if cost.tokens is None else f"{cost.tokens:,}"

@@ -138,8 +138,9 @@ def explain(selection: Selection, rule: Rule) -> list[str]:
     more = len(selection.cluster_sizes) - len(sizes)
     clusters = ", ".join(sizes) + (f" and {more} more" if more else "") if sizes else "none"
     lines = [
-        f"{selection.n_candidates} candidates, {selection.n_programs} distinct programs on "
-        f"{selection.n_kept_inputs} of {selection.n_inputs} inputs; {selection.n_reliable} "
+        f"{counted(selection.n_candidates, 'candidate')}, "
+        f"{counted(selection.n_programs, 'distinct program')} on {selection.n_kept_inputs} of "
+        f"{counted(selection.n_inputs, 'input')}; {selection.n_reliable} "
         f"could win; clusters: {clusters}."
     ]
     if selection.n_sandbox_failures:
@@ -166,7 +167,7 @@ def explain(selection: Selection, rule: Rule) -> list[str]:
         lines.append(
             f"Stopped after {selection.n_candidates} of {selection.n_wanted} candidates{gain}."
         )
-    if not math.isnan(selection.probability):
+    if not math.isnan(selection.probability) and selection.reason is not Reason.LOW_PROBABILITY:
         which = "The best candidate" if selection.candidate_id is None else "It"
         asked = f"; at least {rule.min_probability:g} is required" if rule.min_probability else ""
         lines.append(f"{which} is right with probability {selection.probability:.2f}{asked}.")
@@ -198,8 +199,9 @@ def _why_none(selection: Selection, rule: Rule) -> str:
         return f"it selects only {criterion(rule)}"
     if reason is Reason.LOW_PROBABILITY:
         return (
-            f"the best candidate is right with probability {selection.probability:.2f} only, and "
-            f"at least {rule.min_probability:g} is required"
+            f"the best candidate is right with probability "
+            f"{_below(selection.probability, rule.min_probability)} only, and at least "
+            f"{rule.min_probability:g} is required"
         )
     return str(reason) if reason else "no reason was recorded"
 
@@ -211,6 +213,17 @@ def _tie_break(selection: Selection) -> str:
         return f"its program was drawn among those with this score{lowest}"
     lowest = f", then the lowest perplexity{f}" if f else ""
     return f"among equal scores, the highest e(r) ({selection.success:.2f}){lowest}"
+
+
+def _below(value: float, bound: float) -> str:
+    """A number in as few digits, two or more, as show that it is below the bound."""
+    texts = [f"{value:.{digits}f}" for digits in range(2, 7)]
+    return next((text for text in texts if float(text) < bound), texts[-1])
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 candidate`, `3 candidates`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def number(score: float) -> str:
