@@ -172,3 +172,10 @@ def test_a_fault_is_told_in_the_words_of_the_file(override: str, message: str) -
     with pytest.raises(ConfigError, match=message) as raised:
         load_config("scripted", [override])
     assert "Input should be" not in str(raised.value)
+
+
+@pytest.mark.parametrize("selector", ["agreement", "mbr_soft", "random"])
+def test_tau_is_checked_only_for_selectors_that_use_it(selector: str) -> None:
+    assert load_config("scripted", ["solutions.n=2", f"solutions.selector={selector}"])
+    with pytest.raises(ConfigError, match="tau=3 is more than n=2"):
+        load_config("scripted", ["solutions.n=2", "solutions.selector=consensus_pass_fail"])
