@@ -53,7 +53,7 @@ def show(study: Study) -> None:
     print(f"{'random':<20} {study.summary['random']}")
     print(f"{'oracle':<20} {study.summary['oracle']}")
     print(f"\n{'selector':<20} {'all inputs':<20} {'own inputs alone':<20} "
-          f"{'less consensus':<20} coverage")  # fmt: skip
+          f"{'minus consensus':<20} coverage")  # fmt: skip
     table = study.tables["selection"]
     own = {row["selector"]: row for row in records(table[table["inputs"] == OWN])}
     for row in records(table[table["inputs"] == ALL]):

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ucoder import Run, load_config, run_pipeline
+from ucoder import Run, load_config, run_pipeline, summarise
 from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, Request
 from ucoder.engines.scripted import ScriptedEngine, load_script
-from ucoder.errors import EngineError, NothingToDo, RunLocked
+from ucoder.errors import EngineError, ModelError, NothingToDo, RunLocked
 from ucoder.models import Model, Origin
 from ucoder.progress import Silent
 from ucoder.training.protocol import ScriptedTrainer, TrainingJob, TrainingResult
@@ -143,7 +143,7 @@ async def test_a_run_ends_where_no_problem_of_the_first_iteration_reaches_a_cons
     tmp_path: Path,
 ) -> None:
     run = new_run(tmp_path, "solutions.tau=8")
-    with pytest.raises(NothingToDo, match="iteration 0: no problem reached a consensus"):
+    with pytest.raises(NothingToDo, match="iteration 0: no problem has a program that consensus"):
         await run_pipeline(run)
     assert not run.checkpoints.keys()
     assert {selection.reason for selection in run.selections(0).rows()} == {"no_consensus"}
@@ -154,7 +154,7 @@ async def test_nothing_selected_at_a_later_iteration_keeps_the_model_before_it(
 ) -> None:
     run = new_run(tmp_path)
     silent = Rewriting("", "no code at all {i}")
-    with pytest.raises(NothingToDo, match="iteration 1: no problem reached a consensus"):
+    with pytest.raises(NothingToDo, match="iteration 1: no problem has a program that consensus"):
         await run_pipeline(run, components(run, {1: silent}))
     assert [checkpoint.iteration for checkpoint in run.checkpoints.rows()] == [0]
     assert len(run.selections(1).rows()) == 3 and not run.examples(1).rows()
@@ -226,3 +226,39 @@ def test_a_servers_model_may_be_asked_as_a_base_model() -> None:
         for kind in ("auto", "chat", "base")
     ]
     assert [model.is_chat for model in asked] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "table", ["attempts", "suites", "candidates/iteration-0", "executions/iteration-0",
+              "selections/iteration-0"],
+)  # fmt: skip
+async def test_the_work_in_a_shard_that_was_moved_away_is_done_again(
+    tmp_path: Path, table: str
+) -> None:
+    run = new_run(tmp_path, "consolidation.iterations=1")
+    await run_pipeline(run)
+    before = tables(run.path)
+    damaged = sorted((run.path / "tables" / table).glob("*.parquet"))[0]
+    damaged.unlink()
+    await run_pipeline(Run.open(run.path))
+    assert damaged.exists() and tables(run.path) == before
+    assert summarise(run).missing == ()
+
+
+async def test_what_ended_a_run_is_told_by_its_state(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    with pytest.raises(EngineError):
+        await run_pipeline(run, components(run, {0: Failing(4)}))
+    state = Run.open(run.path).state()
+    assert state.phase == "failed" and state.error.startswith("EngineError: ")
+    assert "Traceback" in run.log.path.read_text()
+    await run_pipeline(Run.open(run.path))
+    assert Run.open(run.path).state().phase == "finished"
+
+
+async def test_an_error_before_any_work_is_told_as_well(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "model=/nonexistent/model", "engine.provider=openvino")
+    with pytest.raises(ModelError):
+        await run_pipeline(run)
+    state = Run.open(run.path).state()
+    assert state.phase == "failed" and "/nonexistent/model" in state.error

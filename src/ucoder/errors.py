@@ -33,6 +33,8 @@ as its only argument, so that it survives pickling across processes unchanged.
 
 from __future__ import annotations
 
+import shlex
+
 
 class UcoderError(Exception):
     """Base of every error raised on purpose; catch it to tell our refusals from bugs."""
@@ -136,3 +138,8 @@ class TrainingError(UcoderError):
 
 class BenchmarkError(UcoderError):
     """Benchmark data are missing or malformed."""
+
+
+def command(*words: object) -> str:
+    """A command of ours for a hint, quoted so that it can be copied into a shell."""
+    return shlex.join(["ucoder", *map(str, words)])

@@ -11,7 +11,7 @@ opened by the first step that needs it, and not at all where every step finds it
 from __future__ import annotations
 
 from ucoder.components import Components
-from ucoder.progress import Progress, Silent
+from ucoder.progress import Progress, Silent, Tee
 from ucoder.runs import Run
 from ucoder.steps import Steps
 
@@ -32,11 +32,11 @@ async def run_pipeline(
         RunLocked: Another process writes to the run.
         UcoderError: A part failed; the run can be resumed once the cause is gone.
     """
-    progress = progress or Silent()
+    progress = Tee(run.log, progress or Silent())
     step = Steps(run, components or Components(run.config, progress), progress)
-    step.check_requirements()
-    model = step.first_model()
     with step.recording():
+        step.check_requirements()
+        model = step.first_model()
         for t in range(run.config.n_models):
             async with step.engine_of(model, t) as engine:
                 if t == 0:

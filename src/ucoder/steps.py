@@ -15,7 +15,9 @@ from typing import Self, TypeVar
 
 from ucoder.attempts import AcceptedProblems, judged_attempts
 from ucoder.components import Components
-from ucoder.errors import NothingToDo
+from ucoder.consensus.explanation import criterion, thresholds
+from ucoder.consensus.selection import rule_of
+from ucoder.errors import NothingToDo, command
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.evaluation.registry import find_benchmarks
@@ -63,16 +65,13 @@ class Steps:
 
     @contextmanager
     def recording(self) -> Iterator[None]:
-        """Hold the run's lock; a stage that an error ends is noted as stopped.
+        """Hold the run's lock, and note in journal and log how the block ends.
 
         Raises:
             RunLocked: Another process writes to the run.
         """
-        with self.run.writing():
-            try:
-                yield
-            finally:
-                self.run.journal.stop()
+        with self.run.writing(), self.run.journal.session(), self.run.log.session():
+            yield
 
     def first_model(self) -> Model:
         """M(0), as the configuration names it.
@@ -140,7 +139,7 @@ class Steps:
         if not accepted.problems:
             raise NothingToDo(
                 f"no problem was accepted in {config.max_attempts} attempts; "
-                f"`ucoder status {self.run.path}` counts the reasons"
+                f"`{command('status', self.run.path)}` counts the reasons"
             )
         return accepted.problems
 
@@ -189,7 +188,8 @@ class Steps:
             await asyncio.to_thread(store, problem.id, solved)
             return solved.n_lost
 
-        done = selections.keys()
+        # A shard that was lost or removed takes its problem back into work.
+        done = selections.keys() & candidates.keys() & executions.keys()
         missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
         await self._each(label_of("solutions", iteration), problems, missing, solve, engine)
 
@@ -293,14 +293,28 @@ class Steps:
                 (one for one in selected if one.problem_id not in contaminated),
             )
             if not examples:
-                raise NothingToDo(
-                    f"iteration {iteration}: no problem reached a consensus, so there is nothing "
-                    f"to train on; `ucoder status {self.run.path}` counts the reasons. More "
-                    f"problems (problems.n), more candidates (solutions.n) or a lower "
-                    f"solutions.tau may help"
-                )
+                raise NothingToDo(self._why_nothing_to_train_on(iteration))
             table.put("examples", examples)
         return examples
+
+    def _why_nothing_to_train_on(self, iteration: int) -> str:
+        rule = rule_of(self.config.solutions)
+        if any(True for _ in self.run.selected(iteration)):
+            return (
+                f"iteration {iteration}: every selected problem matches a benchmark's prompt and "
+                f"is left out of training, so nothing is left to train on; start a run with more "
+                f"problems (problems.n)"
+            )
+        *more, last = (
+            "more problems (problems.n)", "more candidates (solutions.n)",
+            *(f"a lower {name}" for name in thresholds(rule)),
+        )  # fmt: skip
+        return (
+            f"iteration {iteration}: no problem has a program that {rule.selector} selects "
+            f"({criterion(rule)}), so there is nothing to train on; "
+            f"`{command('status', self.run.path)}` counts the reasons. A new run with "
+            f"{', '.join(more)} or {last} may help"
+        )
 
     def _contaminated(self) -> set[str]:
         """Problems that must not be trained on, because a benchmark asks them."""

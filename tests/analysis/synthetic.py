@@ -184,9 +184,9 @@ def config(**changes: Any) -> RunConfig:
     return parse_config({**values, **changes})
 
 
-def build(path: Path, upto: str = "evaluation") -> Run:
+def build(path: Path, upto: str = "evaluation", **solutions: Any) -> Run:
     """Write the run as far as a stage: attempts, suites, candidates, selections, evaluation."""
-    run = Run.create(path, config())
+    run = Run.create(path, config(solutions={"n": 8, "tau": 3, **solutions}))
     run.save_manifest(
         created=1_764_000_000.0,
         commit="3f2c1ab",

@@ -100,15 +100,106 @@ def test_status_counts_by_stage_and_reason(run: Path) -> None:
 
 def test_show_explains_a_selection(run: Path) -> None:
     listing = ucoder("show", str(run)).stdout
-    assert "add_two" in listing
-    problem = next(line.split()[1] for line in listing.splitlines() if "add_two" in line)
+    problem = next(line.split()[0] for line in listing.splitlines() if "Add Two" in line)
     shown = ucoder("show", str(run), problem).stdout
     assert "cluster 1 (selected)" in shown
     assert "return a + b" in shown or "total += b" in shown
-    assert "candidates with equal answers" in " ".join(shown.split())
+    assert "candidates with equal outputs" in " ".join(shown.split())
     missing = ucoder("show", str(run), "zzz")
     assert missing.returncode == 1
     assert "0 problems" in missing.stderr
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_the_list_of_problems_has_one_line_for_each_at_any_width(run: Path, width: int) -> None:
+    lines = ucoder("show", str(run), COLUMNS=str(width)).stdout.splitlines()
+    listed = json.loads(ucoder("show", str(run), "--json").stdout)
+    assert all(len(line) <= width for line in lines if "ucoder show" not in line)
+    for problem in listed:
+        (line,) = [line for line in lines if line.strip().startswith(problem["id"][:8])]
+        assert line.rstrip().endswith(problem["outcome"].replace("_", " "))
+
+
+def test_show_prints_json_for_the_list_and_for_one_problem(run: Path) -> None:
+    listed = json.loads(ucoder("show", str(run), "-t", "1", "--json").stdout)
+    assert len(listed) == 5 and {problem["outcome"] for problem in listed} <= {
+        "selected", "no_consensus",
+    }  # fmt: skip
+    for problem in listed[:2]:
+        one = json.loads(ucoder("show", str(run), problem["id"], "-t", "1", "--json").stdout)
+        assert one["outcome"] == problem["outcome"]
+        assert one["explanation"] and one["clusters"] and one["inputs"]
+        shown = ucoder("show", str(run), problem["id"], "-t", "1", COLUMNS="400").stdout
+        assert all(line in shown for line in one["explanation"])
+
+
+def test_show_lists_only_what_has_a_reason(run: Path) -> None:
+    done = ucoder("show", str(run), "--reason", "selected", "--reason", "duplicate", "--json")
+    rows = json.loads(done.stdout)
+    assert {row.get("outcome", row.get("reason")) for row in rows} == {"selected", "duplicate"}
+    assert "duplicate" in ucoder("show", str(run), "--reason", "duplicate").stdout
+    unknown = ucoder("show", str(run), "--reason", "bad luck")
+    assert unknown.returncode == 1 and "these occur: selected" in " ".join(unknown.stderr.split())
+    both = ucoder("show", str(run), "abc", "--reason", "selected")
+    assert both.returncode == 2
+
+
+@pytest.mark.parametrize("arguments", [["show", "-t", "5"], ["show", "-t", "2", "--json"],
+                                       ["show", "abc", "-t", "-1"],
+                                       ["export", "out.jsonl", "-t", "5"]])  # fmt: skip
+def test_an_iteration_that_a_run_does_not_have_is_refused(
+    run: Path, tmp_path: Path, arguments: list[str]
+) -> None:
+    name, *rest = arguments
+    rest = [str(tmp_path / part) if part == "out.jsonl" else part for part in rest]
+    done = ucoder(name, str(run), *rest)
+    assert done.returncode == 1
+    assert "iterations that have begun: 0, 1" in " ".join(done.stderr.split())
+
+
+def test_status_tells_a_finished_run_and_where_its_log_is(run: Path) -> None:
+    shown = ucoder("status", str(run)).stdout
+    assert shown.startswith("state: finished") and f"log: {run / 'run.log'}" in shown
+    state = json.loads(ucoder("status", str(run), "--json").stdout)["state"]
+    assert (state["phase"], state["error"]) == ("finished", "")
+    log = (run / "run.log").read_text()
+    assert "problems: done" in log and log.rstrip().endswith("finished")
+
+
+def test_a_quiet_run_prints_its_report_alone_and_a_verbose_one_every_step(tmp_path: Path) -> None:
+    small = ("run", "scripted", "problems.n=2", "evaluation.benchmarks=[]", "solutions.n=8")
+    quiet = ucoder(*small, "--quiet", "-o", str(tmp_path / "q"))
+    assert (quiet.returncode, quiet.stdout.split()) == (0, [str(tmp_path / "q" / "report.html")])
+    verbose = ucoder(*small, "--verbose", "-o", str(tmp_path / "v"))
+    for step in ("problems         1/2", "solutions 0      1/2", "solutions 0      2/2"):
+        assert step in verbose.stdout
+    assert ucoder("resume", str(tmp_path / "v"), "-q", "-v").returncode == 2
+    failed = ucoder(*small, "solutions.tau=8", "--verbose", "-o", str(tmp_path / "f"))
+    assert failed.returncode == 1 and "Traceback" in failed.stderr
+    assert "state: failed" in ucoder("status", str(tmp_path / "f")).stdout
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.parquet", "with space.jsonl"])
+def test_export_does_not_replace_a_file_unasked(run: Path, tmp_path: Path, name: str) -> None:
+    output = tmp_path / name
+    output.write_text("mine")
+    done = ucoder("export", str(run), str(output))
+    assert done.returncode == 1 and "--force" in done.stderr
+    assert output.read_text() == "mine"
+    assert ucoder("export", str(run), str(output), "--force").returncode == 0
+    assert output.read_bytes() != b"mine"
+
+
+def test_commands_in_hints_can_be_copied_where_a_path_holds_spaces(
+    run: Path, tmp_path: Path
+) -> None:
+    spaced = tmp_path / "my run"
+    spaced.symlink_to(run)
+    assert f"ucoder show '{spaced}'" in ucoder("show", str(spaced)).stdout
+    again = ucoder("run", "scripted", "-o", str(spaced))
+    assert f"ucoder resume '{spaced}'" in again.stderr
+    unknown = ucoder("show", str(spaced), "zzz")
+    assert f"ucoder show '{spaced}'" in unknown.stderr
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
@@ -164,7 +255,9 @@ def test_errors_are_one_message_and_status_1(
 def test_a_run_without_consensus_says_what_to_change(tmp_path: Path) -> None:
     done = ucoder("run", "scripted", "-o", str(tmp_path / "run"), "solutions.tau=12")
     assert done.returncode == 1
-    assert "no problem reached a consensus" in " ".join(done.stderr.split())
+    said = " ".join(done.stderr.split())
+    assert "at least 12 candidates with equal outputs" in said
+    assert "a lower solutions.tau or a lower solutions.rho may help" in said
     status = json.loads(ucoder("status", str(tmp_path / "run"), "--json").stdout)
     assert status["iterations"][0]["not_selected"] == {"no_consensus": 5}
 
@@ -279,6 +372,12 @@ def test_eval_lists_every_benchmark_with_or_without_its_data(tmp_path: Path) -> 
     for name in NAMES:
         assert f" {name} " in done.stdout
     assert "HUMANEVAL_OVERRIDE_PATH" in done.stdout
+    listed = json.loads(
+        ucoder("eval", "--list", "--json", UCODER_CACHE=str(tmp_path), HF_HUB_OFFLINE="1", **gone)
+        .stdout
+    )  # fmt: skip
+    assert [row["name"] for row in listed] == list(NAMES)
+    assert all((row["data"] is None) is (row["lacks"] is not None) for row in listed)
 
 
 @pytest.mark.parametrize(

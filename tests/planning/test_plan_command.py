@@ -79,3 +79,39 @@ def test_a_scripted_engine_has_no_rate_to_measure(tmp_path: Path) -> None:
     done = ucoder(tmp_path, "doctor", "rates", "--config", "scripted")
     assert done.returncode == 1 and "nothing" in done.stderr
     assert ucoder(tmp_path, "doctor", "--training").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        ({"model": "qwen2.5-coder-7b"}, "model=qwen2.5-coder-7b"),
+        ({"engine": "vllm"}, "engine=vllm"),
+        ({"engine": "vllm", "model": "mine"}, "engine=vllm model=mine"),
+        ({}, ""),
+        ({"engine": "openvino", "model": "qwen2.5-coder-0.5b-instruct"}, ""),
+    ],
+)
+def test_rates_of_another_engine_or_model_are_used_with_a_word(
+    tmp_path: Path, measured: dict[str, str], said: str
+) -> None:
+    rates = Rates(hardware="a machine", sampled_tokens_per_s=Range.exactly(300), **measured)
+    write_rates(rates, tmp_path / "rates.yaml")
+    told = json.loads(
+        ucoder(tmp_path, "plan", "demo", "--rates", f"{tmp_path}/rates.yaml", "--json").stdout
+    )
+    lines = [line for line in told["sentences"] if "expect other hours" in line]
+    assert len(lines) == bool(said) and said in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"\xff\xfe\x00", "not a text file"), (b"hardware: a\nhardware: b\n", "given twice"),
+     (b"hardware: [", "not valid YAML"), (b"", "holds no rates")],
+)  # fmt: skip
+def test_a_rates_file_that_cannot_be_read_is_refused_in_a_sentence(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "rates.yaml").write_bytes(content)
+    done = ucoder(tmp_path, "plan", "demo", "--rates", f"{tmp_path}/rates.yaml")
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr

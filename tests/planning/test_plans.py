@@ -217,7 +217,7 @@ def test_rates_come_back_from_their_file(tmp_path: Path) -> None:
         ("hardware: x\nalone_tokens_per_s: 3\n", ("batch",)),
         ("programs_per_s: 3\n", ("hardware",)),
         ("[1, 2]", ("holds no rates",)),
-        ("a: [", ("neither YAML nor JSON",)),
+        ("a: [", ("not valid YAML",)),
     ],
 )
 def test_a_bad_rates_file_says_everything_that_is_wrong(

@@ -1,13 +1,20 @@
 """Funnel, examples and limits: what the page is made of."""
 
+import html
+import re
 from itertools import pairwise
 
 import pytest
 
+from ucoder.analysis.outcomes import problem_outcomes
 from ucoder.analysis.summary import summarise
+from ucoder.cli.viewing import findings
+from ucoder.consensus.explanation import explain
+from ucoder.consensus.selection import rule_of
 from ucoder.report.examples import choose, examples
 from ucoder.report.funnel import candidate_funnel, problem_funnel
 from ucoder.report.limits import limits
+from ucoder.report.page import render
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +60,11 @@ def test_examples_show_agreement_splits_and_failures(run, synthetic):
     titles = {synthetic.problem_of(s).id: s.name for s in synthetic.STORIES}
     chosen = choose(run.selections(0).rows())
     assert [(kind, titles[problem_id]) for kind, problem_id in chosen] == [
-        ("Large consensus", "count_vowels"),
-        ("Split clusters", "roman_to_int"),
-        ("Split clusters", "flatten"),
+        ("Selected", "count_vowels"),
+        ("Selected from split clusters", "roman_to_int"),
+        ("Selected from split clusters", "flatten"),
         ("No consensus", "median_of"),
-        ("Nothing reliable", "day_of_year"),
+        ("No informative input", "day_of_year"),
     ]
 
 
@@ -68,7 +75,7 @@ def test_clusters_stand_side_by_side_with_their_outputs(run):
     ]  # fmt: skip
     table = {call: [cell.text for cell in cells] for call, cells in roman.rows}
     assert table["('IV')"] == ["6", "4", "2"]
-    assert "4 of 8 candidates" in roman.verdict and "against 3" in roman.verdict
+    assert "score 4 (candidates with equal outputs), next cluster 3" in roman.verdict
 
 
 def test_candidates_outside_clusters_are_accounted_for(run):
@@ -100,3 +107,35 @@ def test_running_without_isolation_is_said(run):
     finally:
         run.manifest.executor = "bubblewrap"
     assert "without isolation" not in said
+
+
+@pytest.mark.parametrize(
+    ("rule", "said", "unsaid"),
+    [
+        ({"tau": 4}, "at least 4 candidates with equal outputs", "beyond chance"),
+        ({"selector": "agreement"}, "agreement beyond chance, 0 to 1", "at least 3"),
+        (
+            {"selector": "agreement", "min_probability": 0.8},
+            "right with probability 0.71 only, and at least 0.8 is required",
+            "at least 3",
+        ),
+        ({"selector": "random"}, "was drawn among those", "at least 3"),
+        ({"selector": "mbr_soft"}, "1 - risk", "at least 3"),
+    ],
+    ids=["paper", "agreement", "agreement with abstention", "random", "mbr"],
+)
+def test_page_and_terminal_tell_the_rule_that_selected(synthetic, tmp_path, rule, said, unsaid):
+    run = synthetic.build(tmp_path / "run", **rule)
+    page = re.sub(r"<svg.*?</svg>", "", html.unescape(render(run)), flags=re.DOTALL)
+    summary = summarise(run)
+    terminal = "\n".join(findings(summary))
+    assert said in page
+    assert unsaid not in page and unsaid not in terminal
+    assert "no reason" not in page and "three or more" not in terminal
+    for text in (page, terminal):
+        assert summary.targets.criterion in text and run.config.solutions.selector in text
+    thresholds = rule_of(run.config.solutions)
+    for each in problem_outcomes(run, 0):
+        if each.selection is not None and each.problem.title in page:
+            shown = " ".join(explain(each.selection, thresholds))
+            assert shown in " ".join(page.split())

@@ -88,7 +88,7 @@ def test_the_report_opens_offline_and_holds_no_script(page):
 def test_the_report_says_what_was_found(page):
     text = " ".join(Reader(page).text.split())
     assert "12 attempts gave 6 problems, 5 with usable test inputs." in text
-    assert "consensus selected a program for 3 of 5 problems." in text
+    assert "the selector consensus chose a program for 3 of 5 problems." in text
     assert "HumanEval pass@1 went from 45.0% to 57.9%: no difference can be told" in text
     assert "45.0% [25.8, 65.8]" in text
     assert "no difference can be told3 up, 1 down of 19 tasks, 1 left out; p = 0.62" in text
@@ -151,7 +151,7 @@ def test_a_run_that_is_half_done_has_a_report_that_says_so(synthetic, tmp_path, 
     page = write_report(synthetic.build(tmp_path / "run", upto)).read_text("utf-8")
     text = assert_harmless(page).text
     assert "This run is not complete." in text
-    assert "TaskSubset for; no model was scored on it yet." in text
+    assert "No model was scored on it yet." in text
 
 
 def test_an_empty_run_has_a_report(synthetic, tmp_path):
@@ -205,7 +205,7 @@ def test_every_benchmark_has_its_place_and_no_name_or_detail_is_obeyed(synthetic
     text = " ".join(read.text.split())
     titles = ["MBPP", "HumanEval+", "my-own", "LiveCodeBench", "HumanEval"]
     assert re.findall('<section class="benchmark">\n<h3>(.*)</h3>', page) == titles
-    assert "LiveCodeBench TaskSubset for; no model was scored on it yet." in text
+    assert "LiveCodeBench No model was scored on it yet." in text
     assert "missing library" in text and "\\ud800" in text
     assert "Not scored yet: M2, M3." in text  # HumanEval, which has M0 and M1 alone
     assert "Against the model before" in text

@@ -187,11 +187,12 @@ def test_leftovers_of_a_killed_writer_are_swept(tmp_path: Path) -> None:
 
 def test_journal_adds_up_sessions_and_skips_a_torn_line(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    run.journal.begin("solutions 0", 2)
-    run.journal.advance("solutions 0", 2)
-    run.journal.end("solutions 0")
-    run.journal.begin("solutions 1", 2)
-    run.journal.stop()  # an error ended the session
+    with pytest.raises(OSError), run.journal.session():
+        run.journal.begin("solutions 0", 2)
+        run.journal.advance("solutions 0", 2)
+        run.journal.end("solutions 0")
+        run.journal.begin("solutions 1", 2)
+        raise OSError("the session ends")
     with run.journal._path.open("a") as file:
         file.write('{"at": 17')
     times = {(t.stage, t.iteration): t.finished for t in run.journal.times()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from ucoder.consensus.explanation import explain
 from ucoder.consensus.selectors import SELECTORS, Rule
 from ucoder.consensus.votes import votes_of
 from ucoder.errors import ConfigError
-from ucoder.records import Reason, Selection
+from ucoder.records import Prediction, Reason, Selection, TestSuite
 from ucoder.stages.solutions import SolutionPool, probe_solutions
 
 AGREED = ["def magnitude(x):\n    return abs(x)\n"]
@@ -26,16 +27,28 @@ def config(**values: Any) -> SolutionsConfig:
 
 @pytest.fixture
 def probe(problem, suite, engine_of, executor):
-    async def run(answers: list[str], values: SolutionsConfig, seed: int = 0) -> SolutionPool:
+    default = suite
+
+    async def run(
+        answers: list[str], values: SolutionsConfig, seed: int = 0, suite: TestSuite = default
+    ) -> SolutionPool:
         engine = await engine_of(answers)
         return await probe_solutions(problem, suite, engine, executor, values, seed, iteration=0)
 
     return run
 
 
+@pytest.fixture
+def predicted(suite: TestSuite) -> TestSuite:
+    predictions = (Prediction("1", 1),)
+    return replace(suite, inputs=tuple(replace(i, predictions=predictions) for i in suite.inputs))
+
+
 @pytest.mark.parametrize("selector", FORECASTING)
-async def test_sampling_stops_after_one_round_where_all_candidates_agree(probe, selector) -> None:
-    pool = await probe(AGREED, config(selector=selector, stopping=STOPPING))
+async def test_sampling_stops_after_one_round_where_all_candidates_agree(
+    probe, predicted, selector
+) -> None:
+    pool = await probe(AGREED, config(selector=selector, stopping=STOPPING), suite=predicted)
     selection = pool.ballot.selection
     assert (len(pool.candidates), selection.n_candidates, selection.n_wanted) == (16, 16, 40)
     assert 0.0 <= selection.regret <= 0.02
@@ -74,12 +87,12 @@ async def test_without_stopping_the_regret_is_undefined(probe) -> None:
     selection = (await probe(AGREED, config())).ballot.selection
     assert (selection.n_candidates, selection.n_wanted) == (40, 40)
     assert math.isnan(selection.regret)
-    assert not any("Stopped" in line for line in explain(selection))
+    assert not any("Stopped" in line for line in explain(selection, Rule()))
 
 
 async def test_the_explanation_of_an_early_stop_gives_the_regret(probe) -> None:
     selection: Selection = (await probe(AGREED, config(stopping=STOPPING))).ballot.selection
-    (line,) = [line for line in explain(selection) if line.startswith("Stopped")]
+    (line,) = [line for line in explain(selection, Rule()) if line.startswith("Stopped")]
     assert "after 16 of 40 candidates" in line
     assert f"by {selection.regret:.3f} in expectation" in line
 

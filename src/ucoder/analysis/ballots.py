@@ -1,13 +1,13 @@
 """One problem's clusters, recomputed from the stored records: what `show` and the report display.
 
-A selection stores the outcome only. The clusters' members and the inputs that counted follow from
-the records by the same pure rule, so they are computed, not stored.
+A selection stores the outcome and the numbers behind it. The clusters' members and the inputs that
+counted follow from the records by the same pure rule, so they are computed, not stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ class Case:
 
 
 def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
-    """Count one problem's votes again.
+    """Count one problem's votes again; the ballot's selection is the stored one where there is one.
 
     Returns:
         None where the problem has no suite or no candidates yet, or where a candidate's program
@@ -56,6 +56,8 @@ def take_ballot(run: Run, iteration: int, problem: Problem) -> Case | None:
     config = run.config.solutions
     rule, n_wanted = rule_of(config), n_wanted_by(config)
     ballot = select(problem.id, iteration, candidates, executions, inputs, rule, n_wanted)
+    if stored := run.selections(iteration).get(problem.id):
+        ballot = replace(ballot, selection=stored[0])
     return Case(problem, suites[0], tuple(candidates), executions, ballot)
 
 

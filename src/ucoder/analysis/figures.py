@@ -2,9 +2,10 @@
 how large programs are (8).
 
 Figure 4: over 16,867 problems the paper finds a lexical entropy of 3.639 bits on average (standard
-deviation 0.687, median 3.617). The entropy falls when a generator begins to repeat itself. The
-paper does not define its tokens; ours are runs of letters, digits and underscores in lower case, so
-comparisons with the paper's numbers are rough.
+deviation 0.687, median 3.617). The entropy is that of one problem's text, so it falls where a text
+repeats its own words, and not where a generator repeats whole problems. The paper does not define
+its tokens; ours are runs of letters, digits and underscores in lower case, so comparisons with the
+paper's numbers are rough.
 
 Figure 6: selection breaks ties by perplexity f(r), which helps only while low perplexity goes with
 programs that run (definitions in section 2.3). The paper finds a success e(r) above 80% below a

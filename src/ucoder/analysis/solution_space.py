@@ -40,8 +40,9 @@ class Iteration:
     n_inputs: int  # inputs of the decided problems
     n_kept_inputs: int  # those that some candidates could run, so that they count in e(r)
     # Size of each decided problem's largest cluster -> number of problems, in ascending order; 0
-    # stands for no reliable candidate at all.
+    # stands for no candidate that could win.
     largest_clusters: Mapping[int, int]
+    largest_of_selected: Mapping[int, int]  # the same, of the problems with an r*
     # Size of a cluster -> number of clusters, over all decided problems.
     cluster_sizes: Mapping[int, int]
     n_sandbox_failures: int  # candidates left out because the sandbox failed on them: no votes
@@ -96,6 +97,7 @@ def solution_space(run: Run, iteration: int) -> Iteration:
     selections = run.selections(iteration).rows()
     sizes = Counter(size for s in selections for size in s.cluster_sizes)
     largest = Counter(max(s.cluster_sizes, default=0) for s in selections)
+    of_selected = Counter(max(s.cluster_sizes) for s in selections if s.candidate_id is not None)
     checkpoints = [c for c in run.checkpoints.rows() if c.iteration == iteration]
     return Iteration(
         iteration=iteration,
@@ -114,6 +116,7 @@ def solution_space(run: Run, iteration: int) -> Iteration:
         n_inputs=sum(s.n_inputs for s in selections),
         n_kept_inputs=sum(s.n_kept_inputs for s in selections),
         largest_clusters=dict(sorted(largest.items())),
+        largest_of_selected=dict(sorted(of_selected.items())),
         cluster_sizes=dict(sorted(sizes.items())),
         n_sandbox_failures=sum(s.n_sandbox_failures for s in selections),
         n_examples=len(run.examples(iteration).rows()),

@@ -15,7 +15,10 @@ from ucoder.analysis.numbers import plain
 from ucoder.analysis.problem_space import InputSpace, ProblemSpace, input_space, problem_space
 from ucoder.analysis.scores import ModelScore, model_scores
 from ucoder.analysis.solution_space import Iteration, solution_space
+from ucoder.consensus.explanation import criterion
+from ucoder.consensus.selection import rule_of
 from ucoder.evaluation.registry import NAMES
+from ucoder.runs.directory import State
 from ucoder.runs.journal import StageTime
 
 if TYPE_CHECKING:
@@ -32,7 +35,10 @@ class Targets:
     inputs: int  # test inputs a problem
     candidates: int  # n of stage 5
     rho: float  # least e(r)
-    tau: int  # least size of the winning cluster
+    tau: int  # least size of the winning cluster, for the selectors that ask for it
+    selector: str  # the rule that selects
+    min_probability: float  # of being right, below which nothing is selected
+    criterion: str  # what the rule selects, in words and with its own thresholds
     iterations: int  # passes over stages 5 and 6
     trains: bool  # whether stage 6 trains instead of ending with the examples
     benchmarks: tuple[str, ...]  # what every model is scored on
@@ -57,6 +63,7 @@ class Summary:
     seconds: float  # over all stages, NaN where nothing was timed
     tokens: int  # sampled over all stages
     missing: tuple[str, ...]  # what is still to be done, in words; empty for a finished run
+    state: State  # whether it is being worked on, and how the last process that did so ended
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, undefined numbers as None; ready for `json.dumps`."""
@@ -95,6 +102,7 @@ def summarise(run: Run) -> Summary:
         seconds=sum(time.seconds for time in times) if times else float("nan"),
         tokens=sum(tokens.values()),
         missing=(),
+        state=run.state(),
     )
     return replace(summary, missing=tuple(_missing(summary)))
 
@@ -124,6 +132,9 @@ def _targets(config: RunConfig, scored: Sequence[str]) -> Targets:
         candidates=config.solutions.n,
         rho=config.solutions.rho,
         tau=config.solutions.tau,
+        selector=config.solutions.selector,
+        min_probability=config.solutions.min_probability,
+        criterion=criterion(rule_of(config.solutions)),
         iterations=config.consolidation.iterations,
         trains=config.consolidation.provider != "none",
         benchmarks=tuple(asked),

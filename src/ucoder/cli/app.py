@@ -18,6 +18,7 @@ from typer.rich_utils import rich_format_error
 
 from ucoder import __version__
 from ucoder.cli.doctor import doctor
+from ucoder.cli.drawing import Verbosity
 from ucoder.cli.interrupts import INTERRUPTS
 from ucoder.cli.studying import study
 from ucoder.cli.terminal import PlainConsole, replace_what_cannot_be_encoded
@@ -47,6 +48,14 @@ app.add_typer(study, name="study")
 
 RunPath = Annotated[Path, typer.Argument(help="A run directory, made by `ucoder run`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but errors and the report's path.")
+]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Print every step, warnings, and tracebacks of errors."),
+]
 
 out = PlainConsole()
 err = PlainConsole(stderr=True)
@@ -113,6 +122,8 @@ def run(
     topics: Annotated[
         Path | None, typer.Option("--topics", help="Your own topics, one a line.")
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Start a run: from a model and nothing else to a fine-tuned model and a report.
 
@@ -129,7 +140,7 @@ def run(
     if topics is not None:
         # In quotes, which JSON and YAML share: a path may hold what means something in YAML.
         settings.append(f"problems.topics={quoted(str(topics.resolve()))}")
-    INTERRUPTS.run(run_new(config, settings, output, out))
+    INTERRUPTS.run(run_new(config, settings, output, _verbosity(quiet, verbose), out))
 
 
 @app.command()
@@ -184,16 +195,22 @@ def plan(
 
 
 @app.command()
-def resume(run: RunPath) -> None:
+def resume(run: RunPath, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Continue a run that was stopped or killed; what is finished is not done again."""
     from ucoder.cli.running import run_on
 
-    INTERRUPTS.run(run_on(run, out))
+    INTERRUPTS.run(run_on(run, _verbosity(quiet, verbose), out))
+
+
+def _verbosity(quiet: bool, verbose: bool) -> Verbosity:
+    if quiet and verbose:
+        raise typer.BadParameter("give --quiet or --verbose, not both")
+    return Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
 
 
 @app.command()
 def status(run: RunPath, json: Json = False) -> None:
-    """Show a run's progress: counts by stage, rejections, scores, seconds and tokens."""
+    """Show a run's state and progress: is it running, counts by stage, rejections, scores."""
     from ucoder.cli.viewing import print_status
 
     print_status(run, json, out)
@@ -207,14 +224,33 @@ def show(
         typer.Argument(help="A problem's id or the start of it; without one, list the problems."),
     ] = None,
     iteration: Annotated[int, typer.Option("--iteration", "-t", help="Which iteration.")] = 0,
+    reason: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reason",
+            help="List only what has this outcome: selected, not_yet, or a reason that status "
+            "counts, such as low_probability or duplicate; may be repeated.",
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
-    """Inspect a problem: its inputs, its clusters side by side, which program won and why."""
+    """Inspect a problem: its inputs, its clusters side by side, which program won and why.
+
+    Examples:
+        ucoder show runs/mine
+
+        ucoder show runs/mine --reason no_consensus --reason low_probability
+
+        ucoder show runs/mine 3f2a --json
+    """
     from ucoder.cli.viewing import print_problem, print_problems
 
     if problem is None:
-        print_problems(run, iteration, out)
+        print_problems(run, iteration, reason or [], json, out)
+    elif reason:
+        raise typer.BadParameter("--reason filters the list; give it without a PROBLEM")
     else:
-        print_problem(run, problem, iteration, out)
+        print_problem(run, problem, iteration, json, out)
 
 
 @app.command(name="eval")
@@ -279,7 +315,7 @@ def evaluate(
         model, benchmark, n, temperature, k, n_tasks, data or [], engine, setting or []
     )
     if list_:
-        print_benchmarks(config, out)
+        print_benchmarks(config, json, out)
     elif samples is not None:
         INTERRUPTS.run(score_samples(samples, config, again, output, json, out))
     elif model is None:
@@ -345,12 +381,13 @@ def export(
     iteration: Annotated[
         int | None, typer.Option("--iteration", "-t", help="One iteration. [all]")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the selected pairs as a chat data set, with provenance, for other trainers."""
     from ucoder.cli.exporting import export_examples
 
-    n = export_examples(run, output, iteration)
-    out.print(f"{n} examples in {output}")
+    n = export_examples(run, output, iteration, replace=force)
+    out.print(f"{n} examples in {output}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -359,4 +396,5 @@ def report(run: RunPath) -> None:
     from ucoder.report import write_report
     from ucoder.runs import Run
 
-    out.print(f"report: {write_report(Run.open(run))}", soft_wrap=True)
+    path = write_report(Run.open(run))
+    out.print(f"report: {path}", markup=False, highlight=False, soft_wrap=True)

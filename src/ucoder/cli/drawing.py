@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
 from types import TracebackType
 from typing import Self
 
@@ -21,8 +26,35 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from ucoder.errors import UcoderError
+
 LINE_EVERY_S = 15.0
 """How often a stage prints a line where there is no terminal, such as in a log file."""
+
+
+class Verbosity(Enum):
+    """How much a command tells while it works."""
+
+    QUIET = "quiet"
+    """Nothing but errors."""
+    NORMAL = "normal"
+    """A bar for each stage; without a terminal, a line now and then."""
+    VERBOSE = "verbose"
+    """A line for every step, what the libraries log, and tracebacks."""
+
+
+@contextmanager
+def tracebacks(told: Verbosity) -> Iterator[None]:
+    """If verbose, print the traceback of an error that ends the block, and what is logged in it."""
+    level = {Verbosity.QUIET: logging.ERROR, Verbosity.VERBOSE: logging.INFO}.get(told)
+    if level is not None:
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        yield
+    except UcoderError:
+        if told is Verbosity.VERBOSE:
+            traceback.print_exc()
+        raise
 
 
 class _Rate(ProgressColumn):
@@ -38,10 +70,14 @@ class Bars:
 
     Args:
         console: Where to draw; plain lines are printed if it is not a terminal.
+        told: How much to draw.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, told: Verbosity = Verbosity.NORMAL) -> None:
         self._console = console
+        self._is_quiet = told is Verbosity.QUIET
+        self._line_every_s = 0.0 if told is Verbosity.VERBOSE else LINE_EVERY_S
+        self._draws = console.is_terminal and told is Verbosity.NORMAL
         self._bars = Progress(
             SpinnerColumn(),
             TextColumn("{task.description:<16}", markup=False),
@@ -53,7 +89,7 @@ class Bars:
             TimeRemainingColumn(),
             TextColumn("{task.fields[facts]}", style="dim", markup=False),
             console=console,
-            disable=not console.is_terminal,
+            disable=not self._draws,
         )
         self._tasks: dict[str, TaskID] = {}
         self._totals: dict[str, int] = {}
@@ -87,7 +123,7 @@ class Bars:
         said = ", ".join(f"{value} {name}" for name, value in facts.items())
         self._bars.update(self._tasks[stage], completed=done, facts=said)
         now = time.monotonic()
-        if now - self._last_line[stage] >= LINE_EVERY_S:
+        if now - self._last_line[stage] >= self._line_every_s:
             began, at_start = self._begun[stage]
             rate = (done - at_start) / max(now - began, 1e-9)
             left = f", {(self._totals[stage] - done) / rate:.0f} s left" if rate > 0 else ""
@@ -103,11 +139,12 @@ class Bars:
 
     def message(self, text: str) -> None:
         """See `Progress.message`."""
-        self._console.print(text, style="dim", markup=False, highlight=False)
+        if not self._is_quiet:
+            self._console.print(text, style="dim", markup=False, highlight=False)
 
     def _line(self, stage: str, text: str) -> None:
         self._last_line[stage] = time.monotonic()
-        if not self._console.is_terminal:
+        if not self._draws and not self._is_quiet:
             self._console.print(
                 f"{stage:<16} {text}", markup=False, highlight=False, soft_wrap=True
             )

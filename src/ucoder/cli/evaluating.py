@@ -246,19 +246,28 @@ def _not_run(result: BenchmarkResult) -> list[str]:
     return lines
 
 
-def print_benchmarks(config: RunConfig, out: Console) -> None:
+def print_benchmarks(config: RunConfig, as_json: bool, out: Console) -> None:
     """List every benchmark, and whether its data are on this machine."""
-    columns = [Column(name, overflow="fold") for name in ("name", "benchmark", "tasks", "data")]
-    table = Table(*columns, title_justify="left")
+    rows: list[dict[str, Any]] = []
     for name in NAMES:
         benchmark = find_benchmark(name, config.evaluation.options())
+        row: dict[str, Any] = {"name": name, "title": benchmark.title}
+        row |= {"n_tasks": None, "data": None, "lacks": None}
         try:
             with without_downloads():
                 dataset = benchmark.load(config.evaluation.data.get(name))
-            row = [str(len(dataset.tasks)), dataset.source]
+            row |= {"n_tasks": len(dataset.tasks), "data": dataset.source}
         except BenchmarkError as error:
-            row = ["", str(error)]
-        table.add_row(name, benchmark.title, *map(Text, row))
+            row["lacks"] = str(error)
+        rows.append(row)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    columns = [Column(name, overflow="fold") for name in ("name", "benchmark", "tasks", "data")]
+    table = Table(*columns, title_justify="left")
+    for row in rows:
+        cells = (row["name"], row["title"], row["n_tasks"], row["data"] or row["lacks"])
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in cells))
     out.print(table)
 
 

@@ -9,31 +9,39 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ucoder.errors import ConfigError, NothingToDo
+from ucoder.errors import ConfigError, NothingToDo, command
 from ucoder.files import replacing, write_atomically
 from ucoder.runs import Run
 from ucoder.stages.consolidation import make_examples
 
 
-def export_examples(path: Path, output: Path, iteration: int | None) -> int:
+def export_examples(
+    path: Path, output: Path, iteration: int | None, *, replace: bool = False
+) -> int:
     """Write the training examples of one iteration, or of all where None; return how many.
 
     Each row holds `messages` in the chat format that TRL, LLaMA-Factory and Axolotl read, and its
     provenance: run, model, iteration, problem, candidate, e(r*), f(r*), cluster sizes.
 
     Raises:
-        ConfigError: The file's ending is neither .jsonl nor .parquet.
+        ConfigError: The file's ending is neither .jsonl nor .parquet, or it exists and `replace` is
+            false.
+        RunError: The iteration has not begun.
         NothingToDo: Nothing has been selected.
         FileError: The file cannot be written; what was there before is untouched.
     """
     if output.suffix not in (".jsonl", ".parquet"):
         raise ConfigError(f"{output}: the ending says the format; give .jsonl or .parquet")
+    if output.exists() and not replace:
+        raise ConfigError(f"{output} exists; name another file, or replace it with --force")
     run = Run.open(path)
+    if iteration is not None:
+        run.require_iteration(iteration)
     rows: list[dict[str, Any]] = []
     for t in run.iterations() if iteration is None else [iteration]:
         rows += _rows(run, t)
     if not rows:
-        raise NothingToDo(f"{path} holds no selected solution yet; `ucoder status {path}`")
+        raise NothingToDo(f"{path} holds no selected solution yet; see `{command('status', path)}`")
     if output.suffix == ".jsonl":
         write_atomically(output, "".join(json.dumps(row) + "\n" for row in rows))
     else:

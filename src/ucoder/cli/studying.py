@@ -19,7 +19,7 @@ import typer
 
 from ucoder.cli.drawing import Bars
 from ucoder.cli.terminal import PlainConsole
-from ucoder.errors import BenchmarkError, NothingToDo
+from ucoder.errors import BenchmarkError, NothingToDo, command
 from ucoder.runtime import require
 
 if TYPE_CHECKING:
@@ -174,7 +174,8 @@ def _tasks(
         n = len(run.selections(iteration).keys())
         if n == 0:
             raise NothingToDo(
-                f"{data} holds no selection of iteration {iteration}; ucoder status {data}"
+                f"{data} holds no selection of iteration {iteration}; see "
+                f"`{command('status', data)}`"
             )
         pools, n = pools_of_run(run, iteration), min(n, n_tasks or n)
     else:

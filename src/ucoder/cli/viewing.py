@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
+from rich.box import SIMPLE
 from rich.columns import Columns
 from rich.console import Console, Group
 from rich.panel import Panel
@@ -16,17 +18,31 @@ from rich.table import Table
 from rich.text import Text
 
 from ucoder.analysis.ballots import Case, distinguishing_inputs, take_ballot
+from ucoder.analysis.numbers import in_order, plain
+from ucoder.analysis.outcomes import (
+    NOT_YET,
+    ProblemOutcome,
+    RefusedAttempt,
+    problem_details,
+    problem_outcomes,
+    with_reasons,
+)
 from ucoder.analysis.scores import ModelScore
 from ucoder.analysis.summary import Summary, summarise
-from ucoder.consensus.explanation import explain
-from ucoder.errors import RunError
+from ucoder.consensus.explanation import counted, explain
+from ucoder.consensus.selection import rule_of
+from ucoder.errors import RunError, command
 from ucoder.evaluation.registry import title_of
 from ucoder.execution.outcomes import Outcome
-from ucoder.records import LOST, Problem
+from ucoder.records import LOST
 from ucoder.runs import Run
+from ucoder.runs.directory import Phase
 
 MAX_CLUSTERS = 4
 MAX_INPUTS = 8
+_SIZES_SHOWN = 4
+_WIDE = 110
+"""Columns from which a list of problems has room for names and numbers beside its outcome."""
 
 
 def print_status(path: Path, as_json: bool, out: Console) -> None:
@@ -35,37 +51,67 @@ def print_status(path: Path, as_json: bool, out: Console) -> None:
     if as_json:
         print(json.dumps(summary.to_dict(), indent=2))
         return
+    for line in state_lines(summary, path):
+        out.print(Text(line), soft_wrap=True)
     out.print(_stages_table(summary))
     if summary.scores:
         out.print(_scores_table(summary))
     for lack in summary.missing:
-        out.print(f"to do: {lack}", style="yellow", highlight=False)
+        out.print(f"to do: {lack}", style="yellow", highlight=False, markup=False)
+
+
+def state_lines(summary: Summary, path: Path) -> list[str]:
+    """Whether the run is being worked on, how the last process ended, and what to do next."""
+    state = summary.state
+    when = "" if math.isnan(state.last_sign) else f" {_date(state.last_sign)}"
+    said = {
+        Phase.NOT_STARTED: "not started",
+        Phase.RUNNING: f"running; it last wrote{when}",
+        Phase.FINISHED: f"finished{when}",
+        Phase.FAILED: f"failed{when}: {state.error}",
+        Phase.INTERRUPTED: f"interrupted{when}",
+        Phase.KILLED: f"killed, as it stopped without a word; it last wrote{when}",
+        Phase.UNKNOWN: f"unknown, whether it runs and how it ended; it last wrote{when}",
+    }[state.phase]
+    lines = [f"state: {said}"]
+    if state.phase not in (Phase.RUNNING, Phase.UNKNOWN) and summary.missing:
+        lines.append(f"continue with: {command('resume', path)}")
+    if (log := path / "run.log").exists():
+        lines.append(f"log: {log}")
+    return lines
+
+
+def _date(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def print_findings(run: Run, report: Path | None, out: Console) -> None:
     """Print what a run found, and where its report is."""
     summary = summarise(run)
     out.print(_stages_table(summary))
-    for line in findings(summary):
-        out.print(line, highlight=False, soft_wrap=True)
-    out.print(f"look closer: ucoder show {run.path}", highlight=False, soft_wrap=True)
+    lines = [*findings(summary), f"look closer: {command('show', run.path)}"]
     if report is not None:
-        out.print(f"report: {report}", highlight=False, soft_wrap=True)
+        lines.append(f"report: {report}")
+    for line in lines:
+        out.print(Text(line), soft_wrap=True)
 
 
 def findings(summary: Summary) -> list[str]:
     """A run's results in sentences."""
     space = summary.problem_space
-    lines = [f"{space.n_accepted} problems accepted in {space.n_attempts} attempts"]
+    lines = [
+        f"{space.n_accepted} problems accepted in {space.n_attempts} attempts",
+        f"{summary.targets.selector} selects {summary.targets.criterion}",
+    ]
     for iteration in summary.iterations:
-        large = sum(n for size, n in iteration.largest_clusters.items() if size >= 3)
+        lost = _reasons(iteration.not_selected)
         lines.append(
             f"iteration {iteration.iteration}: {iteration.n_selected} of {iteration.n_decided} "
-            f"problems selected; {large} have a cluster of three or more among "
-            f"{iteration.n_candidates} candidates"
+            f"problems selected from {iteration.n_candidates} candidates by "
+            f"{summary.targets.selector}" + (f"; not selected: {lost}" if lost else "")
         )
-    if lost := _lost(summary):
-        lines.append(f"{sum(lost.values())} completions were lost: {_reasons(lost)}")
+    if n_lost := _lost(summary):
+        lines.append(f"{sum(n_lost.values())} completions were lost: {_reasons(n_lost)}")
     for score in summary.scores:
         title = title_of(score.benchmark)
         lines.append(f"{title} pass@1 of M{score.model_index}: {_score(score)}")
@@ -92,45 +138,102 @@ def _lost(summary: Summary) -> Counter[str]:
     return lost
 
 
-def print_problems(path: Path, iteration: int, out: Console) -> None:
-    """List the problems of a run, one a line."""
-    run = Run.open(path)
-    chosen = {s.problem_id: s for s in run.selections(iteration).rows()}
-    table = Table(title=f"{path}: problems, iteration {iteration}", title_justify="left")
-    for name in ("id", "problem", "function", "clusters", "e(r*)", "f(r*)", "outcome"):
-        table.add_column(name, overflow="fold")
-    for problem in _problems(run):
-        selection = chosen.get(problem.id)
-        if selection is None:
-            cells = ["", "", "", "not yet"]
+def print_problems(
+    path: Path, iteration: int, reasons: list[str], as_json: bool, out: Console
+) -> None:
+    """List the problems of a run, one a line, and attempts refused for one of the reasons.
+
+    Raises:
+        RunError: The iteration has not begun, or a reason does not occur.
+    """
+    named = [reason.strip().replace(" ", "_") for reason in reasons]
+    problems, attempts = with_reasons(Run.open(path), iteration, named)
+    if as_json:
+        rows = [*(p.to_dict() for p in problems), *(plain(attempt) for attempt in attempts)]
+        print(json.dumps(rows, indent=2))
+        return
+    if problems or not attempts:
+        out.print(_problems_table(f"{path}: problems, iteration {iteration}", problems, out.width))
+    if attempts:
+        out.print(_attempts_table(f"{path}: refused attempts", attempts))
+    out.print(Text(f"to inspect one: {command('show', path)} ID"), soft_wrap=True)
+
+
+def _problems_table(title: str, problems: list[ProblemOutcome], width: int) -> Table:
+    """One line a problem; 80 columns hold what tells problems apart, wider terminals the rest."""
+    is_wide = width >= _WIDE
+    table = _list_table(title)
+    table.add_column("id", no_wrap=True)
+    table.add_column("problem", no_wrap=True, overflow="ellipsis", ratio=1)
+    if is_wide:
+        table.add_column("function", no_wrap=True, overflow="ellipsis")
+    table.add_column("clusters", no_wrap=True)
+    for name in ("e(r*)", "f(r*)") if is_wide else ():
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    for each in problems:
+        cells = [each.problem.id[:8], each.problem.title]
+        cells += [each.problem.interface.name] if is_wide else []
+        if (of := each.selection) is None:
+            cells += ["", "", "", ""] if is_wide else ["", ""]
         else:
-            sizes = " ".join(str(size) for size in selection.cluster_sizes[:6])
-            cells = [sizes, _number(selection.success), _number(selection.perplexity, 3),
-                     selection.reason or "selected"]  # fmt: skip
-        table.add_row(problem.id[:8], Text(problem.title[:50]), problem.interface.name, *cells)
-    out.print(table)
-    out.print(f"to inspect one: ucoder show {path} ID", highlight=False, soft_wrap=True)
+            more = " ..." if len(of.cluster_sizes) > _SIZES_SHOWN else ""
+            cells.append(" ".join(map(str, of.cluster_sizes[:_SIZES_SHOWN])) + more)
+            cells += [_number(of.success), _number(of.perplexity, 3)] if is_wide else []
+            cells.append(_number(of.probability))
+        table.add_row(*map(Text, cells), Text(each.outcome.replace("_", " ")))
+    return table
 
 
-def print_problem(path: Path, prefix: str, iteration: int, out: Console) -> None:
+def _attempts_table(title: str, attempts: list[RefusedAttempt]) -> Table:
+    table = _list_table(title)
+    table.add_column("attempt", justify="right", no_wrap=True)
+    table.add_column("topic", no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column("reason", no_wrap=True)
+    table.add_column("detail", no_wrap=True, overflow="ellipsis", ratio=1)
+    for each in attempts:
+        cells = (str(each.index), each.topic, each.reason.replace("_", " "), each.detail)
+        table.add_row(*(Text(" ".join(cell.split())) for cell in cells))
+    return table
+
+
+def _list_table(title: str) -> Table:
+    return Table(title=Text(title), title_justify="left", box=SIMPLE, pad_edge=False, expand=True)
+
+
+def print_problem(path: Path, prefix: str, iteration: int, as_json: bool, out: Console) -> None:
     """Show one problem: statement, inputs, clusters, and why the winner was selected.
 
     Raises:
-        RunError: The ids of no problem, or of several, start with `prefix`.
+        RunError: The iteration has not begun, or the ids of no problem, or of several, start with
+            `prefix`.
     """
     run = Run.open(path)
-    found = [problem for problem in _problems(run) if problem.id.startswith(prefix)]
+    problems = problem_outcomes(run, iteration)
+    found = [each for each in problems if each.problem.id.startswith(prefix)]
     if len(found) != 1:
         raise RunError(
             f"{len(found)} problems of {path} have an id that starts with {prefix!r}; "
-            f"`ucoder show {path}` lists them"
+            f"`{command('show', path)}` lists them"
         )
-    problem = found[0]
+    (of,) = found
+    problem, rule = of.problem, rule_of(run.config.solutions)
+    case = take_ballot(run, iteration, problem)
+    if as_json:
+        print(json.dumps(problem_details(of, case, rule), indent=2))
+        return
     out.print(Panel(Text(problem.statement), title=Text(f"{problem.id}: {problem.topic}")))
     out.print(Syntax(problem.interface.source, "python"))
-    case = take_ballot(run, iteration, problem)
     if case is None:
-        out.print(f"no candidates in iteration {iteration} yet", style="yellow")
+        if of.selection is not None:
+            out.print(Text("its candidates or their executions are missing", style="yellow"))
+            out.print(Text("\n".join(explain(of.selection, rule))))
+        elif of.outcome == NOT_YET:
+            out.print(f"stage 5 of iteration {iteration} has not decided it yet", style="yellow")
+        else:
+            said = of.outcome.replace("_", " ")
+            out.print(f"given up in stage 4: {said}", style="yellow", highlight=False)
         return
     out.print(_inputs_line(case))
     clusters = case.ballot.clusters[:MAX_CLUSTERS]
@@ -138,10 +241,10 @@ def print_problem(path: Path, prefix: str, iteration: int, out: Console) -> None
     for number, cluster in enumerate(clusters):
         best = cluster.members[0]
         caption = Text(
-            f"{len(cluster.members)} candidates\ne(r) {cluster.success:.2f}  "
+            f"{counted(len(cluster.members), 'candidate')}\ne(r) {cluster.success:.2f}  "
             f"f(r) {_number(best.perplexity, 3)}"
         )
-        won = number == 0 and case.ballot.selection.candidate_id is not None
+        won = best.id == case.ballot.selection.candidate_id
         panels.append(
             Panel(
                 Group(caption, Syntax(best.program.rstrip(), "python", word_wrap=True)),
@@ -153,11 +256,7 @@ def print_problem(path: Path, prefix: str, iteration: int, out: Console) -> None
     out.print(Columns(panels))
     if len(clusters) > 1:
         out.print(_outputs_table(case))
-    out.print(Text("\n".join(explain(case.ballot.selection))))
-
-
-def _problems(run: Run) -> list[Problem]:
-    return [attempt.problem for attempt in run.attempts.rows() if attempt.problem is not None]
+    out.print(Text("\n".join(explain(case.ballot.selection, rule))))
 
 
 def _inputs_line(case: Case) -> Text:
@@ -187,9 +286,10 @@ def _output(outcome: Outcome) -> Text:
 
 
 def _stages_table(summary: Summary) -> Table:
-    table = Table(title=summary.name, title_justify="left")
+    table = Table(title=Text(summary.name), title_justify="left")
     for name in ("stage", "kept", "lost, by reason", "seconds", "tokens"):
-        table.add_column(name, justify="right" if name in ("seconds", "tokens") else "left")
+        is_number = name in ("seconds", "tokens")
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     space, inputs = summary.problem_space, summary.input_space
     kept = {
         "problems": (f"{space.left_after('problems')} of {space.n_attempts} attempts",
@@ -198,16 +298,17 @@ def _stages_table(summary: Summary) -> Table:
         "interfaces": (f"{space.n_accepted} accepted", space.rejected["interfaces"]),
         "test_inputs": (f"{inputs.n_usable} suites, {inputs.n_inputs} inputs", inputs.given_up),
     }  # fmt: skip
-    for iteration in summary.iterations:
-        kept["solutions"] = (
-            f"{iteration.n_selected} selected of {iteration.n_decided}",
-            iteration.not_selected,
-        )
-        if iteration.checkpoint is not None:
-            kept["consolidation"] = (
-                f"M{iteration.iteration + 1} from {iteration.checkpoint.n_examples} examples",
-                {},
-            )
+    decided = [i for i in summary.iterations if i.n_decided]
+    if decided:
+        said = ", ".join(f"{i.n_selected} of {i.n_decided}" for i in decided)
+        refused: Counter[str] = Counter()
+        for iteration in decided:
+            refused.update(iteration.not_selected)
+        kept["solutions"] = (f"{said} selected", in_order(refused))
+    trained = [(i.iteration + 1, i.checkpoint) for i in summary.iterations if i.checkpoint]
+    if trained:
+        said = ", ".join(f"M{index} from {made.n_examples}" for index, made in trained)
+        kept["consolidation"] = (f"{said} examples", {})
     for cost in summary.costs:
         said, lost = kept.get(cost.stage, ("", {}))
         tokens = "" if cost.tokens is None else f"{cost.tokens:,}"
@@ -234,7 +335,7 @@ def _score(score: ModelScore) -> str:
 
 
 def _reasons(lost: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
+    return ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in lost.items() if n)
 
 
 def _number(value: float, digits: int = 2) -> str:

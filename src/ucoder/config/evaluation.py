@@ -30,9 +30,9 @@ def check_benchmark_name(name: str) -> str:
     if name in BENCHMARK_NAMES or name.endswith(".py"):
         return name
     close = difflib.get_close_matches(name, BENCHMARK_NAMES, n=1)
-    hint = f"; did you mean {close[0]}?" if close else "."
+    hint = f"; did you mean {close[0]}?" if close else ""
     raise ValueError(
-        f"{name!r} is not a benchmark{hint} Known: {', '.join(BENCHMARK_NAMES)}; or the path of a "
+        f"{name!r} is not a benchmark{hint}; known: {', '.join(BENCHMARK_NAMES)}; or the path of a "
         f".py file that defines BENCHMARK"
     )
 

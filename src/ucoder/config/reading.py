@@ -53,22 +53,75 @@ def parse_config(values: Mapping[str, Any]) -> RunConfig:
 
 def _read(preset_or_path: str) -> dict[str, Any]:
     if preset_or_path in preset_names():
-        text = (resources.files("ucoder") / "presets" / f"{preset_or_path}.yaml").read_text("utf-8")
+        shipped = resources.files("ucoder") / "presets" / f"{preset_or_path}.yaml"
+        values = parse_yaml(shipped.read_text("utf-8"), preset_or_path)
     elif Path(preset_or_path).is_file():
-        text = Path(preset_or_path).read_text("utf-8")
+        values = read_yaml(Path(preset_or_path))
     else:
         raise ConfigError(
             f"{preset_or_path!r} is neither a preset ({', '.join(preset_names())}) nor a YAML file"
         )
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{preset_or_path} is not YAML: {error}") from None
+    if values is None or values == {}:
+        raise ConfigError(
+            f"{preset_or_path} holds no settings, and the defaults alone are the paper's whole "
+            f"run; write at least a model and problems.n, or name a preset: "
+            f"{', '.join(preset_names())}"
+        )
     if not isinstance(values, dict):
         raise ConfigError(
             f"{preset_or_path} holds a {type(values).__name__}; it must be a mapping of keys"
         )
     return values
+
+
+def read_yaml(path: Path) -> Any:
+    """The value that a YAML file holds; None for an empty one.
+
+    Raises:
+        ConfigError: The file cannot be read, is not text, is not YAML, or gives a key twice.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not a text file in UTF-8; give a YAML file") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from None
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, source: object) -> Any:
+    """The value of a YAML text.
+
+    Args:
+        text: The text.
+        source: Where it comes from, for messages.
+
+    Raises:
+        ConfigError: It is not YAML, or gives a key twice, of which the last one would win.
+    """
+    try:
+        return yaml.load(text, _UniqueKeys)
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
+        raise ConfigError(f"{source} is not valid YAML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{source} is not valid YAML: it is nested too deeply") from None
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a mapping that gives a key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                line = key.start_mark.line + 1
+                if key.value in first:
+                    raise yaml.YAMLError(
+                        f"the key {key.value!r} is given twice, in lines {first[key.value]} and "
+                        f"{line}; keep one of them"
+                    )
+                first[key.value] = line
+        return super().construct_mapping(node, deep)
 
 
 def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
@@ -93,9 +146,9 @@ def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[st
                 node[parent] = child
             node = child
         try:
-            node[leaf] = yaml.safe_load(raw)
-        except yaml.YAMLError:
-            faults.append(f"{override!r}: {raw!r} is not a YAML value")
+            node[leaf] = parse_yaml(raw, repr(raw))
+        except ConfigError as error:
+            faults.append(f"{override!r}: {error}")
     if faults:
         raise ConfigError("\n".join(faults))
     return values
@@ -127,10 +180,33 @@ def _explain(fault: Any) -> str:
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
         hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
         return f"{where}: unknown key{hint}"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = fault_words(fault)
     if isinstance(fault["input"], str | int | float | bool) or fault["input"] is None:
-        return f"{where}={fault['input']!r}: {message[0].lower()}{message[1:]}"
+        return f"{where}={fault['input']!r}: {message}"
     return f"{where}: {message}"
+
+
+def fault_words(fault: Any) -> str:
+    """What pydantic says of a value, in words for people who write YAML."""
+    kind, got = fault["type"], fault["input"]
+    if kind in ("tuple_type", "list_type"):
+        return f"write a list, such as [{got}]" if isinstance(got, str | int) else "write a list"
+    said = {
+        "dict_type": "write a mapping of keys",
+        "model_type": "write a mapping of keys",
+        "model_attributes_type": "write a mapping of keys",
+        "string_type": "must be text; write it in quotes",
+        "int_parsing": "must be a whole number",
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_parsing": "must be a number",
+        "float_type": "must be a number",
+        "bool_parsing": "must be true or false",
+        "bool_type": "must be true or false",
+    }
+    message = said.get(kind) or fault["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be ", "must be ", 1)
+    return f"{message[0].lower()}{message[1:]}"
 
 
 def _fields_at(location: tuple[Any, ...]) -> list[str]:

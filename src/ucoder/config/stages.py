@@ -138,9 +138,11 @@ class SolutionsConfig(Section):
     raising_may_win: bool = False
     """Whether candidates that return on no input at all may be selected."""
     rho: Share = 0.8
-    """Reliability: smallest e(r) with which a candidate may win."""
+    """Reliability: smallest e(r) with which a candidate may win. For the selectors `consensus`,
+    `consensus_pass_fail`, `random` and `low_perplexity`; the others do not use it."""
     tau: Positive = 3
-    """Consensus: smallest size of the winning cluster. The paper gives no value."""
+    """Consensus: smallest size of the winning cluster. For the selectors `consensus` and
+    `consensus_pass_fail`; the others do not use it. The paper gives no value."""
     min_input_support: Share = 0.2
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
     stopping: StoppingConfig | None = None
@@ -155,7 +157,7 @@ class SolutionsConfig(Section):
 
     @model_validator(mode="after")
     def _consensus_is_possible(self) -> Self:
-        if self.tau > self.n:
+        if self.selector in ("consensus", "consensus_pass_fail") and self.tau > self.n:
             raise ValueError(
                 f"tau={self.tau} is more than n={self.n}: no cluster can be that large; "
                 f"lower tau or raise n"

@@ -1,4 +1,7 @@
-"""A selection in words, and its flags: signs that the problem has no single exact answer.
+"""A rule and a selection in words, and its flags: signs that the problem has no exact answer.
+
+Whatever a page or a command says about why a program was selected, or none, comes from here: from
+the record of the selection, and from the numbers of the rule that made it.
 
 Float noise is merged while votes are counted. Other flags change nothing: they only mark selections
 where equality of answers may split correct programs. Whether the order of a list matters, for
@@ -8,9 +11,13 @@ example, only the problem's statement can tell.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from ucoder.config import SelectorName
+from ucoder.consensus.selectors import Rule
+from ucoder.consensus.selectors.paper import MIN_SUCCESS
+from ucoder.consensus.selectors.peers import MAX_CRASHING, MAX_ENTROPY
 from ucoder.consensus.votes import Votes
 from ucoder.execution.canonical import CanonicalError, key, parse, write
 from ucoder.records import Flag, Reason, Selection
@@ -27,13 +34,50 @@ _CAUTIONS: Final = {
     Flag.FEW_INPUTS: "fewer than three inputs counted",
 }
 
-_REASONS: Final = {
-    Reason.NO_CANDIDATE: "no candidate holds a program that could be judged",
-    Reason.NO_INFORMATIVE_INPUT: "no input could be run by enough candidates to count",
-    Reason.NO_RELIABLE_CANDIDATE: "no candidate returned on enough of the inputs that count",
-    Reason.NO_CONSENSUS: "too few candidates agree",
-    Reason.LOW_PROBABILITY: "the probability that the best one is right is too low",
+_WINS: Final[Mapping[SelectorName, str]] = {
+    "consensus": "the largest cluster, of at least {rule.tau} candidates with equal outputs and "
+    "e(r) of at least {rule.rho:g}",
+    "consensus_pass_fail": "the largest cluster, of at least {rule.tau} candidates that pass and "
+    "fail the same predictions and have e(r) of at least {rule.rho:g}",
+    "agreement": "the highest agreement with all candidates, corrected for chance",
+    "random": "a random candidate with e(r) of at least {rule.rho:g}",
+    "cluster": "a random member of the largest cluster",
+    "low_perplexity": "the lowest perplexity among candidates with e(r) of at least {rule.rho:g}",
+    "success_rate": f"a random candidate with e(r) above {MIN_SUCCESS:g}",
+    "codet": "the most tests that the most solutions pass together",
+    "mbr_soft": "the highest mean share of equal outputs",
+    "mbr_hard": "the most candidates with all outputs equal",
+    "srank": "the largest overlap, weighted by cluster sizes and pass rates",
+    "conself": f"the highest mean share of equal outputs, where the entropy of the clusters is "
+    f"below {MAX_ENTROPY:g} and fewer than {MAX_CRASHING:.0%} of the candidates fail everywhere",
 }
+_WITH_TAU: Final = ("consensus", "consensus_pass_fail")
+_WITH_RHO: Final = (*_WITH_TAU, "random", "low_perplexity")
+_DRAWING: Final = ("random", "cluster", "success_rate", "codet", "srank")
+"""Selectors that draw among equal scores (`Ranking.is_lottery`)."""
+
+
+def criterion(rule: Rule) -> str:
+    """What a rule selects, with its own thresholds, such as `the largest cluster, of at ...`."""
+    said = _WINS[rule.selector].format(rule=rule)  # type: ignore[index]
+    if rule.min_probability:
+        said += f"; its probability of being right must be at least {rule.min_probability:g}"
+    return said
+
+
+def thresholds(rule: Rule) -> tuple[str, ...]:
+    """The settings whose lower value lets this rule select more, as keys of the configuration."""
+    asked = {
+        "tau": rule.selector in _WITH_TAU,
+        "rho": rule.selector in _WITH_RHO,
+        "min_probability": rule.min_probability > 0,
+    }
+    return tuple(f"solutions.{name}" for name, applies in asked.items() if applies)
+
+
+def excluded(rule: Rule) -> str:
+    """Why a candidate that ran could not win under a rule, in few words."""
+    return "e(r) below ρ" if rule.selector in _WITH_RHO else "cannot win under the rule"
 
 
 def flags_of(votes: Votes, order: Sequence[int]) -> tuple[Flag, ...]:
@@ -83,46 +127,105 @@ def _same_elements(a: str, b: str) -> bool:
     return sorted(key(write(x)) for x in one) == sorted(key(write(y)) for y in two)
 
 
-def explain(selection: Selection) -> list[str]:
-    """Lines on what was counted, which candidate won and why, how sure that is, and its flags."""
+def explain(selection: Selection, rule: Rule) -> list[str]:
+    """Lines on what was counted, which candidate won and why, how sure that is, and its flags.
+
+    Args:
+        selection: As it was recorded.
+        rule: The one that made it.
+    """
     sizes = [str(size) for size in selection.cluster_sizes[:_MAX_SIZES]]
     more = len(selection.cluster_sizes) - len(sizes)
     clusters = ", ".join(sizes) + (f" and {more} more" if more else "") if sizes else "none"
     lines = [
-        f"{selection.n_candidates} candidates, {selection.n_programs} distinct programs on "
-        f"{selection.n_kept_inputs} of {selection.n_inputs} inputs; {selection.n_reliable} "
+        f"{counted(selection.n_candidates, 'candidate')}, "
+        f"{counted(selection.n_programs, 'distinct program')} on {selection.n_kept_inputs} of "
+        f"{counted(selection.n_inputs, 'input')}; {selection.n_reliable} "
         f"could win; clusters: {clusters}."
     ]
     if selection.n_sandbox_failures:
         lines.append(f"Left out, because the sandbox failed: {selection.n_sandbox_failures}.")
-    margin = f"{number(selection.score)} ({selection.score_unit})"
+    score = f"{number(selection.score)} ({selection.score_unit})"
     if not math.isnan(selection.runner_up_score):
-        margin += f", next cluster {number(selection.runner_up_score)}"
+        score += f", next cluster {number(selection.runner_up_score)}"
     if selection.candidate_id is None:
-        reason = selection.reason
-        said = _REASONS.get(reason, str(reason)) if reason else "no reason was recorded"
-        best = "" if math.isnan(selection.score) else f" The best score was {margin}."
-        lines.append(f"Nothing selected by {selection.selector}: {said}.{best}")
-    else:
-        fluency = (
-            "" if math.isnan(selection.perplexity)
-            else f", then the lowest perplexity ({selection.perplexity:.3f})"
-        )  # fmt: skip
+        best = "" if math.isnan(selection.score) else f" The best score was {score}."
         lines.append(
-            f"Selected {selection.candidate_id} by {selection.selector}: score {margin}; within "
-            f"its cluster the highest e(r) ({selection.success:.2f}){fluency}."
+            f"Nothing selected by {selection.selector}: {_why_none(selection, rule)}.{best}"
+        )
+    else:
+        lines.append(f"The rule: {criterion(rule)}.")
+        lines.append(
+            f"Selected {selection.candidate_id} by {selection.selector}: score {score}; "
+            f"{_tie_break(selection)}."
         )
     if selection.n_candidates < selection.n_wanted:
+        gain = "" if math.isnan(selection.regret) else (
+            f": the rest would raise the probability of being right by {selection.regret:.3f} in "
+            f"expectation"
+        )  # fmt: skip
         lines.append(
-            f"Stopped after {selection.n_candidates} of {selection.n_wanted} candidates: the rest "
-            f"would raise the probability of being right by {selection.regret:.3f} in expectation."
+            f"Stopped after {selection.n_candidates} of {selection.n_wanted} candidates{gain}."
         )
-    if not math.isnan(selection.probability):
-        lines.append(f"It is right with probability {selection.probability:.2f}.")
+    if not math.isnan(selection.probability) and selection.reason is not Reason.LOW_PROBABILITY:
+        which = "The best candidate" if selection.candidate_id is None else "It"
+        asked = f"; at least {rule.min_probability:g} is required" if rule.min_probability else ""
+        lines.append(f"{which} is right with probability {selection.probability:.2f}{asked}.")
     lines += [f"Careful: {_CAUTIONS[flag]}." for flag in selection.flags]
     return lines
 
 
+def _why_none(selection: Selection, rule: Rule) -> str:
+    """The stored reason in words, with the rule's own numbers."""
+    reason = selection.reason
+    if reason is Reason.NO_CANDIDATE:
+        return "no candidate holds a program that could be judged"
+    if reason is Reason.NO_INFORMATIVE_INPUT:
+        if selection.n_kept_inputs:
+            return "no input that counts has a predicted output to compare with"
+        return (
+            f"no input could be run by at least {rule.min_input_support:.0%} of the candidates, so "
+            f"none counts"
+        )
+    if reason is Reason.NO_RELIABLE_CANDIDATE:
+        if selection.selector in _WITH_RHO:
+            return f"no candidate has e(r) of at least {rule.rho:g} on the inputs that count"
+        if selection.selector == "success_rate":
+            return f"no candidate has e(r) above {MIN_SUCCESS:g} on the inputs that count"
+        return "no candidate returned on any of the inputs that count"
+    if reason is Reason.NO_CONSENSUS:
+        if selection.selector in _WITH_TAU:
+            return f"at least {rule.tau} {selection.score_unit} are required"
+        return f"it selects only {criterion(rule)}"
+    if reason is Reason.LOW_PROBABILITY:
+        return (
+            f"the best candidate is right with probability "
+            f"{_below(selection.probability, rule.min_probability)} only, and at least "
+            f"{rule.min_probability:g} is required"
+        )
+    return str(reason) if reason else "no reason was recorded"
+
+
+def _tie_break(selection: Selection) -> str:
+    f = "" if math.isnan(selection.perplexity) else f" ({selection.perplexity:.3f})"
+    if selection.selector in _DRAWING:
+        lowest = f"; of its equal candidates, the one of lowest perplexity{f}" if f else ""
+        return f"its program was drawn among those with this score{lowest}"
+    lowest = f", then the lowest perplexity{f}" if f else ""
+    return f"among equal scores, the highest e(r) ({selection.success:.2f}){lowest}"
+
+
+def _below(value: float, bound: float) -> str:
+    """A number in as few digits, two or more, as show that it is below the bound."""
+    texts = [f"{value:.{digits}f}" for digits in range(2, 7)]
+    return next((text for text in texts if float(text) < bound), texts[-1])
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 candidate`, `3 candidates`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def number(score: float) -> str:
-    """A score, without insignificant digits."""
-    return f"{score:.0f}" if score == int(score) and score >= 2 else f"{score:.3g}"
+    """A score, without insignificant digits; `nan` where it is undefined."""
+    return f"{score:.0f}" if score.is_integer() and score >= 2 else f"{score:.3g}"

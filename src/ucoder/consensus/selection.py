@@ -42,7 +42,7 @@ class Cluster:
     """Candidates that can win and have equal answers (definition 2.2).
 
     Attributes:
-        members: The candidates, best first: ordered by f(r), as they share e(r).
+        members: The candidates, the one that the rule prefers first, then by f(r): they share e(r).
         success: Their e(r).
         score: The selector's score.
     """
@@ -123,7 +123,7 @@ def select(
         n_sandbox_failures=votes.n_sandbox_failures,
         selector=rule.selector,
         score=clusters[0].score if clusters else NAN,
-        runner_up_score=clusters[1].score if len(clusters) > 1 else NAN,
+        runner_up_score=_runner_up_score(votes, ranking, order),
         score_unit=ranking.unit,
         probability=probability,
         flags=flags_of(votes, order),
@@ -161,6 +161,13 @@ def ranked_programs(votes: Votes, ranking: Ranking) -> list[int]:
     return sorted(able, key=rank)
 
 
+def _runner_up_score(votes: Votes, ranking: Ranking, order: Sequence[int]) -> float:
+    """The best score outside the winner's cluster, in the rule's own sense of a cluster."""
+    groups_P = votes.clusters_P if ranking.groups_P is None else ranking.groups_P
+    others = (at for at in order if groups_P[at] != groups_P[order[0]])
+    return next((float(ranking.scores_P[at]) for at in others), NAN)
+
+
 def _members(votes: Votes, candidates: Sequence[Candidate]) -> list[list[Candidate]]:
     """Each program's candidates in the order of `fluency`: the first one is chosen."""
     groups: dict[str, list[Candidate]] = {program: [] for program in votes.programs}
@@ -182,11 +189,16 @@ def _clusters(
     groups: dict[int, list[int]] = {}
     for at in order:
         groups.setdefault(int(votes.clusters_P[at]), []).append(at)
+    # Where a program was drawn, or several tie in f(r), the preferred one need not have the lowest.
+    firsts = [members[group[0]][0] for group in groups.values()]
     return tuple(
         Cluster(
-            members=tuple(sorted((c for at in group for c in members[at]), key=fluency)),
+            members=(
+                first,
+                *sorted((c for at in group for c in members[at] if c is not first), key=fluency),
+            ),
             success=float(votes.success_P[group[0]]) if votes.inputs else NAN,
             score=float(ranking.scores_P[group[0]]),
         )
-        for group in groups.values()
+        for first, group in zip(firsts, groups.values(), strict=True)
     )

@@ -18,9 +18,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ucoder.config.reading import parse_yaml, read_yaml
 from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, render_plain
 from ucoder.errors import ConfigError, EngineError
 from ucoder.records import FinishReason
@@ -49,9 +49,11 @@ def load_script(path: Path | None) -> Script:
         ConfigError: The file is missing or is not a script.
     """
     try:
-        source = path or resources.files("ucoder.engines") / "scripted.yaml"
-        return Script.model_validate(yaml.safe_load(source.read_text("utf-8")))
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+        if path is not None:
+            return Script.model_validate(read_yaml(path))
+        shipped = resources.files("ucoder.engines") / "scripted.yaml"
+        return Script.model_validate(parse_yaml(shipped.read_text("utf-8"), "scripted.yaml"))
+    except (ConfigError, ValidationError) as error:
         raise ConfigError(f"engine.script={path} is not a valid script: {error}") from None
 
 

@@ -79,7 +79,7 @@ def find_benchmark(name: str, options: Mapping[str, Any] | None = None) -> Bench
         from ucoder.evaluation.benchmarks.fullstackbench import fullstackbench
 
         return fullstackbench(chosen.language, chosen.server_url)
-    raise BenchmarkError(f"{name!r} is not a benchmark. Known: {', '.join(NAMES)}")
+    raise BenchmarkError(f"{name!r} is not a benchmark; known: {', '.join(NAMES)}")
 
 
 def find_benchmarks(

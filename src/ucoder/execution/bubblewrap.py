@@ -146,7 +146,9 @@ def _remedies(bwrap_found: bool = True) -> str:
             "in Docker or Podman: run the container with `--security-opt seccomp=unconfined "
             "--security-opt apparmor=unconfined --security-opt systempaths=unconfined`"
         )
-    lines.append("or let programs run in the `landlock` sandbox, which `auto` chooses by itself")
+    lines.append(
+        "or let programs run in the `landlock` sandbox, which `auto` chooses automatically"
+    )
     lines.append(
         "or, on a machine without anything of value, run without isolation by naming the "
         "provider `unsafe-process`"

@@ -281,10 +281,17 @@ def _forecast(
         "training_tokens_per_s": seconds.get("consolidation", NOTHING) is None,
     }
     notes = []
+    measured = (rates.engine or config.engine.provider, rates.model or config.model)
+    if measured != (config.engine.provider, config.model):
+        notes.append(
+            f"{rates.hardware}: these rates were measured with engine={measured[0]} "
+            f"model={measured[1]}, and the plan is for engine={config.engine.provider} "
+            f"model={config.model}; expect other hours"
+        )
     if rates.sampled_tokens_per_s is not None and rates.prompt_tokens_per_s is None:
         notes.append("reading prompts is left out of the hours: prompt_tokens_per_s is unknown")
     if rates.sampled_tokens_per_s is not None and rates.alone_tokens_per_s is None:
-        notes.append("batches are taken to be full throughout: alone_tokens_per_s is unknown")
+        notes.append("batches are assumed to be full throughout: alone_tokens_per_s is unknown")
     missing = tuple(name for name, is_needed in needed.items()
                     if is_needed and getattr(rates, name) is None)  # fmt: skip
     return Forecast(rates, n, seconds, missing, tuple(notes))

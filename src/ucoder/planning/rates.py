@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from ucoder.config import RunConfig
+from ucoder.config.reading import fault_words, read_yaml
 from ucoder.errors import ConfigError
 from ucoder.files import write_atomically
 from ucoder.models import default_cache_dir
@@ -97,11 +98,9 @@ def read_rates(path: Path) -> Rates:
         ConfigError: The file cannot be read, or holds something else; lists every fault.
     """
     try:
-        return Rates.model_validate(yaml.safe_load(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--rates {path}: {error}; {_HOW}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--rates {path} is neither YAML nor JSON: {error}") from None
+        return Rates.model_validate(read_yaml(path))
+    except ConfigError as error:
+        raise ConfigError(f"--rates {error}; {_HOW}") from None
     except ValidationError as error:
         faults = "".join(f"\n  {_explain(fault)}" for fault in error.errors())
         raise ConfigError(
@@ -114,7 +113,7 @@ def _explain(fault: Any) -> str:
     where = ".".join(str(part) for part in fault["loc"]) or "(whole)"
     got = fault["input"]
     shown = f"={got!r}" if isinstance(got, str | int | float | bool | None) else ""
-    return f"{where}{shown}: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{where}{shown}: {fault_words(fault)}"
 
 
 def write_rates(rates: Rates, path: Path) -> None:

@@ -50,7 +50,7 @@ def observed(run: Run) -> Assumptions:
         DamagedShard: A table's file cannot be read.
     """
     rows = {**MEASURED.rows, **seen_in(run, summarise(run))}
-    return Assumptions(f"the run {run.path.resolve().name}", rows)
+    return Assumptions(f"the run {run.path.resolve().name} of {run.config.model}", rows)
 
 
 def seen_in(run: Run, summary: Summary) -> dict[str, Range]:

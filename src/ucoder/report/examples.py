@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from ucoder.analysis.ballots import Case, distinguishing_inputs, take_ballot
 from ucoder.analysis.numbers import tally
 from ucoder.analysis.summary import Summary
-from ucoder.consensus.selection import Cluster
+from ucoder.consensus.explanation import excluded, explain
+from ucoder.consensus.selection import Cluster, rule_of
 from ucoder.execution.outcomes import Outcome, OutcomeKind
 from ucoder.records import Problem, Reason, Selection
-from ucoder.report.words import middle_clip, percent, plural, reason
+from ucoder.report.words import middle_clip, reason
 
 if TYPE_CHECKING:
     from ucoder.config import SolutionsConfig
@@ -52,7 +53,7 @@ class ExampleView:
     kind: str  # why it was chosen
     selected: bool  # whether it has an r*
     problem: Problem
-    verdict: str  # who won and why, in words
+    verdict: str  # who won and why, from the selection's own record
     clusters: tuple[ClusterView, ...]  # the largest, in order
     # An input, and each shown cluster's output on it.
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
@@ -63,7 +64,7 @@ class ExampleView:
 
 
 def choose(selections: Sequence[Selection]) -> list[tuple[str, str]]:
-    """Instructive problems, as (kind, problem id): large consensus, split clusters, none.
+    """Instructive problems, as (kind, problem id): selected, split clusters, none selected.
 
     Many distinct programs that agree are better evidence than many copies of one, so they come
     first. A split is a selected problem whose second cluster is nearly as large.
@@ -80,14 +81,14 @@ def choose(selections: Sequence[Selection]) -> list[tuple[str, str]]:
     none = [s for s in selections if s.candidate_id is None and s.n_programs > 0]
     none.sort(key=lambda s: (-s.n_reliable, -s.n_programs, s.problem_id))
     return [
-        *(("Large consensus", s.problem_id) for s in large[:MAX_OF_A_KIND]),
-        *(("Split clusters", s.problem_id) for s in splits[:MAX_OF_A_KIND]),
+        *(("Selected", s.problem_id) for s in large[:MAX_OF_A_KIND]),
+        *(("Selected from split clusters", s.problem_id) for s in splits[:MAX_OF_A_KIND]),
         *((_kind_of_none(s), s.problem_id) for s in none[:MAX_OF_A_KIND]),
     ]
 
 
 def _kind_of_none(selection: Selection) -> str:
-    return "No consensus" if selection.reason is Reason.NO_CONSENSUS else "Nothing reliable"
+    return reason(selection.reason or "not selected").capitalize()
 
 
 def shown_iteration(summary: Summary) -> int | None:
@@ -120,17 +121,19 @@ def _example(kind: str, case: Case, config: SolutionsConfig) -> ExampleView:
     ) if shown else ()  # fmt: skip
     selection = case.ballot.selection
     refused = [c.reason.value for c in case.candidates if c.reason is not None]
-    n_unreliable = len(case.ballot.successes) - selection.n_reliable
+    rule = rule_of(config)
+    blind = selection.reason is Reason.NO_INFORMATIVE_INPUT
     dropped = {
         **tally(refused),
         "sandbox_failed": selection.n_sandbox_failures,
-        "e(r) below ρ": n_unreliable,
+        str(selection.reason) if blind else excluded(rule): len(case.ballot.successes)
+        - selection.n_reliable,
     }
     return ExampleView(
         kind=kind,
         selected=selection.candidate_id is not None,
         problem=case.problem,
-        verdict=_verdict(case, config),
+        verdict=" ".join(explain(selection, rule)),
         clusters=tuple(
             _view(cluster, letter, cluster.members[0].id == selection.candidate_id)
             for cluster, letter in zip(shown, "ABCDEFGH", strict=False)
@@ -150,34 +153,6 @@ def _view(cluster: Cluster, letter: str, winner: bool) -> ClusterView:
         letter, len(cluster.members), n_programs, cluster.success, best.perplexity,
         best.program.rstrip(), winner,
     )  # fmt: skip
-
-
-def _verdict(case: Case, config: SolutionsConfig) -> str:
-    selection, clusters, tau = case.ballot.selection, case.ballot.clusters, config.tau
-    on_inputs = f"on {plural(len(case.ballot.kept), 'input')}"
-    if selection.candidate_id is not None:
-        size = len(clusters[0].members)
-        rival = (
-            f", against {len(clusters[1].members)} in the next cluster" if len(clusters) > 1 else ""
-        )
-        return (
-            f"A wins: {size} of {plural(selection.n_candidates, 'candidate')} give the same "
-            f"outputs {on_inputs}{rival}; at least {tau} were needed. Within A the program with "
-            f"the highest e(r), then the lowest perplexity, was taken."
-        )
-    if selection.reason is Reason.NO_CONSENSUS:
-        return (
-            f"Nothing was selected: the largest cluster has "
-            f"{plural(len(clusters[0].members), 'candidate')} {on_inputs}, and at least {tau} "
-            f"must agree."
-        )
-    why = {
-        Reason.NO_CANDIDATE: "no candidate holds a program that could be judged",
-        Reason.NO_INFORMATIVE_INPUT: "no input could be run by enough candidates to count",
-        Reason.NO_RELIABLE_CANDIDATE: f"no candidate returned a value on at least "
-        f"{percent(config.rho)} of the inputs that count",
-    }.get(selection.reason or Reason.NO_CANDIDATE, "no reason was recorded")
-    return f"Nothing was selected: {why}."
 
 
 def _failures(case: Case) -> Mapping[str, int]:

@@ -41,7 +41,9 @@ def problem_funnel(summary: Summary, iteration: Iteration | None) -> list[Step]:
         rows.append(("enough test inputs", "4", inputs.n_usable, losses))
     if iteration is not None and iteration.n_problems:
         losses = _with_waiting(iteration.not_selected, inputs.n_usable - iteration.n_decided)
-        rows.append(("a program selected by consensus", "5", iteration.n_selected, losses))
+        rows.append(
+            (f"a program selected by {summary.targets.selector}", "5", iteration.n_selected, losses)
+        )
         if iteration.checkpoint is not None:
             trained = iteration.checkpoint
             too_long = {"too_long_to_train_on": trained.n_left_out}

@@ -113,18 +113,19 @@ def entropy_histogram(values: Sequence[float]) -> str:
 
 
 def largest_clusters(iteration: Iteration | None, targets: Targets) -> str:
-    """The size of each problem's largest cluster, and which reach tau."""
+    """The size of each problem's largest cluster, and of which problems a program was selected."""
     if iteration is None or not iteration.largest_clusters:
         return ""
-    sizes, tau = iteration.largest_clusters, targets.tau
+    sizes, selected = iteration.largest_clusters, iteration.largest_of_selected
     with _figure(2.9, "clusters") as (figure, axes):
         width = max(1, math.ceil((max(sizes) + 1) / 24))  # 128 candidates: bars of a few sizes
-        below: dict[int, int] = {}  # a bar of several sizes can hold some on either side of tau
-        for enough, color in ((False, _MUTED), (True, _MAIN)):
-            heights: dict[int, int] = {}
+        below: dict[int, int] = {}
+        for label, color in (("not selected", _MUTED), ("selected", _MAIN)):
+            heights = dict.fromkeys((size // width for size in sizes), 0)
             for size, count in sizes.items():
-                if (size >= tau) == enough:
-                    heights[size // width] = heights.get(size // width, 0) + count
+                n_selected = selected.get(size, 0)
+                n = n_selected if label == "selected" else count - n_selected
+                heights[size // width] += n
             axes.bar(
                 [at * width + (width - 1) / 2 for at in heights],
                 list(heights.values()),
@@ -132,11 +133,12 @@ def largest_clusters(iteration: Iteration | None, targets: Targets) -> str:
                 bottom=[below.get(at, 0) for at in heights],
                 color=color,
                 alpha=0.8,
+                label=label,
             )
             below = heights
-        _mark(axes, tau - 0.5, f"τ = {tau}", _OTHER, left=False)
         _whole_numbers(axes, room=1.28)
-        axes.set_xlim(-0.7 * width, max(max(sizes), tau) + 0.9 * width)
+        axes.legend(loc="upper left", ncols=2, fontsize=9)
+        axes.set_xlim(-0.7 * width, max(sizes) + 0.9 * width)
         _at_whole_numbers(axes.xaxis)
         axes.set_xlabel(f"candidates in the largest cluster, of {targets.candidates} sampled")
         axes.set_ylabel("problems")

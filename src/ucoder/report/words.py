@@ -168,9 +168,11 @@ def abstract(summary: Summary) -> str:
         + (f", {inputs.n_usable:,} with usable test inputs." if inputs.n_suites else ".")
     ]
     for iteration in summary.iterations[:1]:
+        at = "In iteration 0, " if len(summary.iterations) > 1 else ""
         sentences.append(
-            f"{plural(iteration.n_candidates, 'candidate solution')} were sampled; after "
-            f"{plural(iteration.n_calls, 'sandboxed call')}, consensus selected a program for "
+            f"{at}{plural(iteration.n_candidates, 'candidate solution')} were sampled; after "
+            f"{plural(iteration.n_calls, 'sandboxed call')}, the selector "
+            f"{summary.targets.selector} chose a program for "
             f"{iteration.n_selected:,} of {plural(iteration.n_decided, 'problem')}."
         )
     trained = [i for i in summary.iterations if i.checkpoint is not None]

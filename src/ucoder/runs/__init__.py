@@ -2,7 +2,8 @@
 
     RUN/
       manifest.json      the resolved configuration, versions, model identity, commit
-      journal.jsonl      when each stage ran, for how long
+      journal.jsonl      when each stage ran, for how long; how each process ended
+      run.log            the same for people, with messages, warnings and tracebacks
       lock               held by the one process that writes
       tables/NAME[/iteration-T]/KEY.parquet
       checkpoints/iteration-T/

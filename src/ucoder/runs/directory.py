@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import platform
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -16,12 +19,22 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from ucoder.config import RunConfig, parse_config
-from ucoder.errors import FileError, NotARun, RunExists, RunLocked
+from ucoder.errors import FileError, NotARun, RunError, RunExists, RunLocked, command
 from ucoder.evaluation.contamination import Match
 from ucoder.evaluation.records import Answer, Score
 from ucoder.files import TEMPORARY, file_error, storing, write_atomically
-from ucoder.records import Attempt, Candidate, Checkpoint, Example, Execution, Selection, TestSuite
+from ucoder.records import (
+    NAN,
+    Attempt,
+    Candidate,
+    Checkpoint,
+    Example,
+    Execution,
+    Selection,
+    TestSuite,
+)
 from ucoder.runs.journal import Journal
+from ucoder.runs.log import RunLog
 from ucoder.runs.tables import Table
 
 MANIFEST_VERSION = 2
@@ -60,6 +73,37 @@ class Manifest:
     version: int = MANIFEST_VERSION
 
 
+class Phase(StrEnum):
+    """What is happening to a run."""
+
+    NOT_STARTED = "not_started"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    KILLED = "killed"
+    """No process works on it, and the last one did not say how it ended."""
+    UNKNOWN = "unknown"
+    """The lock cannot be tested, or an earlier version did not note how its process ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Whether a run is being worked on, and how the last process that did so ended.
+
+    Attributes:
+        phase: In a word.
+        began: When the last process began, in seconds since 1970; NaN where none did.
+        last_sign: When it last wrote to the journal; the same.
+        error: What it failed of, "" where it did not.
+    """
+
+    phase: Phase
+    began: float
+    last_sign: float
+    error: str
+
+
 class Run:
     """One run directory.
 
@@ -72,6 +116,7 @@ class Run:
         self.manifest = manifest
         self.config: RunConfig = parse_config(manifest.config)
         self.journal = Journal(path / "journal.jsonl")
+        self.log = RunLog(path / "run.log")
 
     @classmethod
     def create(cls, path: Path, config: RunConfig) -> Run:
@@ -82,7 +127,8 @@ class Run:
             FileError: It cannot be made; then nothing is left of it.
         """
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            hint = f"ucoder resume {path}" if (path / "manifest.json").exists() else "name another"
+            is_run = (path / "manifest.json").exists()
+            hint = command("resume", path) if is_run else "name another folder"
             raise RunExists(f"{path} is not empty; {hint}")
         with storing(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -140,11 +186,12 @@ class Run:
         lock = FileLock(self.path / "lock")
         try:
             with storing(self.path / "lock"):
-                lock.acquire(timeout=0)
+                # Not 0: `is_locked` of another process may hold the lock for an instant.
+                lock.acquire(timeout=0.5, poll_interval=0.02)
         except Timeout:
             raise RunLocked(
                 f"another process is writing to {self.path}; wait for it or stop it. "
-                f"`ucoder status {self.path}` shows how far it is"
+                f"`{command('status', self.path)}` shows how far it is"
             ) from None
         try:
             for leftover in (self.path / "tables").rglob(TEMPORARY):
@@ -152,6 +199,44 @@ class Run:
             yield
         finally:
             lock.release()
+
+    def is_locked(self) -> bool | None:
+        """Whether a process writes to this run now; None where the lock cannot be tested.
+
+        The kernel releases the lock of a process however that ends, so a killed one never looks
+        alive.
+        """
+        try:
+            descriptor = os.open(self.path / "lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
+            return None
+        finally:
+            os.close(descriptor)
+        return False
+
+    def state(self) -> State:
+        """Whether the run is being worked on, and how the last process that did so ended."""
+        is_locked, last = self.is_locked(), self.journal.last_session()
+        if is_locked:
+            phase = Phase.RUNNING
+        elif last is None:
+            phase = Phase.NOT_STARTED
+        elif last.ending is not None:
+            phase = Phase(last.ending)
+        else:
+            is_dead = is_locked is False and last.is_noted
+            phase = Phase.KILLED if is_dead else Phase.UNKNOWN
+        if last is None:
+            return State(phase, NAN, NAN, "")
+        return State(phase, last.began, last.last_sign, last.error)
 
     def save_manifest(self, **changes: Any) -> None:
         """Change the manifest and write it whole."""
@@ -218,6 +303,19 @@ class Run:
         """The iterations that have begun, as the folders of stage 5 show."""
         folders = (self.path / "tables" / "candidates").glob("iteration-*")
         return sorted(int(folder.name.removeprefix("iteration-")) for folder in folders)
+
+    def require_iteration(self, iteration: int) -> None:
+        """Check that an iteration has begun; the first one is always allowed.
+
+        Raises:
+            RunError: It has not; the message lists those that have.
+        """
+        begun = self.iterations()
+        if iteration != 0 and iteration not in begun:
+            have = ", ".join(map(str, begun)) or "none"
+            raise RunError(
+                f"{self.path} has no iteration {iteration}; iterations that have begun: {have}"
+            )
 
     def answered(self) -> list[tuple[str, int]]:
         """(prompts, model index) of every answer table, in order."""

@@ -180,7 +180,7 @@ def _probability_tables(
 
 def _listings(table: DataFrame, n_tasks: int) -> list[results.Listing]:
     cells = {"selector": ("selector", results.PLAIN), "pass@1": ("pass_at_1", results.PERCENT),
-             "less consensus": ("against_paper", results.DIFFERENCE),
+             "minus consensus": ("against_paper", results.DIFFERENCE),
              "chosen": ("coverage", results.SHARE),
              "as consensus": ("as_paper", results.PERCENT)}  # fmt: skip
     return [

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -33,11 +34,13 @@ from ucoder.consensus.selectors.ranking import (
     why_none,
 )
 from ucoder.consensus.votes import Bools, Floats, Ints, Votes, firsts, numbered
+from ucoder.records import Reason
 
 MIN_SUCCESS: Final = 0.5
 """Table 3's threshold of the success-rate arm."""
 
-_SIZE: Final = "candidates with equal answers"
+_SIZE: Final = "candidates with equal outputs"
+_SAME_VERDICTS: Final = "candidates that pass and fail the same predictions"
 _EQUAL_CHANCES: Final = "equal chances"
 
 
@@ -47,13 +50,14 @@ def by_outputs(votes: Votes, rule: Rule) -> Ranking:
     A call that raises counts as bottom even where the program raises on purpose, because
     definition 2.3 counts it as not executed.
     """
-    return _largest_cluster(votes, rule, returned_answers(votes))
+    return _largest_cluster(votes, rule, returned_answers(votes), _SIZE)
 
 
 def by_pass_and_fail(votes: Votes, rule: Rule) -> Ranking:
     """The rule, with definition 2.1 to the letter: Exec(r, t) against the predicted outputs.
 
-    Inputs without a prediction are not used.
+    Inputs without a prediction are not used. Without any prediction nothing is selected: equal
+    signatures of no length are not evidence.
     """
     tested = [
         votes.passes(at, test_input.predictions[0].text)
@@ -61,10 +65,14 @@ def by_pass_and_fail(votes: Votes, rule: Rule) -> Ranking:
         if test_input.predictions
     ]
     rows_PT = np.array(tested, dtype=np.int32).reshape(len(tested), len(votes.programs)).T
-    return _largest_cluster(votes, rule, rows_PT)
+    ranking = _largest_cluster(votes, rule, rows_PT, _SAME_VERDICTS)
+    if tested or not votes.n:
+        return ranking
+    nothing_P = np.full_like(ranking.scores_P, math.nan)
+    return replace(ranking, scores_P=nothing_P, reason=Reason.NO_INFORMATIVE_INPUT, n_reliable=0)
 
 
-def _largest_cluster(votes: Votes, rule: Rule, rows_PT: Ints) -> Ranking:
+def _largest_cluster(votes: Votes, rule: Rule, rows_PT: Ints, unit: str) -> Ranking:
     is_reliable = reliable(votes, rule)
     groups_P = numbered(rows_PT)
     sizes = np.bincount(groups_P, votes.weights_P * is_reliable)
@@ -73,7 +81,9 @@ def _largest_cluster(votes: Votes, rule: Rule, rows_PT: Ints) -> Ranking:
     is_consensus = (scores_P >= rule.tau).any()  # False for NaN
     reason = None if is_consensus else why_none(votes, n_reliable)
     forecast = _sizes_forecast(votes, groups_P)
-    return Ranking(scores_P, _SIZE, reason, n_reliable=n_reliable, forecast=forecast)
+    return Ranking(
+        scores_P, unit, reason, n_reliable=n_reliable, forecast=forecast, groups_P=groups_P
+    )
 
 
 def reliable(votes: Votes, rule: Rule) -> Bools:

@@ -45,6 +45,8 @@ class Ranking:
             these clusters. Columns are numbered as `Votes.clusters_P`; one column more stands for
             behaviour not seen yet. None where the selector cannot forecast; early stopping then
             is not possible.
+        groups_P: The rule's own clusters, where they differ from `Votes.clusters_P`: one may join
+            several of those.
     """
 
     scores_P: Floats
@@ -53,6 +55,7 @@ class Ranking:
     is_lottery: bool = False
     n_reliable: int = 0
     forecast: Callable[[Floats], Floats] | None = None
+    groups_P: Ints | None = None
 
 
 Selector = Callable[[Votes, Rule], Ranking]
