@@ -14,8 +14,9 @@ from typing import Final
 
 from ucoder.inputs.calls import Call, closing, read_calls
 from ucoder.inputs.signatures import is_literal
-from ucoder.inputs.text import MAX_CHARS, Refusal, parse_module
+from ucoder.inputs.text import MAX_CHARS, Refusal
 from ucoder.records import Interface
+from ucoder.texts import parse_module
 
 _RESULT: Final = re.compile(
     r"[ \t]*(?:#[ \t]*)?(?:={0,2}>|={1,3}|➞|→|⇒|[-–]+>|(?:should[ \t]+|will[ \t]+|must[ \t]+)?"

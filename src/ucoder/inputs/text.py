@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from dataclasses import dataclass
 
 from ucoder.records import Reason
+from ucoder.texts import words
 
 MAX_CHARS = 20_000
 """Longer texts are truncated before parsing: no genuine answer of these stages is that long."""
@@ -41,20 +41,6 @@ def without_fences(text: str) -> str:
     return _FENCE.sub("", text).strip("\n")
 
 
-def parse_module(source: str) -> ast.Module | None:
-    """The syntax tree, or None for anything that is not valid Python.
-
-    Deep nesting, null bytes, lone surrogates and huge literals give None instead of an exception;
-    warnings about invalid escape sequences are suppressed.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        return None
-
-
 def unparse(node: ast.AST) -> str | None:
     """The node's source, or None where it is nested too deeply."""
     try:
@@ -64,5 +50,8 @@ def unparse(node: ast.AST) -> str | None:
 
 
 def normalised(text: str) -> str:
-    """The words of a text, for finding duplicates: case, punctuation and spacing are ignored."""
-    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+    """The words of a text, for finding duplicates: case, punctuation and spacing are ignored.
+
+    A text without any word, such as a row of symbols, is itself.
+    """
+    return " ".join(words(text.replace("_", " "))) or text.strip()

@@ -161,10 +161,11 @@ def make_candidate(
     problem: Problem, iteration: int, index: int, completion: Completion
 ) -> Candidate:
     """The record of one completion, with its program or the reason why there is none."""
+    interface = problem.interface
     if completion.finish_reason is FinishReason.LENGTH:
         code: str | Refusal = Refusal(Reason.TRUNCATED, "cut at max_tokens")
     else:
-        code = extract_program(PREFILL + completion.text, problem.interface.name)
+        code = extract_program(PREFILL + completion.text, interface.name, interface.source)
     program, reason = ("", code.reason) if isinstance(code, Refusal) else (code, None)
     return Candidate(
         id=digest(problem.id, iteration, index),
