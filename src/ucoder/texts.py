@@ -43,7 +43,8 @@ _THINKING_END: Final = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _CODE: Final = re.compile(
     r"(?P<fence>^[ \t]*(?:```|~~~))|\#[^\n]*"
     r"|(?P<quotes>\"\"\"|''')(?:[^\\]|\\.)*?(?:(?P=quotes)|(?P<open>\\?\Z))"
-    r"|\"(?:[^\"\\\n]|\\.)*|'(?:[^'\\\n]|\\.)*",
+    r"|\"(?:[^\"\\\n]|\\.)*(?:\"|(?=\n)|(?P<open_1>\\?\Z))"
+    r"|'(?:[^'\\\n]|\\.)*(?:'|(?=\n)|(?P<open_2>\\?\Z))",
     re.MULTILINE | re.DOTALL,
 )
 """What matters in Python for where a block ends: its strings, its comments, and fences."""
@@ -83,8 +84,8 @@ def parse_module(source: str) -> ast.Module | None:
 
 
 def ends_in_string(code: str) -> bool:
-    """Whether a piece of Python ends within a triple-quoted string that is not closed."""
-    return any(token["open"] is not None for token in _CODE.finditer(code))
+    """Whether a piece of Python ends within a string that is not closed."""
+    return any((token.lastgroup or "").startswith("open") for token in _CODE.finditer(code))
 
 
 def ends_in_thinking(text: str) -> bool:
@@ -152,19 +153,23 @@ def spoken(answer: str, entry_point: str = "") -> Spoken:
     return Spoken("".join(kept) + answer[start:], tuple(blocks))
 
 
+def closing_fence(text: str, start: int, fence: str = "```") -> int | None:
+    """Where the first line with a fence outside of Python's strings begins; None without one."""
+    for token in _CODE.finditer(text, start):
+        if token["fence"] and token["fence"].strip() == fence:
+            return token.start()
+    return None
+
+
 def _block(answer: str, opening: re.Match[str]) -> tuple[int, CodeBlock]:
     """The block that a fence opens, and where it ends: after its closing fence, if it has one."""
-    begin, end, after = opening.end(), len(answer), len(answer)
-    for token in _CODE.finditer(answer, begin):
-        if token["fence"] and token["fence"].strip() == opening["fence"].strip():
-            end, line_end = token.start(), answer.find("\n", token.end())
-            after = len(answer) if line_end < 0 else line_end
-            break
-    source = answer[begin:end]
+    end = closing_fence(answer, opening.end(), opening["fence"].strip())
+    after = -1 if end is None else answer.find("\n", end)
+    source = answer[opening.end() : end]
     if opening.group()[0] in " \t":  # within a list, say
         source = textwrap.dedent(source)
     module = parse_module(source) if len(source) <= MAX_PROGRAM_CHARS else None
-    return after, CodeBlock(source, module, end < len(answer))
+    return len(answer) if after < 0 else after, CodeBlock(source, module, end is not None)
 
 
 def defines(module: ast.Module | None, name: str) -> bool:

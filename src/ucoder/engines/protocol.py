@@ -88,12 +88,14 @@ class Completion:
         finish_reason: Why it ended.
         sum_logprob: Sum of the raw log-probabilities of these tokens, in nats; NaN where the
             engine does not know them.
+        stop: The stop string that ended it, "" if none did; None where the engine cannot tell.
     """
 
     text: str
     n_tokens: int
     finish_reason: FinishReason
     sum_logprob: float
+    stop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,8 @@ def render(tokenizer: Any, prompt: Prompt, is_chat: bool) -> str:
     return f"{text}{prompt.prefill}"
 
 
-def cut_at_stop(text: str, stop: Iterable[str]) -> tuple[str, bool]:
-    """The text before its first stop string, and whether it holds one."""
-    ends = [at for at in map(text.find, stop) if at >= 0]
-    return text[: min(ends, default=None)], bool(ends)
+def cut_at_stop(text: str, stop: Iterable[str]) -> tuple[str, str]:
+    """The text before its first stop string, and that string: "" if the text holds none."""
+    found = [(at, -len(string), string) for string in stop if (at := text.find(string)) >= 0]
+    at, _, first = min(found, default=(len(text), 0, ""))
+    return text[:at], first

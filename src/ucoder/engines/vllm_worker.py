@@ -155,9 +155,11 @@ def _sampling(request: Request) -> Any:
 def _completion(output: Any, stop: tuple[str, ...]) -> Completion:
     if output.finish_reason not in ("stop", "length"):
         raise ValueError(f"a completion ended as {output.finish_reason!r}")
-    text, _ = cut_at_stop(output.text, stop)  # one stop string may hold another
+    text, first = cut_at_stop(output.text, stop)  # one stop string may hold another
+    if not first and isinstance(output.stop_reason, str):  # a number is a token's
+        first = output.stop_reason
     reason = FinishReason(output.finish_reason)
-    return Completion(text, len(output.token_ids), reason, float(output.cumulative_logprob))
+    return Completion(text, len(output.token_ids), reason, float(output.cumulative_logprob), first)
 
 
 class _ThreadedInbox(threading.Thread):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ucoder.evaluation.benchmarks.autoeval_java import JAVA_BLOCK_END, java_blocks, java_files
+from ucoder.texts import closing_fence, spoken
 
 INSERT: Final = "#<INSERT>"
 """Where a test wants the program; a test without it comes after the program."""
@@ -81,6 +82,7 @@ def extract(completion: str, language: str) -> str:
     """
     if language == "java":
         return JAVA_BLOCK_END.join(java_blocks(completion))
+    completion = spoken(completion).text
     blocks = list(_fenced(completion))
     if not blocks and (opening := _open(completion, 0)):
         blocks = [(opening[0], completion[opening[1] :])]
@@ -131,11 +133,13 @@ def _fenced(text: str) -> Iterator[tuple[str, str]]:
     """Closed blocks: the fence's tag, and the content.
 
     A closing fence follows white space that holds a line's end; the content ends at its first one.
+    In Python, a fence within a string closes nothing, unless the string itself is never closed.
     """
     at = 0
     while opening := _open(text, at):
         tag, start = opening
-        close = text.find("```", start)
+        is_python = _LANGUAGE_OF.get(tag) == "python"
+        close = text.find("```", (closing_fence(text, start) if is_python else None) or start)
         while close >= 0:
             space = close
             while space > start and text[space - 1].isspace():
