@@ -136,10 +136,15 @@ def spoken(answer: str, entry_point: str = "") -> Spoken:
     blocks: list[CodeBlock] = []
     at = start = 0
     left = _MAX_SCANNED
+    # A prefill may have opened the first block.
+    first = _block(answer, 0) if entry_point else None
+    if first and defines(first[1].module, entry_point):
+        blocks.append(first[1])
+        at = len(first[1].source)
     while left > 0 and (mark := _MARK.search(answer, at)):
         at = mark.end()
         if mark["fence"]:
-            end, block = _block(answer, mark)
+            end, block = _block(answer, at, mark["fence"])
             left -= end - at
             blocks.append(block)
             if defines(block.module, entry_point):
@@ -161,12 +166,12 @@ def closing_fence(text: str, start: int, fence: str = "```") -> int | None:
     return None
 
 
-def _block(answer: str, opening: re.Match[str]) -> tuple[int, CodeBlock]:
-    """The block that a fence opens, and where it ends: after its closing fence, if it has one."""
-    end = closing_fence(answer, opening.end(), opening["fence"].strip())
+def _block(answer: str, start: int, fence: str = "```") -> tuple[int, CodeBlock]:
+    """The block that begins at `start`, and where it ends: after its closing fence, if any."""
+    end = closing_fence(answer, start, fence.strip())
     after = -1 if end is None else answer.find("\n", end)
-    source = answer[opening.end() : end]
-    if opening.group()[0] in " \t":  # within a list, say
+    source = answer[start:end]
+    if fence[0] in " \t":  # within a list, say
         source = textwrap.dedent(source)
     module = parse_module(source) if len(source) <= MAX_PROGRAM_CHARS else None
     return len(answer) if after < 0 else after, CodeBlock(source, module, end is not None)

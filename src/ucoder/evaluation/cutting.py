@@ -133,14 +133,18 @@ def _first_line_in_error(lines: Sequence[str], start: int) -> tuple[int, int]:
     """
     n_lines, n_read = 4, 0
     while start + n_lines < len(lines):
-        tried = "\n".join(lines[start : start + n_lines])
-        n_read += len(tried) + 1
+        tried = list(lines[start : start + n_lines])
+        while tried and tried[-1].strip()[:1] in ("", "#"):
+            tried.pop()
+        text = "\n".join(tried)
+        n_read += len(text) + 1
         try:
-            parsed(tried)
+            parsed(text)
         except SyntaxError as error:
             at = error.lineno or 1
-            is_open = "never closed" in error.msg or "unterminated" in error.msg
-            if at < n_lines and not is_open and error.filename != "<fstring>":
+            is_open = "never closed" in error.msg or "triple-quoted" in error.msg
+            # What is wrong with the last line may be that the next one is missing.
+            if at < len(tried) and not is_open and error.filename != "<fstring>":
                 return start + at, n_read
         except (ValueError, RecursionError, MemoryError):
             break

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ucoder.evaluation.benchmarks.autoeval_java import JAVA_BLOCK_END, java_blocks, java_files
-from ucoder.texts import closing_fence, spoken
+from ucoder.texts import closing_fence, ends_in_string, spoken
 
 INSERT: Final = "#<INSERT>"
 """Where a test wants the program; a test without it comes after the program."""
@@ -38,6 +38,8 @@ _LANGUAGE_OF: Final = {alias: name for name, all_ in _ALIASES.items() for alias 
 _ENTRY_POINTS: Final = {"python": 'if __name__ == "__main__":', "cpp": "int main()"}
 _EXAMPLE: Final = "# Example usage"
 _GUARD: Final = "if __name__ =="
+_MAX_MARKS: Final = 20
+"""Marks in strings that are looked past."""
 
 _HEADER: Final = re.compile(r"(?:import|from|#).")
 _DEFINITION: Final = re.compile(r"(?:def|class) .")
@@ -100,9 +102,19 @@ def without_entry_point(code: str, language: str) -> str:
     if language == "go":
         code = code.replace("package main", "")
     for mark in (*marks, _EXAMPLE):
-        if mark in code:
-            code = code[: code.index(mark)].strip()
+        before = _before(code, mark, language)
+        code = code if before == code else before.strip()
     return code
+
+
+def _before(code: str, mark: str, language: str) -> str:
+    """The code before a mark; in Python, before one that is not in a string."""
+    at = code.find(mark)
+    for _ in range(_MAX_MARKS):
+        if language != "python" or at < 0 or not ends_in_string(code[:at]):
+            break
+        at = code.find(mark, at + 1)
+    return code if at < 0 else code[:at]
 
 
 def assemble(program: str, test: Test) -> AutoEvalScript:
@@ -119,7 +131,11 @@ def assemble(program: str, test: Test) -> AutoEvalScript:
     if mark:
         after = after.partition(INSERT)[0]  # what follows a second mark is dropped
     else:
-        program, before, after = program.partition(_GUARD)[0], "", "\n" + test.code
+        program, before, after = (
+            _before(program, _GUARD, test.programming_language),
+            "",
+            "\n" + test.code,
+        )
     code = before + program + after
     if test.execution_language in ("go", "go_test"):
         return AutoEvalScript(test.execution_language, _one_go_file(code), files)
