@@ -56,6 +56,8 @@ def words(text: str) -> list[str]:
     A word is a run of letters, marks, digits and underscores; in scripts without spaces between
     words, such as Chinese, Japanese and Thai, every character is one.
     """
+    if text.isascii():
+        return re.findall(r"\w+", text.lower())
     folded = unicodedata.normalize("NFKC", text).casefold()
     folded = unicodedata.normalize("NFKC", folded)
     return _WORD.findall("".join(map(_spaced, folded)))

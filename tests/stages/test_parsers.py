@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -84,6 +85,45 @@ def test_non_problems_are_refused_with_their_reason(
     assert old in GOOD
     parsed = parse_problem(GOOD.replace(old, new))
     assert (parsed.reason if isinstance(parsed, Refusal) else None) is reason
+
+
+DESCRIPTIONS = {
+    "Russian": "Верните сумму всех десятичных цифр неотрицательного целого числа n.",
+    "Chinese": "返回非负整数的各位数字之和。",
+    "Hindi": "गैर-ऋणात्मक पूर्णांक n के सभी दशमलव अंकों का योग लौटाइए।",
+    "Japanese": "非負の整数の各桁の合計を返してください。",
+    "Thai": "ส่งคืนผลรวมของหลักของจำนวนเต็ม",
+    "Korean": "음이 아닌 정수 n의 모든 십진 자릿수의 합을 반환하세요.",
+}
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS.values(), ids=DESCRIPTIONS)
+def test_a_description_in_any_script_is_long_enough(description: str) -> None:
+    english = "Return the sum of the decimal digits of a non-negative integer n, 0 for zero."
+    parsed = parse_problem(GOOD.replace(english, description))
+    assert isinstance(parsed, Draft), parsed
+    assert parsed.description == description
+    short = parse_problem(GOOD.replace(english, description[:4]))
+    assert isinstance(short, Refusal)
+    assert short.reason is Reason.DESCRIPTION_TOO_SHORT
+
+
+@pytest.mark.parametrize("colon", ["\uff1a", "\ufe55", " \uff1a", "**\uff1a**", "\u3000:"])
+def test_a_colon_of_another_keyboard_may_follow_a_fields_name(colon: str) -> None:
+    text = GOOD
+    for name in ("Title", "Description", "Function Signature", "Input", "Output", "Hint"):
+        text = text.replace(f"{name}:", f"{name}{colon}")
+    assert parse_problem(text) == draft()
+
+
+def test_a_rating_and_a_topic_may_have_a_full_width_colon(tmp_path: Path) -> None:
+    text = "<RATING_START>\nProblem Quality Score：7.5\nSummary：清楚。"
+    assert parse_rating(text) == Rating(7.5, "清楚。")
+    topics = tmp_path / "topics.txt"
+    topics.write_text("数学：质数\nstrings: 回文：长的\n只有题目\n", encoding="utf-8")
+    assert [(topic.area, topic.text) for topic in load_topics(topics)] == [
+        ("数学", "质数"), ("strings", "回文：长的"), ("user", "只有题目"),
+    ]  # fmt: skip
 
 
 def test_rating_is_read_and_bounded() -> None:

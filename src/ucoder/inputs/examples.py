@@ -49,7 +49,9 @@ def read_examples(statement: str, interface: Interface) -> list[Call]:
 
 def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
     """Source texts of calls and of the literals given as their results."""
-    for match in re.finditer(rf"(?<![\w.]){re.escape(name)}[ \t]*\(", text):
+    # Letters of another script may stand right before a call, where no spaces are written.
+    letters = "A-Za-z0-9_" if name.isascii() else r"\w"
+    for match in re.finditer(rf"(?<![{letters}.]){re.escape(name)}[ \t]*\(", text):
         line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         if line.rstrip().endswith("def"):
             continue

@@ -12,6 +12,9 @@ from ucoder.texts import words
 MAX_CHARS = 20_000
 """Longer texts are truncated before parsing: no genuine answer of these stages is that long."""
 
+COLONS = ":\uff1a\ufe55"
+"""What may follow a field's name: the colon, and those of Chinese and Japanese keyboards."""
+
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
 
 
