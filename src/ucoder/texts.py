@@ -59,8 +59,9 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return re.findall(r"\w+", text.lower())
     folded = unicodedata.normalize("NFKC", text).casefold()
-    folded = unicodedata.normalize("NFKC", folded)
-    return _WORD.findall("".join(map(_spaced, folded)))
+    spaced = "".join(map(_spaced, unicodedata.normalize("NFKC", folded)))
+    # Once more, because letter and accent may have had a joiner between them.
+    return _WORD.findall(unicodedata.normalize("NFKC", spaced))
 
 
 def _spaced(character: str) -> str:

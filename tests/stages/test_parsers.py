@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ucoder.config import SamplingConfig, TestInputsConfig
+from ucoder.attempts import AcceptedProblems
+from ucoder.config import ProblemsConfig, SamplingConfig, TestInputsConfig
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.execution.canonical import parse, write
 from ucoder.inputs.boundaries import boundary_inputs
@@ -18,7 +20,7 @@ from ucoder.inputs.mutation import mutations
 from ucoder.inputs.signatures import read_signature
 from ucoder.inputs.text import Refusal
 from ucoder.programs import extract_program
-from ucoder.records import InputOrigin, Interface, Problem, Reason
+from ucoder.records import Attempt, InputOrigin, Interface, Problem, Reason
 from ucoder.stages.interfaces import interface_prompt, parse_interface
 from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
 from ucoder.stages.ratings import Rating, parse_rating
@@ -106,6 +108,23 @@ def test_a_description_in_any_script_is_long_enough(description: str) -> None:
     short = parse_problem(GOOD.replace(english, description[:4]))
     assert isinstance(short, Refusal)
     assert short.reason is Reason.DESCRIPTION_TOO_SHORT
+
+
+def test_descriptions_in_other_scripts_are_duplicates_only_where_their_words_are_the_same() -> None:
+    accepted = AcceptedProblems(ProblemsConfig(n=99, max_attempts=99))
+
+    def judged(name: str, description: str) -> Reason | None:
+        base = problem_with(f"def {name}(a: int) -> int:")
+        problem = dataclasses.replace(base, description=description)
+        attempt = Attempt(0, 0, "", "", problem, None, "", "", "", "", 0, 0, 0)
+        return accepted.judge(attempt).reason
+
+    assert [judged(f"f{i}x", text) for i, text in enumerate(DESCRIPTIONS.values())] == [None] * 6
+    assert judged("g", "🎲 🎲") is None
+    assert judged("h", "🎯") is None
+    again = [f" {text.upper()} !" for text in DESCRIPTIONS.values()]
+    assert [judged(f"k{i}x", text) for i, text in enumerate(again)] == [Reason.DUPLICATE] * 6
+    assert judged("m", "返回 非负整数的，各位数字之和") is Reason.DUPLICATE
 
 
 @pytest.mark.parametrize("colon", ["\uff1a", "\ufe55", " \uff1a", "**\uff1a**", "\u3000:"])

@@ -25,6 +25,9 @@ _RESULT: Final = re.compile(
 )
 _NEXT_LINE: Final = re.compile(r"[ \t]*(?:#[^\n]*)?\n[ \t]*([^\s>][^\n]*)")
 _PROMPT: Final = re.compile(r">>>[ \t]*$")
+_PUNCTUATION: Final = (
+    ",;:.\u3002\u3001\uff0c\uff1b\uff1a\uff0e\u0964"  # Chinese, Japanese, Hindi too
+)
 _MAX_EXAMPLES: Final = 32
 _MAX_RESULT: Final = 2_000
 _MAX_CUTS: Final = 12
@@ -70,12 +73,12 @@ def _literal(rest: str) -> str | None:
     cut = rest.strip()
     for _ in range(_MAX_CUTS):
         # The punctuation of a sentence would turn a number into a float or a tuple.
-        cut = cut.rstrip(" \t,;:.")
+        cut = cut.rstrip(f" \t{_PUNCTUATION}")
         module = parse_module(cut)
         statement = module.body[0] if module and len(module.body) == 1 else None
         if isinstance(statement, ast.Expr) and is_literal(statement.value):
             return cut
-        shorter = re.sub(r"(?:[\s.,;:)]|\S+)$", "", cut).rstrip()
+        shorter = re.sub(rf"(?:[\s{_PUNCTUATION})]|\S+)$", "", cut).rstrip()
         if not shorter or shorter == cut:
             return None
         cut = shorter
