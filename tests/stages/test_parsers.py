@@ -145,6 +145,14 @@ def test_a_rating_and_a_topic_may_have_a_full_width_colon(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_a_long_description_is_neither_cut_nor_lost() -> None:
+    long = "Return the sum of the digits of n, and mind the zeros. " * 1_000
+    parsed = parse_problem("Let me think. " * 2_000 + GOOD.replace("Return the sum", long))
+    assert isinstance(parsed, Draft)
+    assert parsed.description.startswith(long)
+    assert parsed.example == draft().example
+
+
 def test_rating_is_read_and_bounded() -> None:
     assert parse_rating("<RATING_START>\nProblem Quality Score: 7.5\nSummary: Good.") == Rating(
         7.5, "Good."

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 
 from ucoder.records import Reason
-from ucoder.texts import words
+from ucoder.texts import MAX_PROGRAM_CHARS, words
 
 MAX_CHARS = 20_000
-"""Longer texts are truncated before parsing: no genuine answer of these stages is that long."""
+"""Of a text in which calls are searched for; what comes later is left out."""
 
 COLONS = ":\uff1a\ufe55"
 """What may follow a field's name: the colon, and those of Chinese and Japanese keyboards."""
@@ -31,12 +31,11 @@ def between(text: str, start: str, end: str) -> str | None:
 
     The end tag may be missing, because it is a stop string. None where `start` is missing.
     """
-    text = text[:MAX_CHARS]
     at = text.find(start)
     if at < 0:
         return None
-    body = text[at + len(start) :]
-    return body.split(end, 1)[0].strip()
+    body = text[at + len(start) :].split(end, 1)[0]
+    return body[:MAX_PROGRAM_CHARS].strip()  # no genuine answer is that long
 
 
 def without_fences(text: str) -> str:
