@@ -65,12 +65,11 @@ async def _whole(
         begun = Prompt(prompt.user, prompt.prefill + text, plain)
         seed = derive_seed(request.seed, "continued", number, times)
         (more,) = await engine.sample(Request(begun, 1, replace(sampling, max_tokens=left), seed))
-        whole = Completion(
-            text + more.text,
-            whole.n_tokens + more.n_tokens,
-            more.finish_reason,
-            whole.sum_logprob + more.sum_logprob,
-            more.stop,
+        whole = replace(
+            more,
+            text=text + more.text,
+            n_tokens=whole.n_tokens + more.n_tokens,
+            sum_logprob=whole.sum_logprob + more.sum_logprob,
         )
     return replace(whole, finish_reason=FinishReason.LENGTH)
 

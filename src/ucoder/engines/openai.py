@@ -251,7 +251,7 @@ def _completion(
         n_tokens, sum_logprob = max(1, answer.completion_tokens or 0), math.nan
     if not found.has_raw_logprobs(request.sampling):
         sum_logprob = math.nan
-    return Completion(text, n_tokens, reason, sum_logprob, stopped or None)
+    return Completion(text, n_tokens, reason, sum_logprob, stop=stopped or None)
 
 
 def _up_to(

@@ -106,4 +106,4 @@ def _complete(answer: str, position: int, request: Request) -> Completion:
     text, stopped = cut_at_stop(" ".join(words[:limit]), request.sampling.stop)
     n_tokens = len(text.split(" "))
     reason = FinishReason.LENGTH if cut and not stopped else FinishReason.STOP
-    return Completion(text, n_tokens, reason, -0.1 * (position + 1) * n_tokens, stopped)
+    return Completion(text, n_tokens, reason, -0.1 * (position + 1) * n_tokens, stop=stopped)

@@ -271,7 +271,7 @@ class _Loop(threading.Thread):
         if not (ended or full or stopped):
             return None
         reason = FinishReason.STOP if ended or stopped else FinishReason.LENGTH
-        return Completion(text, len(row.tokens), reason, row.sum_logprob, stopped)
+        return Completion(text, len(row.tokens), reason, row.sum_logprob, stop=stopped)
 
     def _stops(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
         """Whether the last few tokens hold a stop string, so that not all are decoded each step."""

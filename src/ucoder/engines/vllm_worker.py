@@ -159,7 +159,9 @@ def _completion(output: Any, stop: tuple[str, ...]) -> Completion:
     if not first and isinstance(output.stop_reason, str):  # a number is a token's
         first = output.stop_reason
     reason = FinishReason(output.finish_reason)
-    return Completion(text, len(output.token_ids), reason, float(output.cumulative_logprob), first)
+    return Completion(
+        text, len(output.token_ids), reason, float(output.cumulative_logprob), stop=first
+    )
 
 
 class _ThreadedInbox(threading.Thread):
