@@ -265,3 +265,31 @@ def test_published_prompts_are_found_in_the_words_of_a_generated_problem() -> No
             missed.append(row["prompt"])
     # The few that are made of common words alone, such as "sort the given list".
     assert len(missed) <= len(rows) // 100, missed
+
+
+SCRIPTS = {
+    "Chinese": (
+        "给定一个整数列表，返回其中所有偶数位置上的奇数元素之和，空列表返回零。",
+        "给定一个整数列表，求出其中所有偶数位置上的奇数元素之和；空列表返回零。",
+        "判断一个字符串在忽略大小写和空格之后是否为回文。",
+    ),
+    "Hindi": (
+        "दी गई सूची में सम स्थानों पर आने वाली सभी विषम संख्याओं का योग लौटाइए।",
+        "दी गई सूची में सम स्थानों पर आने वाली सब विषम संख्याओं का योग बताइए।",
+        "जाँचिए कि कोई वाक्य उल्टा पढ़ने पर भी वैसा ही रहता है या नहीं।",
+    ),
+    "Russian": (
+        "Верните сумму всех нечётных элементов списка, стоящих на чётных позициях.",
+        "Верните сумму нечётных элементов списка, стоящих на чётных позициях!",
+        "Проверьте, является ли строка палиндромом без учёта регистра и пробелов.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "edited", "other"), SCRIPTS.values(), ids=SCRIPTS)
+def test_an_edited_prompt_is_found_in_any_script_and_another_one_is_not(
+    text: str, edited: str, other: str
+) -> None:
+    guarded = Guard([("own", tasks([*HARBOUR, ("t", text)]))])
+    assert [match.task_id for match in guarded.matching("p", [edited])] == ["t"]
+    assert guarded.matching("p", [other]) == []

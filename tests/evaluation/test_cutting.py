@@ -9,7 +9,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ucoder.evaluation import cutting
-from ucoder.evaluation.cutting import longest_program, reachable, sanitize
+from ucoder.evaluation.cutting import (
+    is_within_program,
+    longest_program,
+    reachable,
+    sanitize,
+)
 
 RIGHT = "def tide(x):\n    return x + 1"
 
@@ -101,6 +106,74 @@ def test_where_nothing_is_defined_the_longest_run_of_lines_stays() -> None:
 @pytest.mark.parametrize("text", ["", "\n\n \n", "Alas, I cannot.", "```", "\x00", "\ud800 \udfff"])
 def test_without_python_there_is_no_program(text: str) -> None:
     assert sanitize(text, "tide") == ""
+
+
+WRONG = "def tide(x):\n    y = x\n    z = y\n    return z - 1"
+USE = "Use it:\n```python\n" + "tide(1)\n" * 9 + "```\n"
+PROSE = "Okay, so one (maybe two) is added, isn't it?\nWait\n1. No\nx = 3\n- 'tis so\n\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{PROSE * 400}{RIGHT}\n\nDone.",
+        f"{PROSE * 4000}{RIGHT}\n\nDone.",
+        f"<think>\n{PROSE * 400}\n{WRONG}\n</think>\n{RIGHT}",
+        f"{PROSE * 400}\n{WRONG}\n</think>\n\n```python\n{RIGHT}\n```\n",
+        f"<think>{WRONG}</think>\n```python\n{RIGHT}\n```\n{USE}",
+        f"{PROSE}```python\n{WRONG}\n```\nNo, that is wrong:\n```python\n{RIGHT}\n```\n",
+    ],
+)
+def test_what_a_model_settles_for_is_cut_however_long_it_thought(answer: str) -> None:
+    assert sanitize(answer, "tide") == RIGHT
+
+
+def test_a_model_that_only_thinks_answers_nothing() -> None:
+    assert sanitize(f"<think>\n```python\n{RIGHT}\n```\nBut", "tide") == ""
+
+
+def test_a_program_that_holds_fences_and_thinking_in_strings_is_cut_whole() -> None:
+    program = "MARK = '''\n```python\n<think>\n```\n</think>\n'''\ndef tide(x):\n    return MARK"
+    for answer in (program, f"{program}\n```\nDone.", f"So:\n```python\n{program}\n```\nDone."):
+        assert sanitize(answer, "tide") == program
+
+
+CHAT = "Here it is:\n```python\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "stop"),
+    [
+        ('def tide(x):\n    """Doc:', "\n```\n"),
+        ("USAGE = '''", "\nprint("),
+        ("USAGE = '''", "\nif __name__"),
+        ("def tide(x):\n    return '<s>' + x + '", "</s>"),
+        ('def tide(x):\n    return x\nDOC = """Text', '\n"""'),
+        ("import os", "\nprint("),
+        ("def helper(x):\n    return x\n", "\ndef main("),
+        ("def tide(x):\n    return main(x)\n", "\ndef main("),
+        ("<think>\nA first try:\n```python\ndef tide(x):\n    return x", "\n```\n"),
+    ],
+)
+def test_a_stop_string_within_a_program_does_not_end_it(text: str, stop: str) -> None:
+    assert is_within_program(CHAT, text, stop, "tide")
+
+
+@pytest.mark.parametrize(
+    ("text", "stop"),
+    [
+        ("def tide(x):\n    return x", "\n```\n"),
+        ("def tide(x):\n    # it's done", "\n```\n"),
+        ("def tide(x):\n    return x\n", "\nprint("),
+        ("def tide(x):\n    return x\n", "\ndef main("),
+        ("tide = str.strip\n", "\nif __name__"),
+        ("I don't know", "\n```\n"),
+        ("", "\nprint("),
+        ("def tide(x):\n    return x", "<|endoftext|>"),
+    ],
+)
+def test_a_stop_string_after_the_program_ends_it(text: str, stop: str) -> None:
+    assert not is_within_program(CHAT, text, stop, "tide")
 
 
 LINES = st.sampled_from(

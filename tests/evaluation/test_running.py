@@ -268,3 +268,27 @@ def test_tasks_of_any_name_have_keys_of_their_own_that_are_file_names() -> None:
     assert len(set(keys)) == len(ids)
     assert keys[0] == "Tide-0"
     assert all("/" not in key and " " not in key and 0 < len(key) < 120 for key in keys)
+
+
+FENCED = (
+    'def tide(x):\n    """Doc:\n```\ntide(1)\n```\n\nprint(tide(1))\n    """\n    return x + 1\n'
+)
+
+
+@pytest.mark.parametrize("is_chat", [True, False])
+async def test_a_stop_string_in_a_docstring_does_not_cut_the_program(
+    tmp_path: Path, is_chat: bool
+) -> None:
+    benchmark = replace(
+        TIDES,
+        prompt=lambda task: Prompt(task.text, "```python\n", plain="# Next number.\n"),
+        chat_stop=("\nprint(", "\n```\n"),
+        base_stop=("\nprint(", "\n```\n"),
+    )
+    engine = Listening(f"{FENCED}```\nDone.\nprint(1)\n", is_chat=is_chat)
+    scores = await put(tmp_path, engine, benchmark, n_tasks=1)
+    assert [score.passed for score in scores] == [True]
+    assert [answer.program for answer in Kept(tmp_path).answers("tides").get("Tide-0")] == [
+        FENCED.rstrip()
+    ]
+    assert len(engine.requests) == 4  # the first, and one after each stop string in the docstring

@@ -28,6 +28,8 @@ ONE = Interface("f", (Parameter("x", "int"),), "int", "def f(x: int) -> int:\n  
         ">>> f(2)\n3",
         "    >>> f(2)\n    3\n    >>> g(1)",
         "assert f(2) == 3, 'said so'",
+        "例如f(2) == 3。",
+        "उदाहरण：f(2) -> 3",
     ],
 )
 def test_notations_of_an_example_are_read(statement: str) -> None:

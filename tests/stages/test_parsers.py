@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ucoder.config import SamplingConfig, TestInputsConfig
+from ucoder.attempts import AcceptedProblems
+from ucoder.config import ProblemsConfig, SamplingConfig, TestInputsConfig
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.execution.canonical import parse, write
 from ucoder.inputs.boundaries import boundary_inputs
@@ -17,7 +20,7 @@ from ucoder.inputs.mutation import mutations
 from ucoder.inputs.signatures import read_signature
 from ucoder.inputs.text import Refusal
 from ucoder.programs import extract_program
-from ucoder.records import InputOrigin, Interface, Problem, Reason
+from ucoder.records import Attempt, InputOrigin, Interface, Problem, Reason
 from ucoder.stages.interfaces import interface_prompt, parse_interface
 from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
 from ucoder.stages.ratings import Rating, parse_rating
@@ -84,6 +87,70 @@ def test_non_problems_are_refused_with_their_reason(
     assert old in GOOD
     parsed = parse_problem(GOOD.replace(old, new))
     assert (parsed.reason if isinstance(parsed, Refusal) else None) is reason
+
+
+DESCRIPTIONS = {
+    "Russian": "Верните сумму всех десятичных цифр неотрицательного целого числа n.",
+    "Chinese": "返回非负整数的各位数字之和。",
+    "Hindi": "गैर-ऋणात्मक पूर्णांक n के सभी दशमलव अंकों का योग लौटाइए।",
+    "Japanese": "非負の整数の各桁の合計を返してください。",
+    "Thai": "ส่งคืนผลรวมของหลักของจำนวนเต็ม",
+    "Korean": "음이 아닌 정수 n의 모든 십진 자릿수의 합을 반환하세요.",
+}
+
+
+@pytest.mark.parametrize("description", DESCRIPTIONS.values(), ids=DESCRIPTIONS)
+def test_a_description_in_any_script_is_long_enough(description: str) -> None:
+    english = "Return the sum of the decimal digits of a non-negative integer n, 0 for zero."
+    parsed = parse_problem(GOOD.replace(english, description))
+    assert isinstance(parsed, Draft), parsed
+    assert parsed.description == description
+    short = parse_problem(GOOD.replace(english, description[:4]))
+    assert isinstance(short, Refusal)
+    assert short.reason is Reason.DESCRIPTION_TOO_SHORT
+
+
+def test_descriptions_in_other_scripts_are_duplicates_only_where_their_words_are_the_same() -> None:
+    accepted = AcceptedProblems(ProblemsConfig(n=99, max_attempts=99))
+
+    def judged(name: str, description: str) -> Reason | None:
+        base = problem_with(f"def {name}(a: int) -> int:")
+        problem = dataclasses.replace(base, description=description)
+        attempt = Attempt(0, 0, "", "", problem, None, "", "", "", "", 0, 0, 0)
+        return accepted.judge(attempt).reason
+
+    assert [judged(f"f{i}x", text) for i, text in enumerate(DESCRIPTIONS.values())] == [None] * 6
+    assert judged("g", "🎲 🎲") is None
+    assert judged("h", "🎯") is None
+    again = [f" {text.upper()} !" for text in DESCRIPTIONS.values()]
+    assert [judged(f"k{i}x", text) for i, text in enumerate(again)] == [Reason.DUPLICATE] * 6
+    assert judged("m", "返回 非负整数的，各位数字之和") is Reason.DUPLICATE
+
+
+@pytest.mark.parametrize("colon", ["\uff1a", "\ufe55", " \uff1a", "**\uff1a**", "\u3000:"])
+def test_a_colon_of_another_keyboard_may_follow_a_fields_name(colon: str) -> None:
+    text = GOOD
+    for name in ("Title", "Description", "Function Signature", "Input", "Output", "Hint"):
+        text = text.replace(f"{name}:", f"{name}{colon}")
+    assert parse_problem(text) == draft()
+
+
+def test_a_rating_and_a_topic_may_have_a_full_width_colon(tmp_path: Path) -> None:
+    text = "<RATING_START>\nProblem Quality Score：7.5\nSummary：清楚。"
+    assert parse_rating(text) == Rating(7.5, "清楚。")
+    topics = tmp_path / "topics.txt"
+    topics.write_text("数学：质数\nstrings: 回文：长的\n只有题目\n", encoding="utf-8")
+    assert [(topic.area, topic.text) for topic in load_topics(topics)] == [
+        ("数学", "质数"), ("strings", "回文：长的"), ("user", "只有题目"),
+    ]  # fmt: skip
+
+
+def test_a_long_description_is_neither_cut_nor_lost() -> None:
+    long = "Return the sum of the digits of n, and mind the zeros. " * 1_000
+    parsed = parse_problem("Let me think. " * 2_000 + GOOD.replace("Return the sum", long))
+    assert isinstance(parsed, Draft)
+    assert parsed.description.startswith(long)
+    assert parsed.example == draft().example
 
 
 def test_rating_is_read_and_bounded() -> None:

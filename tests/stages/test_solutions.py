@@ -113,3 +113,19 @@ def test_stopping_is_refused_for_a_selector_that_cannot_forecast(selector: str) 
 def test_stopping_with_min_candidates_of_n_or_more_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"min_candidates=16 leaves nothing of n=12"):
         parse_config({"solutions": {"n": 12, "stopping": {}}})
+
+
+BODY = "    return abs(x)\n"
+FENCED = {
+    "docstring": f'def magnitude(x):\n    """Doc:\n```\nmagnitude(-1)\n```\n    """\n{BODY}',
+    "constant": f"MARK = '''\n```\n'''\n\n\ndef magnitude(x):\n{BODY}",
+    "two": f"MARKS = ('''\n```python\n''', '''\n```\n''')\n\n\ndef magnitude(x):\n{BODY}",
+}
+
+
+@pytest.mark.parametrize("program", FENCED.values(), ids=FENCED)
+async def test_a_program_with_a_fence_in_a_string_is_sampled_to_its_end(probe, program) -> None:
+    pool = await probe([f"{program}```\nIt works."], config(n=16))
+    assert {candidate.program for candidate in pool.candidates} == {program}
+    assert {candidate.completion for candidate in pool.candidates} == {program.rstrip()}
+    assert pool.ballot.selection.candidate_id is not None

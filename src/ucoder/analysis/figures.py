@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 import statistics
 import warnings
 from collections import Counter
@@ -30,6 +29,7 @@ import numpy as np
 from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.votes import sandbox_failed, votes_of
 from ucoder.records import NAN, Candidate, Execution, TestInput
+from ucoder.texts import words
 
 PAPER_MEAN_BITS = 3.639
 """Figure 4: mean over 16,867 problems."""
@@ -38,7 +38,6 @@ PAPER_COMPLEXITY = 2.7
 PAPER_LINES = 22.4
 """Figure 8: mean cyclomatic complexity and lines of 2,647,388 candidates."""
 
-_WORD = re.compile(r"\w+")
 _MAX_PROGRAM_CHARS = 20_000
 _BRANCHES = (
     ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.comprehension,
@@ -47,8 +46,8 @@ _BRANCHES = (
 
 
 def tokens(text: str) -> list[str]:
-    """A text's word tokens: runs of letters, digits and underscores, in lower case."""
-    return [word.lower() for word in _WORD.findall(text)]
+    """A text's word tokens, see `ucoder.texts.words`: `for_each` is one, and so is `数`."""
+    return words(text)
 
 
 def lexical_entropy(text: str) -> float:

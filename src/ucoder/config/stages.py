@@ -78,7 +78,7 @@ class ProblemsConfig(Section):
     topics: Path | None = None
     """A file with one topic a line, `area: topic` or just `topic`; the paper's areas where null."""
     min_description_words: Annotated[int, Field(ge=0)] = 8
-    """Shorter descriptions are rejected."""
+    """Shorter descriptions are rejected. In scripts without spaces, a character is a word."""
     sampling: SamplingConfig = SamplingConfig(temperature=1.0, max_tokens=512)
 
 

@@ -270,7 +270,7 @@ def _completion(
         n_tokens, sum_logprob = max(1, counted or 0), math.nan
     if not found.has_raw_logprobs(request.sampling):
         sum_logprob = math.nan
-    return Completion(text, n_tokens, reason, sum_logprob, detail)
+    return Completion(text, n_tokens, reason, sum_logprob, detail, stopped or None)
 
 
 def _up_to(

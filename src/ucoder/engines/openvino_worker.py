@@ -114,12 +114,13 @@ class OpenVINOWorker:
     def _completion(self, output: Any, request: Request) -> Completion:
         ids = list(output.generated_ids)
         stopped = output.finish_reason == genai.GenerationFinishReason.STOP
-        text, _ = cut_at_stop(self._tokenizer.decode(ids), request.sampling.stop)
+        text, stop = cut_at_stop(self._tokenizer.decode(ids), request.sampling.stop)
         return Completion(
             text,
             n_tokens=len(ids),
             finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
             sum_logprob=float(output.score) if request.sampling.is_raw else math.nan,
+            stop=stop,
         )
 
 

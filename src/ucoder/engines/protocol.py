@@ -91,6 +91,7 @@ class Completion:
         sum_logprob: Sum of the raw log-probabilities of these tokens, in nats; NaN where the
             engine does not know them.
         detail: Why it was lost, in words; "" where it was not (`FinishReason.lost`).
+        stop: The stop string that ended it, "" if none did; None where the engine cannot tell.
     """
 
     text: str
@@ -98,6 +99,7 @@ class Completion:
     finish_reason: FinishReason
     sum_logprob: float
     detail: str = ""
+    stop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +206,8 @@ def tokens_of(tokenizer: Any, text: str, is_chat: bool) -> list[int]:
     return tokens
 
 
-def cut_at_stop(text: str, stop: Iterable[str]) -> tuple[str, bool]:
-    """The text before its first stop string, and whether it holds one."""
-    ends = [at for at in map(text.find, stop) if at >= 0]
-    return text[: min(ends, default=None)], bool(ends)
+def cut_at_stop(text: str, stop: Iterable[str]) -> tuple[str, str]:
+    """The text before its first stop string, and that string: "" if the text holds none."""
+    found = [(at, -len(string), string) for string in stop if (at := text.find(string)) >= 0]
+    at, _, first = min(found, default=(len(text), 0, ""))
+    return text[:at], first

@@ -7,13 +7,15 @@
 
 The first rule that fits answers; if none fits, the answer is empty. Tokens are words;
 log-probabilities follow from the answer's position, so that perplexity orders answers as the script
-does.
+does. An answer that the prompt has begun, up to a stop string within it, is continued.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Self
@@ -90,10 +92,19 @@ class ScriptedEngine:
         prompt = render_plain(request.prompt)
         fitting = (r.answers for r in self._script.rules if all(w in prompt for w in r.when))
         answers = next(fitting, ("",))
+        stop = request.sampling.stop
+        begun = {at: n for at, one in enumerate(answers) if (n := _n_begun(one, prompt, stop))}
+        positions = list(begun) or range(len(answers))
         draw = random.Random(request.seed).randrange
         greedy = request.sampling.is_greedy
-        picks = [0 if greedy else draw(len(answers)) for _ in range(request.n)]
-        return [_complete(answers[pick], pick, request) for pick in picks]
+        picks = [positions[0 if greedy else draw(len(positions))] for _ in range(request.n)]
+        return [_complete(answers[pick][begun.get(pick, 0) :], pick, request) for pick in picks]
+
+
+def _n_begun(answer: str, prompt: str, stop: Iterable[str]) -> int:
+    """Characters of an answer that the prompt ends with: up to a stop string in it, or none."""
+    ends = (found.end() for string in stop for found in re.finditer(re.escape(string), answer))
+    return max((end for end in ends if prompt.endswith(answer[:end])), default=0)
 
 
 def _complete(answer: str, position: int, request: Request) -> Completion:
@@ -103,4 +114,4 @@ def _complete(answer: str, position: int, request: Request) -> Completion:
     text, stopped = cut_at_stop(" ".join(words[:limit]), request.sampling.stop)
     n_tokens = len(text.split(" "))
     reason = FinishReason.LENGTH if cut and not stopped else FinishReason.STOP
-    return Completion(text, n_tokens, reason, -0.1 * (position + 1) * n_tokens)
+    return Completion(text, n_tokens, reason, -0.1 * (position + 1) * n_tokens, stop=stopped)

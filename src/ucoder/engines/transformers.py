@@ -152,7 +152,7 @@ class TransformersEngine(TransformersCheckpoint):
         ended = at < len(ids) and not stopped  # by an end token, which was sampled and counts
         n_tokens = at + ended
         reason = FinishReason.STOP if stopped or ended else FinishReason.LENGTH
-        return Completion(text, n_tokens, reason, float(sum(logprobs[:n_tokens])))
+        return Completion(text, n_tokens, reason, float(sum(logprobs[:n_tokens])), stop=stopped)
 
 
 class _Recorder:

@@ -272,7 +272,7 @@ class _Loop(threading.Thread):
         if not (ended or full or stopped):
             return None
         reason = FinishReason.STOP if ended or stopped else FinishReason.LENGTH
-        return Completion(text, len(row.tokens), reason, row.sum_logprob)
+        return Completion(text, len(row.tokens), reason, row.sum_logprob, stop=stopped)
 
     def _stops(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
         """Whether the last few tokens hold a stop string, so that not all are decoded each step."""
@@ -280,7 +280,7 @@ class _Loop(threading.Thread):
             return False
         # A visible token has at least one byte; the 8 more leave room for invisible ones.
         window = max(len(string.encode()) for string in stop) + 8
-        return cut_at_stop(decode(self._tokenizer, tokens[-window:]), stop)[1]
+        return bool(cut_at_stop(decode(self._tokenizer, tokens[-window:]), stop)[1])
 
     def _fail(self, jobs: Iterable[_Job], reason: str) -> None:
         for job in jobs:

@@ -151,13 +151,15 @@ def _sampling(request: Request) -> Any:
 
 
 def _completion(output: Any, stop: tuple[str, ...]) -> Completion:
-    text, _ = cut_at_stop(output.text, stop)  # one stop string may hold another
+    text, first = cut_at_stop(output.text, stop)  # one stop string may hold another
+    if not first and isinstance(output.stop_reason, str):  # a number is a token's
+        first = output.stop_reason
     reason, detail = FinishReason.UNFINISHED, f"vLLM ended it as {output.finish_reason!r}"
     if output.finish_reason in ("stop", "length"):
         reason, detail = FinishReason(output.finish_reason), ""
     known = output.cumulative_logprob
     sum_logprob = math.nan if known is None else float(known)
-    return Completion(text, len(output.token_ids), reason, sum_logprob, detail)
+    return Completion(text, len(output.token_ids), reason, sum_logprob, detail, first)
 
 
 class _ThreadedInbox(threading.Thread):

@@ -15,6 +15,8 @@ n-grams of 2 to 5 words and weighted n-grams of one length from 2 to 4; with fiv
 3-grams were as good. The limits 55% and 3.5 were chosen on the same data.
 `benchmarks/contamination.py` measures the rule's rates.
 
+A word is what `ucoder.texts.words` takes for one: in Chinese, Japanese and Thai, a character.
+
 Limits. A paraphrase or a translation shares little and is not found, nor is a solution without its
 text. A prompt of a few common words ("write a function to sort the given list") weighs less than
 3.5: it is found where the texts are equal, not inside a longer one. Signatures, examples and names
@@ -26,7 +28,6 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,12 +40,12 @@ import numpy.typing as npt
 
 from ucoder.evaluation.protocol import Task
 from ucoder.records import Problem
+from ucoder.texts import words as words_of
 
-_TOKEN = re.compile(r"\w+")
 _CODE_LINE = re.compile(
     r"```|~~~|\.\.\.(?:\s|$)|@\w|assert\b.*[=(]|(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[(:]"
     r"|import\s+[\w.]+(?:\s+as\s+\w+)?\s*(?:,|$)|from\s+[\w.]+\s+import\s"
-    r"|(?:sample\s+)?(?:input|output)\s*\d*\s*:",
+    r"|(?:sample\s+)?(?:input|output)\s*\d*\s*[:\uff1a\ufe55]",
     re.IGNORECASE,
 )
 _CALL = re.compile(r"[A-Za-z_]\w*\(")
@@ -119,12 +120,7 @@ def normalise(text: str) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return [word for token in _tokens(text) for word in token.split("_") if word]
-
-
-def _tokens(text: str) -> list[str]:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _TOKEN.findall(unicodedata.normalize("NFKC", folded))
+    return [word for token in words_of(text) for word in token.split("_") if word]
 
 
 def _passage(text: str) -> tuple[str, ...]:
@@ -132,7 +128,7 @@ def _passage(text: str) -> tuple[str, ...]:
 
     A text that holds nothing else becomes one word, so that it matches only an equal text.
     """
-    stripped = (token.strip("_") for token in _tokens(prose(text)))
+    stripped = (token.strip("_") for token in words_of(prose(text)))
     words = tuple(word for word in stripped if word and "_" not in word)
     whole = normalise(text)
     return words or ((whole,) if whole else ())

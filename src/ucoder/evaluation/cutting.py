@@ -5,16 +5,29 @@ with its edge cases: the longest run of lines that is Python; of it the imports,
 classes and assignments that the entry point reaches by name. A second definition of a name is
 dropped, as are decorated definitions and functions that return nothing. EvalPlus uses tree-sitter,
 this module Python's own parser; on text that parses the two agree. The work is always bounded.
+
+One rule comes before EvalPlus's, for models that think or correct themselves: thinking sections are
+left out, and where a fenced block defines the entry point, the last complete one is what is cut.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 
-MAX_CHARS = 20_000
-"""Of a completion; the rest is ignored."""
+from ucoder.texts import (
+    MAX_PROGRAM_CHARS,
+    chosen_block,
+    ends_in_string,
+    ends_in_thinking,
+    parse_module,
+    spoken,
+)
+
+MAX_CHARS = MAX_PROGRAM_CHARS
+"""Of an answer without its thinking; of a longer one, the end is read."""
 
 MAX_PARSED = 2_000_000
 """Characters given to the parser in search of the longest run of lines; the longest found so far is
@@ -36,8 +49,44 @@ def sanitize(text: str, entry_point: str, needs_return: bool = True) -> str:
         The program, stripped; the longest run of lines itself where the rule keeps nothing of it;
         "" where no line is Python.
     """
-    code = longest_program(text)
+    code = longest_program(program_text(text, entry_point))
     return reachable(code, entry_point, needs_return).strip() or code
+
+
+def program_text(text: str, entry_point: str) -> str:
+    """The part of an answer that holds its program: the block, or what is not thinking."""
+    if parse_module(text[: MAX_CHARS + 1]) is not None and len(text) <= MAX_CHARS:
+        return text  # a program; what looks like a block or thinking is in its strings
+    said = spoken(text, entry_point)
+    block = chosen_block(said.blocks, entry_point) if entry_point else None
+    return block.source if block and block.is_closed else said.text
+
+
+def is_within_program(before: str, text: str, stop: str, entry_point: str) -> bool:
+    """Whether a stop string ended an answer before its program was complete.
+
+    That is so within a string or a thinking section; and where the stop string is a statement, such
+    as `print(` at the left margin, before the entry point is defined, or the start of a function
+    that the program calls.
+
+    Args:
+        before: What the answer continues: its prefill, or a base model's prompt.
+        text: The answer up to the stop string.
+        stop: The stop string.
+        entry_point: The function that the task asks for; "" where it is a whole program.
+    """
+    code = before + text
+    at_margin = stop[:1] == "\n"
+    if ends_in_string(f"{code}\n" if at_margin else code) or ends_in_thinking(code):
+        return True
+    if not at_margin or "```" in stop or not text.strip():
+        return False
+    started = re.match(r"\ndef (\w+)\(", stop)
+    if started and re.search(rf"\b{started[1]}\(", text):
+        return True
+    name = re.escape(entry_point)
+    defined = re.compile(rf"^(?:(?:async +)?def|class) +{name}\b|^{name} *=", re.MULTILINE)
+    return bool(entry_point) and not defined.search(code)
 
 
 def longest_program(text: str) -> str:
@@ -46,7 +95,7 @@ def longest_program(text: str) -> str:
     Where the whole text parses, which is usual, one look is enough. An error in the middle of a
     run of lines ends all longer runs from the same start, so few are tried.
     """
-    lines = text[:MAX_CHARS].split("\n")
+    lines = text[-MAX_CHARS:].split("\n")
     n_full = [0]
     for line in lines:
         n_full.append(n_full[-1] + bool(line.strip()))
@@ -56,7 +105,9 @@ def longest_program(text: str) -> str:
             break
         if line[:1] in (" ", "\t") and line.strip() and not line.lstrip().startswith("#"):
             continue  # an unexpected indent, whatever follows
-        end, left_here = len(lines), min(left, _MAX_PARSED_FROM_ONE_START)
+        end, n_read = _first_line_in_error(lines, start)
+        left = max(left - n_read, 0)
+        left_here = min(left, _MAX_PARSED_FROM_ONE_START)
         left -= left_here
         while n_full[end] - n_full[start] > best_n and left_here > 0:
             tried = "\n".join(lines[start:end])
@@ -69,10 +120,36 @@ def longest_program(text: str) -> str:
         left += max(left_here, 0)
     start, end = best
     while end > start and not lines[end - 1].strip():
-        if end - 1 > start and lines[end - 2].endswith("\\"):
-            break  # a continued line does not parse without the blank one that it continues on
         end -= 1
-    return "\n".join(lines[start:end])
+    code = "\n".join(lines[start:end])
+    # A continued line does not parse without the blank lines that it continues on.
+    return code if parse_module(code) is not None else "\n".join(lines[start : best[1]])
+
+
+def _first_line_in_error(lines: Sequence[str], start: int) -> tuple[int, int]:
+    """A line that no run from `start` reaches past, and how many characters it took to find it.
+
+    Found in the first few lines where these are prose, so that pages of it are cheap.
+    """
+    n_lines, n_read = 4, 0
+    while start + n_lines < len(lines):
+        tried = list(lines[start : start + n_lines])
+        while tried and tried[-1].strip()[:1] in ("", "#"):
+            tried.pop()
+        text = "\n".join(tried)
+        n_read += len(text) + 1
+        try:
+            parsed(text)
+        except SyntaxError as error:
+            at = error.lineno or 1
+            is_open = "never closed" in error.msg or "triple-quoted" in error.msg
+            # What is wrong with the last line may be that the next one is missing.
+            if at < len(tried) and not is_open and error.filename != "<fstring>":
+                return start + at, n_read
+        except (ValueError, RecursionError, MemoryError):
+            break
+        n_lines *= 4
+    return len(lines), n_read
 
 
 def _parses_up_to(text: str, start: int, end: int) -> int:

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ucoder.engines.protocol import Engine, Request, SamplingParams
+from ucoder.engines.continuing import sample_whole
+from ucoder.engines.protocol import Engine, Request, SamplingParams, render_plain
 from ucoder.errors import BenchmarkError
+from ucoder.evaluation.cutting import is_within_program
 from ucoder.evaluation.ledger import Keyed
 from ucoder.evaluation.protocol import (
     Benchmark,
@@ -150,6 +152,11 @@ class Evaluation:
                 return stored
             seed = derive_seed(self.seed, "evaluation", benchmark.prompts, task.id)
             request = Request(benchmark.prompt(task), self.n, sampling, seed)
+            before = request.prompt.prefill if is_chat else render_plain(request.prompt)
+
+            def is_early(text: str, stop: str) -> bool:
+                return is_within_program(before, text, stop, task.entry_point)
+
             made = [
                 Answer(
                     prompts=benchmark.prompts,
@@ -161,7 +168,7 @@ class Evaluation:
                     n_tokens=completion.n_tokens,
                     finish_reason=completion.finish_reason,
                 )
-                for index, completion in enumerate(await engine.sample(request))
+                for index, completion in enumerate(await sample_whole(engine, request, is_early))
             ]
             table.put(task_key(task.id), made)
             return made

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import Any, Final
 
 from ucoder.execution.canonical import CanonicalError, write
-from ucoder.inputs.text import parse_module
+from ucoder.texts import parse_module
 
 MAX_VALUES: Final = 24
 """Most values of one annotation."""

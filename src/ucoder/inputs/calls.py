@@ -17,8 +17,9 @@ from itertools import islice
 from typing import TypeGuard
 
 from ucoder.inputs.literals import read_literal
-from ucoder.inputs.text import MAX_CHARS, Refusal, parse_module
+from ucoder.inputs.text import MAX_CHARS, Refusal
 from ucoder.records import Interface, Reason
+from ucoder.texts import parse_module
 
 MAX_INPUT_CHARS = 4_000
 """Longer argument tuples are refused, because they would dominate the suite's cost."""

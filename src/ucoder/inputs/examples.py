@@ -14,8 +14,9 @@ from typing import Final
 
 from ucoder.inputs.calls import Call, closing, read_calls
 from ucoder.inputs.signatures import is_literal
-from ucoder.inputs.text import MAX_CHARS, Refusal, parse_module
+from ucoder.inputs.text import MAX_CHARS, Refusal
 from ucoder.records import Interface
+from ucoder.texts import parse_module
 
 _RESULT: Final = re.compile(
     r"[ \t]*(?:#[ \t]*)?(?:={0,2}>|={1,3}|➞|→|⇒|[-–]+>|(?:should[ \t]+|will[ \t]+|must[ \t]+)?"
@@ -24,6 +25,9 @@ _RESULT: Final = re.compile(
 )
 _NEXT_LINE: Final = re.compile(r"[ \t]*(?:#[^\n]*)?\n[ \t]*([^\s>][^\n]*)")
 _PROMPT: Final = re.compile(r">>>[ \t]*$")
+_PUNCTUATION: Final = (
+    ",;:.\u3002\u3001\uff0c\uff1b\uff1a\uff0e\u0964"  # Chinese, Japanese, Hindi too
+)
 _MAX_EXAMPLES: Final = 32
 _MAX_RESULT: Final = 2_000
 _MAX_CUTS: Final = 12
@@ -48,7 +52,9 @@ def read_examples(statement: str, interface: Interface) -> list[Call]:
 
 def _pairs(text: str, name: str) -> Iterator[tuple[str, str]]:
     """Source texts of calls and of the literals given as their results."""
-    for match in re.finditer(rf"(?<![\w.]){re.escape(name)}[ \t]*\(", text):
+    # Letters of another script may stand right before a call, where no spaces are written.
+    letters = "A-Za-z0-9_" if name.isascii() else r"\w"
+    for match in re.finditer(rf"(?<![{letters}.]){re.escape(name)}[ \t]*\(", text):
         line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         if line.rstrip().endswith("def"):
             continue
@@ -67,12 +73,12 @@ def _literal(rest: str) -> str | None:
     cut = rest.strip()
     for _ in range(_MAX_CUTS):
         # The punctuation of a sentence would turn a number into a float or a tuple.
-        cut = cut.rstrip(" \t,;:.")
+        cut = cut.rstrip(f" \t{_PUNCTUATION}")
         module = parse_module(cut)
         statement = module.body[0] if module and len(module.body) == 1 else None
         if isinstance(statement, ast.Expr) and is_literal(statement.value):
             return cut
-        shorter = re.sub(r"(?:[\s.,;:)]|\S+)$", "", cut).rstrip()
+        shorter = re.sub(rf"(?:[\s{_PUNCTUATION})]|\S+)$", "", cut).rstrip()
         if not shorter or shorter == cut:
             return None
         cut = shorter

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import keyword
 
-from ucoder.inputs.text import Refusal, parse_module, unparse
+from ucoder.inputs.text import Refusal, unparse
 from ucoder.records import Interface, Parameter, Reason
+from ucoder.texts import parse_module
 
 _BUILTIN_TYPES = frozenset(
     (*("int", "float", "complex", "str", "bytes", "bool", "None", "object"),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from dataclasses import dataclass
 
 from ucoder.records import Reason
+from ucoder.texts import MAX_PROGRAM_CHARS, words
 
 MAX_CHARS = 20_000
-"""Longer texts are truncated before parsing: no genuine answer of these stages is that long."""
+"""Of a text in which calls are searched for; what comes later is left out."""
+
+COLONS = ":\uff1a\ufe55"
+"""What may follow a field's name: the colon, and those of Chinese and Japanese keyboards."""
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n]*$", re.MULTILINE)
 
@@ -28,31 +31,16 @@ def between(text: str, start: str, end: str) -> str | None:
 
     The end tag may be missing, because it is a stop string. None where `start` is missing.
     """
-    text = text[:MAX_CHARS]
     at = text.find(start)
     if at < 0:
         return None
-    body = text[at + len(start) :]
-    return body.split(end, 1)[0].strip()
+    body = text[at + len(start) :].split(end, 1)[0]
+    return body[:MAX_PROGRAM_CHARS].strip()  # no genuine answer is that long
 
 
 def without_fences(text: str) -> str:
     """The text without its Markdown fence lines, whether or not fences are nested."""
     return _FENCE.sub("", text).strip("\n")
-
-
-def parse_module(source: str) -> ast.Module | None:
-    """The syntax tree, or None for anything that is not valid Python.
-
-    Deep nesting, null bytes, lone surrogates and huge literals give None instead of an exception;
-    warnings about invalid escape sequences are suppressed.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
-        return None
 
 
 def unparse(node: ast.AST) -> str | None:
@@ -64,5 +52,8 @@ def unparse(node: ast.AST) -> str | None:
 
 
 def normalised(text: str) -> str:
-    """The words of a text, for finding duplicates: case, punctuation and spacing are ignored."""
-    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+    """The words of a text, for finding duplicates: case, punctuation and spacing are ignored.
+
+    A text without any word, such as a row of symbols, is itself.
+    """
+    return " ".join(words(text.replace("_", " "))) or text.strip()

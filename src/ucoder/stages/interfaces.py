@@ -12,10 +12,11 @@ import inspect
 
 from ucoder.engines.protocol import Prompt
 from ucoder.inputs.signatures import read_function
-from ucoder.inputs.text import Refusal, between, parse_module, without_fences
+from ucoder.inputs.text import Refusal, between, without_fences
 from ucoder.records import Interface, Reason
 from ucoder.stages.problems import Draft
 from ucoder.stages.prompts import fill
+from ucoder.texts import parse_module
 
 STOP = ("<SKELETON_END>", '\n    """\n')
 

@@ -18,17 +18,19 @@ from pathlib import Path
 from ucoder.engines.protocol import Prompt
 from ucoder.errors import ConfigError
 from ucoder.inputs.signatures import read_signature
-from ucoder.inputs.text import Refusal, between, normalised, without_fences
+from ucoder.inputs.text import COLONS, Refusal, between, without_fences
 from ucoder.records import Interface, Reason
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill
+from ucoder.texts import words
 
 PREFILL = "<PROBLEM_START>\nTitle:"
 STOP = ("<PROBLEM_END>", "<PROBLEM_START>", "<RATING_START>")
 
 _LABEL = re.compile(
-    r"^[ \t>#*_-]{0,8}(title|description|function signature|signature|examples?|input|output|hint)"
-    r"[ \t]{0,4}\d{0,2}[ \t]{0,4}[*_]{0,3}:[*_]{0,3}",
+    r"^[ \t\u3000>#*_-]{0,8}"
+    r"(title|description|function signature|signature|examples?|input|output|hint)"
+    rf"[ \t\u3000]{{0,4}}\d{{0,2}}[ \t\u3000]{{0,4}}[*_]{{0,3}}[{COLONS}][*_]{{0,3}}",
     re.IGNORECASE | re.MULTILINE,
 )
 _SIGNATURE = re.compile(r"def\s+[^\n]{1,400}")
@@ -116,8 +118,8 @@ def load_topics(path: Path | None) -> tuple[Topic, ...]:
     for line in text.splitlines():
         line = line.strip()
         if line and not line.startswith("#"):
-            area, colon, topic = line.partition(":")
-            topics.append(Topic(area.strip(), topic.strip()) if colon else Topic("user", line))
+            area, *rest = re.split(f"[{COLONS}]", line, maxsplit=1)
+            topics.append(Topic(area.strip(), rest[0].strip()) if rest else Topic("user", line))
     if not topics:
         raise ConfigError(f"problems.topics={path} holds no topic; write one topic per line")
     return tuple(topics)
@@ -147,7 +149,7 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
     title, description = fields["title"].split("\n")[0].strip(' *#`"'), fields["description"]
     if any(copied in f"{title}\n{description}".lower() for copied in _TEMPLATE_WORDS):
         return Refusal(Reason.MALFORMED_PROBLEM, "a placeholder of the format was copied")
-    if len(normalised(description).split()) < min_description_words:
+    if len(words(description.replace("_", " "))) < min_description_words:
         return Refusal(Reason.DESCRIPTION_TOO_SHORT, f"{description[:80]!r}")
     signature = _SIGNATURE.search(fields["signature"])
     if signature is None:

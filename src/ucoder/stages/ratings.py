@@ -10,15 +10,17 @@ import re
 from dataclasses import dataclass
 
 from ucoder.engines.protocol import Prompt
-from ucoder.inputs.text import Refusal, between
+from ucoder.inputs.text import COLONS, Refusal, between
 from ucoder.records import Reason
 from ucoder.stages.prompts import fill
 
 PREFILL = "<RATING_START>\nProblem Quality Score:"
 STOP = ("<RATING_END>",)
 
-_SCORE = re.compile(r"Problem Quality Score:[\s*]{0,8}(\d{1,3}(?:\.\d{1,4})?)(?![\d.]*\d)")
-_SUMMARY = re.compile(r"Summary:\s{0,8}(.{1,400})")
+_SCORE = re.compile(
+    rf"Problem Quality Score[{COLONS}][\s*]{{0,8}}(\d{{1,3}}(?:\.\d{{1,4}})?)(?![\d.]*\d)"
+)
+_SUMMARY = re.compile(rf"Summary[{COLONS}]\s{{0,8}}(.{{1,400}})")
 
 
 @dataclass(frozen=True, slots=True)

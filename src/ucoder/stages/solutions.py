@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 
 from ucoder.config import SolutionsConfig, StoppingConfig
 from ucoder.consensus.selection import Ballot, n_wanted_by, rule_of, select
+from ucoder.engines.continuing import sample_whole
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
 from ucoder.execution.duplicates import program_key
 from ucoder.execution.protocol import Executor
@@ -42,6 +43,7 @@ from ucoder.records import (
 )
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill, sampling_of
+from ucoder.texts import ends_in_string, ends_in_thinking
 
 PREFILL = "```python\n"
 STOP = ("\n```",)
@@ -132,14 +134,23 @@ async def _rounds(
     sampling: asyncio.Task[list[Completion]] | None = None
     try:
         for at, request in enumerate(requests):
-            sampling = sampling or asyncio.create_task(engine.sample(request))
+            sampling = sampling or asyncio.create_task(_sample(engine, request))
             completions, sampling = await sampling, None
             if ahead and at + 1 < len(requests):
-                sampling = asyncio.create_task(engine.sample(requests[at + 1]))
+                sampling = asyncio.create_task(_sample(engine, requests[at + 1]))
             yield completions
     finally:
         if sampling is not None:
             sampling.cancel()
+
+
+async def _sample(engine: Engine, request: Request) -> list[Completion]:
+    return await sample_whole(engine, request, _is_early)
+
+
+def _is_early(text: str, stop: str) -> bool:
+    """Whether a fence within a string, or in a thinking section, was taken for the block's end."""
+    return ends_in_string(text + stop[:1]) or ends_in_thinking(PREFILL + text)
 
 
 def request_of(
@@ -161,13 +172,14 @@ def make_candidate(
     problem: Problem, iteration: int, index: int, completion: Completion
 ) -> Candidate:
     """The record of one completion, with its program or the reason why there is none."""
+    interface = problem.interface
     code: str | Refusal
     if lost := completion.finish_reason.lost:
         code = Refusal(lost, completion.detail)
     elif completion.finish_reason is FinishReason.LENGTH:
         code = Refusal(Reason.TRUNCATED, "cut at max_tokens")
     else:
-        code = extract_program(PREFILL + completion.text, problem.interface.name)
+        code = extract_program(PREFILL + completion.text, interface.name, interface.source)
     program, reason = ("", code.reason) if isinstance(code, Refusal) else (code, None)
     return Candidate(
         id=digest(problem.id, iteration, index),

@@ -35,8 +35,9 @@ from typing import Any
 
 from ucoder.errors import BenchmarkError
 from ucoder.execution.duplicates import program_key
-from ucoder.inputs.text import parse_module, unparse
+from ucoder.inputs.text import unparse
 from ucoder.records import Candidate, FinishReason, Interface, Parameter, Reason, digest
+from ucoder.texts import parse_module
 
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Where CodeT cuts a sample, one after the other."""

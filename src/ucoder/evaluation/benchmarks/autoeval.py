@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ucoder.evaluation.benchmarks.autoeval_java import JAVA_BLOCK_END, java_blocks, java_files
+from ucoder.texts import closing_fence, ends_in_string, spoken
 
 INSERT: Final = "#<INSERT>"
 """Where a test wants the program; a test without it comes after the program."""
@@ -37,6 +38,8 @@ _LANGUAGE_OF: Final = {alias: name for name, all_ in _ALIASES.items() for alias 
 _ENTRY_POINTS: Final = {"python": 'if __name__ == "__main__":', "cpp": "int main()"}
 _EXAMPLE: Final = "# Example usage"
 _GUARD: Final = "if __name__ =="
+_MAX_MARKS: Final = 20
+"""Marks in strings that are looked past."""
 
 _HEADER: Final = re.compile(r"(?:import|from|#).")
 _DEFINITION: Final = re.compile(r"(?:def|class) .")
@@ -81,6 +84,7 @@ def extract(completion: str, language: str) -> str:
     """
     if language == "java":
         return JAVA_BLOCK_END.join(java_blocks(completion))
+    completion = spoken(completion).text
     blocks = list(_fenced(completion))
     if not blocks and (opening := _open(completion, 0)):
         blocks = [(opening[0], completion[opening[1] :])]
@@ -98,9 +102,19 @@ def without_entry_point(code: str, language: str) -> str:
     if language == "go":
         code = code.replace("package main", "")
     for mark in (*marks, _EXAMPLE):
-        if mark in code:
-            code = code[: code.index(mark)].strip()
+        before = _before(code, mark, language)
+        code = code if before == code else before.strip()
     return code
+
+
+def _before(code: str, mark: str, language: str) -> str:
+    """The code before a mark; in Python, before one that is not in a string."""
+    at = code.find(mark)
+    for _ in range(_MAX_MARKS):
+        if language != "python" or at < 0 or not ends_in_string(code[:at]):
+            break
+        at = code.find(mark, at + 1)
+    return code if at < 0 else code[:at]
 
 
 def assemble(program: str, test: Test) -> AutoEvalScript:
@@ -117,7 +131,11 @@ def assemble(program: str, test: Test) -> AutoEvalScript:
     if mark:
         after = after.partition(INSERT)[0]  # what follows a second mark is dropped
     else:
-        program, before, after = program.partition(_GUARD)[0], "", "\n" + test.code
+        program, before, after = (
+            _before(program, _GUARD, test.programming_language),
+            "",
+            "\n" + test.code,
+        )
     code = before + program + after
     if test.execution_language in ("go", "go_test"):
         return AutoEvalScript(test.execution_language, _one_go_file(code), files)
@@ -131,11 +149,13 @@ def _fenced(text: str) -> Iterator[tuple[str, str]]:
     """Closed blocks: the fence's tag, and the content.
 
     A closing fence follows white space that holds a line's end; the content ends at its first one.
+    In Python, a fence within a string closes nothing, unless the string itself is never closed.
     """
     at = 0
     while opening := _open(text, at):
         tag, start = opening
-        close = text.find("```", start)
+        is_python = _LANGUAGE_OF.get(tag) == "python"
+        close = text.find("```", (closing_fence(text, start) if is_python else None) or start)
         while close >= 0:
             space = close
             while space > start and text[space - 1].isspace():

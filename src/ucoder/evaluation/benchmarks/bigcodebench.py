@@ -32,7 +32,7 @@ from ucoder.engines.protocol import Prompt
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks import _unittest_script
 from ucoder.evaluation.benchmarks.evalplus import CHAT_STOP, HUMANEVAL_STOP, INSTRUCTION, PREFILL
-from ucoder.evaluation.cutting import longest_program, reachable
+from ucoder.evaluation.cutting import longest_program, program_text, reachable
 from ucoder.evaluation.data import Row, chosen, find_data, make_dataset, read_rows, text_of
 from ucoder.evaluation.grading import NO_PROGRAM, grade_of_check
 from ucoder.evaluation.protocol import (
@@ -167,6 +167,7 @@ def program(task: Task, completion: str, is_chat: bool) -> str:
 
 def sanitized(text: str, entry_point: str) -> str:
     """Cut the program out of a text; "" where there is none."""
+    text = program_text(text, entry_point)
     kept = reachable(longest_program(text.strip()), entry_point, needs_return=False)
     lines = kept.splitlines()
     margin = len(lines)  # where the lines at the left margin begin that end the text

@@ -45,6 +45,7 @@ from ucoder.evaluation.records import GradeReason
 from ucoder.evaluation.standard_input import KEPT, by_output
 from ucoder.execution.canonical import ScalarValue
 from ucoder.execution.protocol import Limits
+from ucoder.texts import chosen_block, parse_module, spoken
 
 NAME: Final = "livecodebench"
 VARIABLE: Final = "LIVECODEBENCH_OVERRIDE_PATH"
@@ -217,14 +218,22 @@ def _examples() -> Any:
 
 
 def program(task: Task, completion: str, is_chat: bool) -> str:
-    """The lines between the last two lines with a fence; all of a base model's answer."""
+    """The lines between the last two lines with a fence; all of a base model's answer.
+
+    Thinking is left out, and where those lines are no program because a fence is in a string, the
+    last complete block that is one is taken.
+    """
     if not is_chat:
         return completion.strip()
-    lines = completion.split("\n")
+    said = spoken(completion)
+    lines = said.text.split("\n")
     fences = [number for number, line in enumerate(lines) if "```" in line]
     if len(fences) < 2:
         return ""
-    return "\n".join(lines[fences[-2] + 1 : fences[-1]])
+    between = "\n".join(lines[fences[-2] + 1 : fences[-1]])
+    if parse_module(between) is None and (block := chosen_block(said.blocks, "")):
+        return block.source.rstrip("\n") if block.is_closed else between
+    return between
 
 
 async def grader(context: GradingContext) -> Grader:
