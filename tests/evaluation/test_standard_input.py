@@ -224,7 +224,8 @@ async def test_each_input_meets_python_as_it_was(executor: Executor) -> None:
         "from os import _exit, write\n{READ}write(1, b'%d' % (a + b))\n_exit(0)\nprint('more')",
         "import os, sys\n{READ}print(a + b)\nsys.stdout.flush()\n"
         "try:\n    os._exit(0)\nexcept:\n    print('swallowed')\nfinally:\n    print('late')",
-        "import os, threading\ndef main():\n    {READ}    print(a + b, flush=True)\n    os._exit(0)\n"
+        "import os, threading\n"
+        "def main():\n    {READ}    print(a + b, flush=True)\n    os._exit(0)\n"
         "threading.Thread(target=main).start()\nthreading.Event().wait()",
         "import os, atexit\natexit.register(print, 'late')\n{READ}print(a + b, flush=True)\n"
         "if os.fork() == 0:\n    os._exit(1)\nos.wait()\nprint('lost', end='')\nos._exit(0)",
