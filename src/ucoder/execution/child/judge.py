@@ -50,6 +50,7 @@ _MAX_NAMES: Final = 1 << 24
 _EXTRA: Final = 4  # what comes beside a result may be this much longer than a result
 _NOTHING: Final = dumps((), MARSHAL_VERSION)
 _BROKEN: Final = "the program broke its result channel"
+_UNREADABLE: Final = "unreadable"
 _STAYS: Final = "stays in the program's process"
 
 
@@ -178,7 +179,11 @@ class _Server:
     def answer(self, frame: bytes) -> Any:
         """Do what the tests ask for; returns a value, and leaves the rest in `extra`."""
         load = loads if frame[:1] == b"m" else runner._unpickled
-        operation, path, values, keywords, labels, is_captured = load(frame[1:])
+        try:
+            operation, path, values, keywords, labels, is_captured = load(frame[1:])
+        except Exception as error:  # an object of a class that the tests define
+            self.extra = (_UNREADABLE, runner.describe(error)), [], [], ""
+            return None
         values = self.shared.adopt(values, labels)
         before = _marshalled(values) if labels else b""
         n_positional = len(values) - len(keywords)
@@ -409,6 +414,9 @@ class _Program:
             raised, changed, labels, printed = rest
             result, *_ = self.shared.adopt([value, *changed], labels)
             exception = None
+            if raised is not None and raised[0] == _UNREADABLE:
+                why = f"the tests pass what the program's process cannot read: {raised[1]}"
+                raise self.cannot_judge(why)
             if raised is not None and len(raised) == 1:
                 return self.function(path, raised[0] == "class")
             if raised is not None:
@@ -445,10 +453,8 @@ class _Program:
         if kind == records.NOT_REPRESENTABLE:
             why = f"the function returned a value of type {text}, which is not plain data"
             return self.end(records.STOPPED_EARLY, why)
-        if kind == records.RAISED:  # before the call, or in place of its result
-            return self.end(
-                records.STOPPED_EARLY, f"the arguments or the result cannot cross: {text}"
-            )
+        if kind == records.RAISED:  # in place of the result
+            return self.end(records.STOPPED_EARLY, f"the result cannot cross: {text}")
         return self.end(records.KILLED, _BROKEN)
 
 

@@ -6,14 +6,14 @@ its own. Beside the value travel the numbers of the containers in it, in the ord
 meets them; the other side puts its own object in the place of a number that it knows, and gives it
 the content that has arrived. Containers that nothing else refers to are forgotten.
 
-What is not kept: the identity of text, numbers and sets that cannot change, and changes of an
+What is not kept: the identity of what cannot change (text, numbers, tuples), and changes of an
 object that takes no part in the call which changes it.
 """
 
 from __future__ import annotations
 
 # Bound here, because a program may replace them in `builtins`.
-from builtins import dict, id, isinstance, iter, len, list, next, set, tuple, type, zip  # noqa: UP029
+from builtins import dict, id, isinstance, iter, len, list, map, next, set, tuple, type, zip  # noqa: UP029
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from sys import getrefcount
@@ -71,14 +71,15 @@ class SharedObjects:
             return
         if depth > _MAX_DEPTH:
             raise NotRepresentable(f"{type_name(value)} (nested too deeply, or contains itself)")
-        number = self._numbers.get(id(value))
-        if number is None:
-            number = self._next
-            self._next += 2
-            self._keep(number, value)
-        labels.append(number)
-        for part in parts:
-            if type(part) not in _ATOMS:
+        if not isinstance(value, tuple):
+            number = self._numbers.get(id(value))
+            if number is None:
+                number = self._next
+                self._next += 2
+                self._keep(number, value)
+            labels.append(number)
+        if not _ATOMS.issuperset(map(type, parts)):
+            for part in parts:
                 self._label(part, labels, depth + 1)
 
     def adopt(self, values: Sequence[Any], labels: Sequence[int]) -> list[Any]:
@@ -94,58 +95,52 @@ class SharedObjects:
             raise ValueError("too few labels") from None
 
     def _adopt(self, value: Any, numbers: Iterator[int]) -> Any:
-        if type(value) in _ATOMS:
-            return value
         parts = self._parts(value)
         if parts is None:
             return self._rebuild(value, None, None)
-        number = next(numbers)
-        known: Any = self._objects.get(number)
         kind: Any = type(value)
         if isinstance(value, tuple):
-            inner = [self._adopt(part, numbers) for part in parts]
-            is_known = type(known) is kind and len(known) == len(inner)
-            if is_known and all(a is b for a, b in zip(known, inner, strict=True)):
-                return known
-            value = tuple.__new__(kind, inner)
-            self._keep(number, value)
-            return value
+            inner = self._adopt_all(parts, numbers)
+            return value if inner is parts else tuple.__new__(kind, inner)
+        number = next(numbers)
+        known: Any = self._objects.get(number)
         if kind is not list and kind is not set and kind is not deque and kind not in _DICTS:
-            inner = [self._adopt(part, numbers) for part in parts]
-            value = self._rebuild(value, inner, known)
-            self._keep(number, value)
-            return value
+            known = self._rebuild(value, [self._adopt(part, numbers) for part in parts], known)
+            self._keep(number, known)
+            return known
         if type(known) is not kind:
             known = value
             self._keep(number, value)
-        inner = [self._adopt(part, numbers) for part in parts]
+        inner = self._adopt_all(parts, numbers)
         if kind is list:
             known[:] = inner
-        elif kind is deque:
-            known.clear()
-            known.extend(inner)
         elif kind in _DICTS:
             items = list(zip(value, inner, strict=True))
             known.clear()
             for key, item in items:
                 known[key] = item
-        elif known is not value:  # a set
+        elif known is not value or inner is not parts:  # a set or a deque
             known.clear()
-            known.update(value)
+            (known.update if kind is set else known.extend)(inner if kind is deque else value)
         return known
 
-    def _parts(self, value: Any) -> list[Any] | None:
+    def _adopt_all(self, parts: Any, numbers: Iterator[int]) -> Any:
+        if _ATOMS.issuperset(map(type, parts)):
+            return parts
+        return [self._adopt(part, numbers) for part in parts]
+
+    def _parts(self, value: Any) -> Any:
         """What a container holds that could be a container; None for what is none."""
         kind = type(value)
+        if kind in _ATOMS:
+            return None
         if kind is list or kind is deque:
-            return list(value)
-        if kind is tuple:
-            return list(value) or None  # there is only one empty tuple
+            return value
+        if kind is tuple:  # itself not numbered; only what it holds matters
+            return None if _ATOMS.issuperset(map(type, value)) else value
         if kind in _DICTS:
             return list(value.values())
-        if kind is set:
-            return []
-        return None if kind in _ATOMS else self._parts_of_others(value)
+        return () if kind is set else self._parts_of_others(value)
 
     def _keep(self, number: int, value: Any) -> None:
         if number in self._objects:
