@@ -117,7 +117,7 @@ async def judge_ours(
     async def one(judged: Judged) -> None:
         async with gate:
             script = ours.test_script(tasks[judged.task_id], judged.source)
-            report = await executor.check(script, timeout_s=ours.TIMEOUT_S)
+            report = await executor.check(script, timeout_s=ours.TIMEOUT_S, as_script=True)
         judged.ours, judged.ours_detail = str(report.verdict), report.detail
         judged.ours_s = report.wall_s
         if judged.kind == "canonical" and judged.ours != "passed":

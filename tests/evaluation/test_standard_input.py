@@ -217,9 +217,33 @@ async def test_each_input_meets_python_as_it_was(executor: Executor) -> None:
     assert outputs == [f"a {rest}", f"b {rest}", f"c {rest}"]
 
 
-async def test_an_os_exit_fails_whatever_was_printed(executor: Executor) -> None:
-    grade = await graded(executor, f"import os\n{READ}print(a + b, flush=True)\nos._exit(0)")
-    assert (grade.reason, "killed" in grade.detail) == (GradeReason.RAISED, True)
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import os\n{READ}print(a + b, flush=True)\nos._exit(0)",
+        "from os import _exit, write\n{READ}write(1, b'%d' % (a + b))\n_exit(0)\nprint('more')",
+        "import os, sys\n{READ}print(a + b)\nsys.stdout.flush()\n"
+        "try:\n    os._exit(0)\nexcept:\n    print('swallowed')\nfinally:\n    print('late')",
+        "import os, threading\n"
+        "def main():\n    {READ}    print(a + b, flush=True)\n    os._exit(0)\n"
+        "threading.Thread(target=main).start()\nthreading.Event().wait()",
+        "import os, atexit\natexit.register(print, 'late')\n{READ}print(a + b, flush=True)\n"
+        "if os.fork() == 0:\n    os._exit(1)\nos.wait()\nprint('lost', end='')\nos._exit(0)",
+    ],
+)
+async def test_os_exit_with_status_0_ends_a_program_that_has_flushed_its_output(
+    executor: Executor, program: str
+) -> None:
+    assert await graded(executor, program.replace("{READ}", READ)) == Grade(GradeReason.PASSED)
+
+
+async def test_os_exit_loses_what_was_not_flushed_and_its_other_statuses_are_errors(
+    executor: Executor,
+) -> None:
+    lost = await graded(executor, f"import os\n{READ}print(a + b)\nos._exit(0)")
+    assert lost.reason is GradeReason.WRONG_OUTPUT
+    failed = await graded(executor, f"import os\n{READ}print(a + b, flush=True)\nos._exit(3)")
+    assert (failed.reason, "exit status 3" in failed.detail) == (GradeReason.RAISED, True)
 
 
 async def test_any_text_goes_in_and_comes_out(executor: Executor) -> None:

@@ -49,9 +49,18 @@ class Sandbox:
         return outcome.text
 
     def check(
-        self, source: str, tests: str | None = None, timeout_s: float | None = None
+        self,
+        source: str,
+        tests: str | None = None,
+        timeout_s: float | None = None,
+        *,
+        entry_point: str | None = None,
+        as_script: bool = False,
     ) -> CheckReport:
-        return self.runner.run(self.executor.check(source, tests, timeout_s))
+        checking = self.executor.check(
+            source, tests, timeout_s, entry_point=entry_point, as_script=as_script
+        )
+        return self.runner.run(checking)
 
     def assert_serves(self) -> None:
         """The next honest program is served as if nothing had been."""

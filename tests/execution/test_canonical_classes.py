@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import decimal
 import enum
-from collections import deque
+from collections import deque, namedtuple
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar, Generic, TypeVar
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from ucoder.execution.canonical import (
+    CanonicalError,
     DataclassValue,
     EnumValue,
     NotRepresentable,
@@ -253,3 +254,38 @@ def test_arrays_compare_with_a_tolerance() -> None:
     assert same(one, two, rel_tol=1e-9)
     assert not same(one, write(np.array([[0.3, 1]])), rel_tol=1e-9)
     assert not same(one, write(np.array([0.3, 1], dtype="f4")), rel_tol=1e-3)
+
+
+def test_named_tuples_are_read_as_tuples_with_names() -> None:
+    value = parse("tuple.Point(x=1, y=[2])")
+    assert value == (1, [2]) and (value.x, value.y) == (1, [2])
+    assert write(value) == "tuple.Point(x=1, y=[2])"
+    assert parse(write(parse("tuple.\\U000000c4(b=())"))) == ((),)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tuple.P(1, 2)", "tuple.P(_x=1)", "tuple.P(def=1)", "tuple.class(x=1)", "tuple.(x=1)",
+        "tuple.P.Q(x=1)", f"tuple.P({', '.join(f'x{n}=0' for n in range(256))})",
+    ],
+)  # fmt: skip
+def test_what_is_not_a_named_tuple_is_refused(text: str) -> None:
+    with pytest.raises(CanonicalError):
+        parse(text)
+
+
+def test_a_named_tuple_is_no_input() -> None:
+    with pytest.raises(CanonicalError, match="P"):
+        parse("(tuple.P(x=1),)", records=False)
+
+
+def test_a_named_tuple_with_more_than_its_fields_has_no_canonical_text() -> None:
+    class Pair(namedtuple("Pair", "a b")):
+        pass
+
+    pair = Pair(1, 2)
+    assert write(pair) == "tuple.Pair(a=1, b=2)"
+    pair.c = 3
+    with pytest.raises(NotRepresentable):
+        write(pair)

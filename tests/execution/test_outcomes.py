@@ -169,7 +169,7 @@ def test_a_call_that_never_ends_is_timed_out(sandbox: Sandbox) -> None:
 
 
 def test_a_script_without_cpu_time_is_retried(sandbox: Sandbox) -> None:
-    checked = sandbox.check("import time\ntime.sleep(0.6)", timeout_s=0.4)
+    checked = sandbox.check("import time\ntime.sleep(0.6)", timeout_s=0.4, as_script=True)
     assert checked.verdict is Verdict.PASSED and checked.retried
 
 
@@ -259,6 +259,6 @@ def test_os_exit_fails_one_call_and_marks_the_program_as_killed(sandbox: Sandbox
 def test_a_script_passes_only_if_its_last_statement_is_reached(
     sandbox: Sandbox, source: str, verdict: Verdict
 ) -> None:
-    report = sandbox.check(source, timeout_s=1.0)
+    report = sandbox.check(source, timeout_s=1.0, as_script=True)
     assert report.verdict is verdict, report
     assert (report.detail == "") is (verdict is Verdict.PASSED)

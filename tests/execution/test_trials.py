@@ -29,7 +29,6 @@ def passed(report: CheckReport) -> bool:
          "from decimal import Decimal\nassert f() == Decimal('1.5')"),
         ("def f(x): return x", "def check(candidate): assert candidate(3) == 3\ncheck(f)"),
         ("print('x' * 10**6)\ndef f(): return 1", "print('y')\nassert f() == 1"),
-        ("", ""),
     ],
 )  # fmt: skip
 def test_right_programs_pass(sandbox: Sandbox, program: str, tests: str) -> None:
@@ -45,14 +44,14 @@ def test_right_programs_pass(sandbox: Sandbox, program: str, tests: str) -> None
         ("1 / 0", "pass", "ZeroDivisionError: division by zero (line 1)"),
         ("def f(): return open", "f()", "which is not plain data"),
         ("def f(): return (i for i in 'a')", "f()", "a value of type generator"),
-        ("def f(xs): xs.append(xs)", "f([])", "into its arguments"),
-        ("def f(g): return 1", "f(lambda: 1)", "the tests pass something"),
+        ("def f(xs): xs.append(xs)", "f([])", "contains itself"),
         ("def f(): raise KeyError", "f()", "KeyError"),
-        ("class E(Exception): pass\ndef f(): raise E('x')", "f()", "ProgramError: E: x"),
+        ("class E(Exception): pass\ndef f(): raise E('x')", "f()", "E: x"),
         ("import os\ndef f(): os._exit(0)", "f()", "the program's process ended"),
         ("import os\nos._exit(0)", "pass", "the program's process ended"),
         ("def f(): return 'x' * 10**6", "f()", "more than 20000 characters"),
-        ("def f(): return 1", "import sys; sys.exit(0)", "SystemExit"),
+        ("def f(): return 1", "import sys; sys.exit(1)", "SystemExit: 1"),
+        ("def f(): raise SystemExit(0)", "assert 1; f()", "SystemExit: 0"),
     ],
 )
 def test_wrong_programs_fail_with_the_reason(
@@ -67,18 +66,16 @@ def test_functions_named_like_builtins_are_visible_only_to_tests_of_them(
     sandbox: Sandbox,
 ) -> None:
     program = "def all(x): return True\ndef sum(a, b): return [a, b]\n"
-    assert passed(sandbox.check(program, "assert not all([0]) and sum([1, 2]) == 3"))
+    tests = "assert f() and not all([0]) and sum([1, 2]) == 3"
+    assert passed(sandbox.check(f"{program}def f(): return 1", tests))
     tests = "assert not all([0]) and sum(1, 2) == [1, 2]"
-    run = sandbox.runner.run
-    assert passed(run(sandbox.executor.check(program, tests, entry_point="sum")))
+    assert passed(sandbox.check(program, tests, entry_point="sum"))
 
 
 def test_tests_may_use_the_programs_imports(sandbox: Sandbox) -> None:
-    program = "import math as m, os.path as p\nclass o: isclose = lambda *a: True\n"
-    tests = "assert m.sqrt(4) == 2 and p.join('a', 'b') == 'a/b'"
+    program = "import math as m, os.path as p\ndef f(): return 4\n"
+    tests = "assert m.sqrt(f()) == 2 and p.join('a', 'b') == 'a/b'"
     assert passed(sandbox.check(program, tests))
-    # What a program calls a module is none.
-    assert not passed(sandbox.check(program, "assert o.isclose(1, 2)"))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +85,7 @@ def test_tests_may_use_the_programs_imports(sandbox: Sandbox) -> None:
 def test_a_test_that_catches_everything_does_not_hide_that_a_result_cannot_cross(
     sandbox: Sandbox, tests: str
 ) -> None:
+    tests += "\nassert 1 + 1 == 2"
     assert not passed(sandbox.check("def f(): return open", tests))
     assert passed(sandbox.check("def f(): raise KeyError", tests))
 

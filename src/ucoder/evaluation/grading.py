@@ -50,6 +50,8 @@ _OF_VERDICT = {
     Verdict.PASSED: GradeReason.PASSED,
     Verdict.FAILED: GradeReason.TESTS_FAILED,
     Verdict.TIMED_OUT: GradeReason.TIMED_OUT,
+    # Not "not run": a program could otherwise get itself out of the score.
+    Verdict.NOT_JUDGED: GradeReason.TESTS_FAILED,
     Verdict.SANDBOX_FAILED: GradeReason.SANDBOX_FAILED,
 }
 

@@ -6,7 +6,8 @@ existed. So a task's published solution goes through the same harness first. Whe
 verdict would say nothing about a program, so every program is "not run", never "failed".
 
     checks = ReferenceChecks(context.cache, context.dataset.sha256, fingerprint)
-    not_run = await checks.verdict(task.id, lambda: context.executor.check(reference_script))
+    run = partial(context.executor.check, reference_script, as_script=True)
+    not_run = await checks.verdict(task.id, run)
     if not_run is not None:
         return {name: not_run}
 

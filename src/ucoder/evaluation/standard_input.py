@@ -10,6 +10,8 @@ For each input, as if the program had just been started:
 
 - builtins, the streams of `sys`, `sys.argv` and the recursion limit are Python's own;
 - `exit` and `quit` exist; a status of 0 or None is a normal end, any other an error;
+- `os._exit(0)` is an end as well, of whichever thread calls it: what has reached descriptor 1 by
+  then is the output, buffers are not flushed, and nothing that runs afterwards counts;
 - non-daemon threads are joined, then `atexit` functions run and streams are flushed.
 
 Limits: modules that the program imported stay imported, and a daemon thread that it leaves running
@@ -32,7 +34,7 @@ KEPT: Final = 4
 """Tasks whose cases are kept in memory: they can be large, and a task's samples come together."""
 
 _WRAPPER: Final = '''\
-import atexit, builtins, gc, os, sys, types
+import _thread, atexit, builtins, gc, os, posix, signal, sys, types
 
 
 def _exit(status=None):
@@ -41,6 +43,31 @@ def _exit(status=None):
 
 # The module `site` defines them otherwise, and sandboxed interpreters start without it.
 builtins.exit = builtins.quit = _exit
+
+
+class _Ended(BaseException):
+    """Ends a program that has called `os._exit`."""
+
+
+def _end(status):
+    """Take the place of `os._exit`: end the program, not the process that serves its inputs."""
+    if os.getpid() != _PID or (status != 0 and not _ANY_EXIT):
+        _leave(status)
+    if not _ends:
+        _ends.append(os.fstat(_running[0]).st_size)
+    if _thread.get_ident() != _MAIN:  # the sandbox's timer wakes the main thread if it waits
+        _thread.interrupt_main(signal.SIGUSR1)
+    raise _Ended
+
+
+def _on_end(number, frame):
+    if _running:
+        raise _Ended
+
+
+_running = []  # the descriptor that takes the program's output, while it runs
+_ends = []  # how much it had printed when it ended itself
+_leave, _PID, _MAIN = os._exit, os.getpid(), _thread.get_ident()
 _PREAMBLE = compile({preamble}, "<preamble>", "exec", dont_inherit=True)
 _PROGRAM = compile({source}, "<program>", "exec", dont_inherit=True)
 _ANY_EXIT = {any_exit}
@@ -52,11 +79,18 @@ atexit._clear()
 
 def _begin(text):
     """Give the program its input on descriptor 0; return where what it prints goes."""
+    _ends.clear()
+    os._exit = posix._exit = _end
+    signal.signal(signal.SIGUSR1, _on_end)
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):  # a program may have closed them; a new file would land there
         os.dup2(null, descriptor)
     if null > 2:
         os.close(null)
+    try:
+        _flush()  # what the last program left in its buffers must not go to this one's output
+    except Exception:
+        pass
     given = os.memfd_create("stdin")
     with open(given, "wb", closefd=False) as file:
         file.write(text.encode("utf-8", "surrogatepass"))
@@ -113,6 +147,8 @@ def _execute():
     except SystemExit as end:
         if not (_ANY_EXIT or end.code is None or end.code == 0):
             raise
+    if _ends:  # it caught what ended it
+        return
     _await_threads()
     atexit._run_exitfuncs()
     _flush()
@@ -125,13 +161,20 @@ def _execute():
 
 def {entry}(text):
     printed = _begin(text)
+    _running.append(printed)
     try:
-        _execute()
+        try:
+            _execute()
+        finally:
+            _running.clear()
+    except BaseException:
+        if not _ends:
+            raise
     finally:
         _restore()
     with open(printed, "rb") as file:
         file.seek(0)
-        return file.read().decode("utf-8", "replace")
+        return file.read(*_ends).decode("utf-8", "replace")
 '''
 
 

@@ -47,6 +47,9 @@ class Verdict(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
+    NOT_JUDGED = "not_judged"
+    """The tests say nothing about the program: they ran no assertion, never called it, or need
+    what cannot cross to its process. Neither a pass nor a failure; the detail says what to do."""
     SANDBOX_FAILED = "sandbox_failed"
 
 
@@ -123,7 +126,7 @@ class CheckReport:
     """One program run against a test script.
 
     Attributes:
-        verdict: PASSED if the tests ran to their end.
+        verdict: PASSED if the tests ran to their end, and tested the program.
         detail: A message for people that says why the tests did not end, or "".
         cpu_s: CPU seconds used, NaN where unknown.
         wall_s: Seconds from start to end, NaN where unknown.

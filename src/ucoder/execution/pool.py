@@ -202,10 +202,11 @@ class PooledExecutor(ABC):
         timeout_s: float | None = None,
         *,
         entry_point: str | None = None,
+        as_script: bool = False,
     ) -> CheckReport:
         """Run a program against a test script; see `Executor.check`."""
         timeout_s = self.limits.program_timeout_s if timeout_s is None else timeout_s
-        trial = Trial(tests, entry_point)
+        trial = Trial(tests, entry_point, as_script)
         report = await self._check(source, trial, timeout_s, 1.0)
         if report.verdict is Verdict.TIMED_OUT and report.cpu_s < CPU_SHARE * timeout_s:
             again = await self._check(source, trial, timeout_s, RETRY_FACTOR)

@@ -55,10 +55,12 @@ class Launch:
 
 
 class Trial(NamedTuple):
-    """A test script, or None, and the function that it tests, where the caller named it."""
+    """A test script, or None; the function that it tests, where the caller named it; and whether
+    the end of the program's own text is the verdict (see `Executor.check`)."""
 
     tests: str | None
     entry_point: str | None
+    as_script: bool = False
 
 
 class Allowed(NamedTuple):
@@ -95,12 +97,12 @@ class ProgramRequest(NamedTuple):
                 held.append(batch.number)
                 if len(held) > BATCHES_KEPT:
                     forget = (held.pop(0),)
-        script, tested = self.trial
+        script, *trial = self.trial
         tests = None if script is None else script.encode("utf-8", "surrogatepass")
         n_tests = None if tests is None else len(tests)
         frame = marshal.dumps(
             (self.source, self.entry_point, self.timeout_s, self.wall_time_factor,
-             tuple(self.allowed), forget, batch.number, content, n_tests, tested)
+             tuple(self.allowed), forget, batch.number, content, n_tests, *trial)
         )  # fmt: skip
         # The tests follow after the frame: the worker leaves them in the pipe for the judge.
         return len(frame).to_bytes(4, "big") + frame + (tests or b"")

@@ -137,27 +137,38 @@ class Executor(Protocol):
         timeout_s: float | None = None,
         *,
         entry_point: str | None = None,
+        as_script: bool = False,
     ) -> CheckReport:
         """Run a program against a test script.
 
-        With `tests`, the program and its tests run in two processes. The test script finds the
-        program's functions, and the standard-library modules that the program imported, under
-        their names. A function call crosses to the program's process, and its result comes back as
-        canonical text. So the program never shares memory with expected answers, cannot return
-        objects that claim to be equal to everything, and cannot influence the verdict. A value
-        that cannot cross (a generator, a function, an object of the program's own classes except
-        dataclasses and enums) fails the test, and the detail says why.
+        With `tests`, the program and its tests run in two processes. The program is imported, as
+        in `call`: what stands under `if __name__ == "__main__"` does not run. The test script,
+        which is `__main__`, finds the program's functions and classes, and the standard-library
+        modules that the program imported, under their names. A call crosses to the program's
+        process, and its result comes back as canonical text. So the program never shares memory
+        with expected answers, cannot return objects that claim to be equal to everything, and
+        cannot influence the verdict. docs/execution.md says what crosses. A result that cannot
+        (a generator, a function, an object of the program's own classes except dataclasses, named
+        tuples and enums) fails the test, and the detail says why.
 
-        Without `tests`, `source` is one script that holds its own tests, as BigCodeBench's do.
-        Then everything shares one process, and a program written to cheat can forge its verdict.
+        Without `tests`, `source` is one script that holds its own tests. Then everything shares
+        one process, and a program written to cheat can forge its verdict.
+
+        Tests that nothing calls are run: functions `test...`, `check(candidate)`, test cases of
+        `unittest` and classes `Test...`. A script that runs no assertion even so, or that never
+        calls a program apart from it, is NOT_JUDGED.
 
         Args:
-            source: The program's text, run as module `__main__` without `tests`.
-            tests: The test script; the verdict is PASSED if it runs to its last statement.
+            source: The program's text.
+            tests: The test script; the verdict is PASSED if it runs to its end.
             timeout_s: Seconds for program and tests together; None means the limits'
                 `program_timeout_s`.
-            entry_point: The function under test. It matters only if that is named like a builtin:
-                other functions with such names are hidden from the tests.
+            entry_point: The function under test. It matters if that is named like a builtin, since
+                other functions with such names are hidden from the tests, and for a
+                `check(candidate)` that nothing calls.
+            as_script: `source` is a whole script whose end is its verdict, such as a benchmark's
+                harness: it is run as `__main__` and passes if its last statement is reached,
+                whatever it asserts. Not for use with `tests`.
 
         Raises:
             SandboxClosed: The executor was not entered, or was left.

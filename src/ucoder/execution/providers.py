@@ -152,9 +152,12 @@ class AutomaticExecutor:
         timeout_s: float | None = None,
         *,
         entry_point: str | None = None,
+        as_script: bool = False,
     ) -> CheckReport:
         """Run a program against a test script; see `Executor.check`."""
-        return await self._executor.check(source, tests, timeout_s, entry_point=entry_point)
+        return await self._executor.check(
+            source, tests, timeout_s, entry_point=entry_point, as_script=as_script
+        )
 
     @property
     def _executor(self) -> PooledExecutor:

@@ -46,6 +46,7 @@ _VERDICTS: Final = {
     records.STOPPED_EARLY: Verdict.FAILED,
     records.DOES_NOT_COMPILE: Verdict.FAILED,
     records.KILLED: Verdict.FAILED,
+    records.NOT_JUDGED: Verdict.NOT_JUDGED,
 }
 
 _MAX_RECENT: Final = 4096

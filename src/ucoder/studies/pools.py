@@ -230,8 +230,8 @@ async def execute(samples: TaskSamples, executor: Executor, settings: PoolSettin
             programs[program_id], samples.test, settings.check_timeout_s,
             entry_point=samples.entry_point,
         )  # fmt: skip
-        failed = report.verdict is Verdict.SANDBOX_FAILED
-        correct[program_id] = None if failed else report.verdict is Verdict.PASSED
+        unknown = report.verdict in (Verdict.SANDBOX_FAILED, Verdict.NOT_JUDGED)
+        correct[program_id] = None if unknown else report.verdict is Verdict.PASSED
 
     async def both(program_id: str) -> None:
         await gather_bounded(lambda work: work(program_id), (call, check), 2)

@@ -193,7 +193,8 @@ async def make_grader(name: str, context: GradingContext) -> Grader:
         return {name: grade_of_check(await run(task, program))}
 
     async def run(task: Task, program: str) -> CheckReport:
-        report = await context.executor.check(test_script(task, program), timeout_s=TIMEOUT_S)
+        script = test_script(task, program)
+        report = await context.executor.check(script, timeout_s=TIMEOUT_S, as_script=True)
         said = _FAILED.fullmatch(report.detail)
         return replace(report, detail=said[1]) if said else report
 

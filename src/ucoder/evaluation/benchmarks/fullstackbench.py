@@ -270,7 +270,7 @@ class _Grading:
             assert self._url is not None, "_grade has checked it"
             async with self._requests:
                 return await run_on_server(self._url, script, TIMEOUT_S)
-        report = await self._executor.check(python_script(script))
+        report = await self._executor.check(python_script(script), as_script=True)
         # The line of the call in the script around it.
         report = replace(report, detail=_OUR_LINE.sub("", report.detail))
         failed = report.verdict is Verdict.FAILED

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import prod
 from typing import Any, Final
 
-from ucoder.execution.canonical.objects import NUMPY_SCALARS, are_flat
+from ucoder.execution.canonical.objects import MAX_FIELDS, NUMPY_SCALARS, are_flat
 from ucoder.execution.canonical.values import ArrayValue, DataclassValue, Plain, ScalarValue
 
 MAX_FRACTION_BITS: Final = 1 << 17
@@ -28,6 +29,14 @@ _DECIMAL = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|s?NaN\d*|In
 _DTYPE = re.compile(
     r"bool|u?int(?:8|16|32|64)|float(?:16|32|64)|complex(?:64|128)|object|[US]\d{1,10}", re.ASCII
 )
+
+
+_NAMED_TUPLE: Final = "tuple."
+
+
+@lru_cache(maxsize=256)
+def _named_tuple(name: str, *fields: str) -> Any:
+    return namedtuple(name, fields, module="solution")
 
 
 class BadCall(Exception):
@@ -51,6 +60,12 @@ def build(word: str, name: str, arguments: Arguments) -> Plain:
             return builder(*arguments[0], **arguments[1])
     except (ArithmeticError, TypeError, ValueError) as error:
         raise BadCall(f"invalid {word}(...): {str(error)[:100]}") from None
+    if word.startswith(_NAMED_TUPLE) and not arguments[0] and len(arguments[1]) <= MAX_FIELDS:
+        try:
+            kind = _named_tuple(name.removeprefix(_NAMED_TUPLE), *arguments[1])
+        except ValueError as error:
+            raise BadCall(f"invalid {word}(...): {error}") from None
+        return kind(*arguments[1].values())
     if arguments[0] or "." in word:
         raise BadCall(f"{word}(...) takes named arguments only")
     return DataclassValue(name, tuple(arguments[1].items()))

@@ -25,6 +25,7 @@ from builtins import (  # noqa: UP029
     str,
     tuple,
     type,
+    zip,
 )
 
 from ucoder.execution.canonical.errors import NotRepresentable
@@ -36,6 +37,7 @@ from ucoder.execution.canonical.reflection import (
     fields_of,
     instance_dict,
     method,
+    named_fields,
     namespace,
     read,
     type_name,
@@ -63,10 +65,14 @@ NUMPY_SCALARS: Final = (
 )  # fmt: skip
 """The numpy scalar types that have a canonical text; the first was `bool_` before numpy 2."""
 
+MAX_FIELDS: Final = 255
+"""Named tuples with more fields have no canonical text: making their class takes too long."""
+
 _DTYPES: Final = {"b": "bool", "i": "int", "u": "uint", "f": "float", "c": "complex"}
 
 _dict_items: Final = dict.items
 _dict_keys: Final = dict.keys
+_tuple_iter: Final = tuple.__iter__
 # Ids, because looking a type up by itself would hash it.
 _ATOMS: Final = frozenset(map(id, (int, str, float, bool, bytes, complex, type(None))))
 
@@ -96,6 +102,9 @@ def object_text(writer: CanonicalWriter, value: Any, kind: type, depth: int) -> 
                 module = namespace(found[0])
                 if module.get(name) is kind:
                     return found[1](writer, value, name, module, depth)
+            named = named_fields(kind)
+            if named is not None:
+                return named_text(writer, value, name, named, depth)
             plan = writer.plans.get(id(kind))
             if plan is None:
                 writer.plans[id(kind)] = plan = fields_of(kind)
@@ -113,6 +122,18 @@ def dataclass_text(
     inner = writer.enter(value, depth)
     texts = [f"{_word(field)}={writer.text(item, inner)}" for field, item in fields]
     return writer.leave(value, f"{_word(name, RESERVED)}({', '.join(texts)})", left_before)
+
+
+def named_text(
+    writer: CanonicalWriter, value: Any, name: str, fields: tuple[str, ...], depth: int
+) -> str:
+    """Write `tuple.Name(x=1, y=2)`."""
+    items = [*_tuple_iter(value)]
+    if len(items) != len(fields) or len(items) > MAX_FIELDS or instance_dict(value, type(value)):
+        raise NotRepresentable(type_name(value))
+    pairs = list(zip(fields, items, strict=True))
+    writer.spend(len("tuple."))
+    return "tuple." + dataclass_text(writer, value, name, pairs, depth)
 
 
 def enum_text(

@@ -260,7 +260,7 @@ class _Parser:
 
     def checked(self, value: Plain) -> Plain:
         """Return the value, unless it is a record and records are not allowed."""
-        if not self.records and isinstance(value, _RECORDS):
+        if not self.records and isinstance(value, (*_RECORDS, tuple)):  # a named one
             raise CanonicalError(f"no {type_name(value)} is allowed here")
         return value
 

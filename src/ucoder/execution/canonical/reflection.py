@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 # Bound here: a program that replaces one of these in `builtins` breaks nothing below.
-from builtins import ascii, dict, frozenset, id, len, map, object, str, type  # noqa: UP029
+from builtins import ascii, dict, frozenset, id, len, map, object, str, tuple, type  # noqa: UP029
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,6 +95,17 @@ def instance_dict(value: object, kind: type) -> dict[str, Any]:
                 raise TypeError("__dict__")
             return own
     return {}
+
+
+def named_fields(kind: type) -> tuple[str, ...] | None:
+    """The fields of a named tuple; None for any other class."""
+    if tuple not in _class_mro(kind):
+        return None
+    for base in _class_mro(kind):
+        fields = _class_dict(base).get("_fields")
+        if type(fields) is tuple and _TEXT.issuperset(map(id, map(type, fields))):
+            return fields
+    return None
 
 
 def fields_of(kind: type) -> list[tuple[str, Any]]:

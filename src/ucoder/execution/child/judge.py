@@ -21,29 +21,37 @@ import sys
 import types
 
 # Bound here, because a program may replace them in `builtins`.
-from builtins import callable, isinstance, issubclass, len, max, min, type, vars, zip  # noqa: UP029
-from collections.abc import Callable
+from builtins import callable, getattr, isinstance, issubclass, len, max, min, type, vars  # noqa: UP029
+from functools import partial
+from io import StringIO
 from marshal import dumps, loads
 from os import read as read_bytes
 from typing import Any, Final
 
+from ucoder.execution.canonical.errors import NotRepresentable, TooLarge
+from ucoder.execution.canonical.reflection import field_values, fields_of, named_fields
+from ucoder.execution.canonical.writer import write
 from ucoder.execution.child import records, runner
+from ucoder.execution.child.collecting import NothingTested, TestScript
+from ucoder.execution.child.exceptions import DescribedExceptions, RaisedExceptions
 from ucoder.execution.child.records import HEADER, pack
-from ucoder.execution.child.runner import MARSHAL_VERSION, Job, send
+from ucoder.execution.child.runner import MARSHAL_VERSION, CallTimeout, Job, send
+from ucoder.execution.child.sharing import SharedObjects
+from ucoder.execution.child.stand_ins import ProgramFunction, StandIns
 from ucoder.execution.child.watch import Watch
 
 _NAMES: Final = b"D"
-"""A record of the program's process: what its module defines, one name per line."""
+"""A record of the program's process: what its module defines."""
 
 _REFUSALS: Final = (records.DOES_NOT_COMPILE, records.STOPPED_EARLY, records.OVERTIME)
 """What a program's process may send instead; it is then the verdict."""
 
 _MAX_NAMES: Final = 1 << 24
+_EXTRA: Final = 4  # what comes beside a result may be this much longer than a result
+_NOTHING: Final = dumps((), MARSHAL_VERSION)
 _BROKEN: Final = "the program broke its result channel"
-
-
-class ProgramError(Exception):
-    """Stands for an exception whose class the program itself defined."""
+_UNREADABLE: Final = "unreadable"
+_STAYS: Final = "stays in the program's process"
 
 
 class _Over(BaseException):
@@ -112,31 +120,116 @@ def serve(job: Job, calls: int, answers: int) -> None:
     """
     runner.confine(job)
     runner.start_clock(job)
-    module = runner.load(job, "__main__", answers, records.STOPPED_EARLY)
+    # Not "__main__", as in `call`: the tests import it.
+    module = runner.load(job, "solution", answers, records.STOPPED_EARLY)
     if module is None:
         return
-    namespace = module.__dict__
-    names = [name for name in namespace if type(name) is str and not name.startswith("__")]
-    offered = [name for name in names if callable(namespace[name])]
-    modules = [(name, namespace[name]) for name in names if type(namespace[name]) is type(sys)]
-    offered += [f"{name}={module.__name__}" for name, module in modules]
-    send(answers, pack(_NAMES, "\n".join(offered)))
+    server = _Server(module.__dict__)
+    send(answers, pack(_NAMES, write(server.names(), _MAX_NAMES)))
     while (frame := _read_frame(calls)) is not None:
-        marshalled, blob = frame[:1] == b"m", frame[1:]
-        name, arguments, keywords = loads(blob) if marshalled else runner._unpickled(blob)
-        function = namespace.get(name)
-        flag = runner.MUTABLE if marshalled else runner.PICKLED
-        blob = dumps(arguments, MARSHAL_VERSION) if marshalled else _pickled(arguments)
-        bound = _bound(function, keywords)
         runner._alarm.deadline, runner._alarm.cpu_deadline = job.deadline, 0.0
-        kind, text, changed = runner.call(bound, blob, flag, job.output_limit)
-        send(answers, pack(kind, text, changed))
+        answer = partial(server.answer, frame)
+        kind, text, _ = runner.call(answer, _NOTHING, 0, job.output_limit)
+        extra = ""
+        if kind == records.RETURNED:
+            try:
+                extra = write(server.extra, _EXTRA * job.output_limit)
+            except NotRepresentable as error:
+                kind, text = records.NOT_REPRESENTABLE, f"{error}, in its arguments"
+            except TooLarge as error:
+                kind, text = records.OUTPUT_TOO_LARGE, str(error)
+        send(answers, pack(kind, text, extra))
 
 
-def _bound(function: Any, keywords: dict[str, Any]) -> Callable[..., Any]:
-    if not keywords:
-        return function  # type: ignore[no-any-return]
-    return lambda *arguments: function(*arguments, **keywords)
+class _Server:
+    """The program's side of its calls.
+
+    Attributes:
+        extra: What goes to the tests beside the last result: the exception that was raised
+            instead, the arguments that have changed, the numbers of the containers in both, and
+            what was printed, where the tests want to know.
+    """
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.namespace = namespace
+        self.shared = SharedObjects(1, _parts)
+        self.exceptions = DescribedExceptions()
+        self.extra: tuple[Any, ...] = ()
+
+    def names(self) -> list[tuple[str, str, Any]]:
+        """The module's names: each with its kind, and what the tests need to know of it."""
+        found: list[tuple[str, str, Any]] = []
+        for name, value in self.namespace.items():
+            if type(name) is not str or name.startswith("__"):
+                continue
+            kind = type(value)
+            if kind is type(sys):
+                module = value.__dict__.get("__name__")
+                found.append((name, "module", module if type(module) is str else ""))
+            elif isinstance(value, type) and issubclass(value, BaseException):
+                found.append((name, "exception", self.exceptions.of_class(value)))
+            elif callable(value):
+                code = value.__code__ if kind is types.FunctionType else None
+                is_own = code is not None and code.co_filename == "<program>"
+                found.append((name, "class" if isinstance(value, type) else "function", is_own))
+            else:
+                found.append((name, "variable", None))
+        return found
+
+    def answer(self, frame: bytes) -> Any:
+        """Do what the tests ask for; returns a value, and leaves the rest in `extra`."""
+        load = loads if frame[:1] == b"m" else runner._unpickled
+        try:
+            operation, path, values, keywords, labels, is_captured = load(frame[1:])
+        except Exception as error:  # an object of a class that the tests define
+            self.extra = (_UNREADABLE, runner.describe(error)), [], [], ""
+            return None
+        values = self.shared.adopt(values, labels)
+        before = _marshalled(values) if labels else b""
+        n_positional = len(values) - len(keywords)
+        value, raised, printed = None, None, StringIO()
+        streams = sys.stdout, sys.stderr
+        if is_captured:
+            sys.stdout = sys.stderr = printed
+        try:
+            value = self.namespace.get(path.partition(".")[0])
+            for name in path.split(".")[1:]:
+                value = getattr(value, name)
+            if operation == "call":
+                named = dict(zip(keywords, values[n_positional:], strict=True))
+                value = value(*values[:n_positional], **named)  # type: ignore[misc]
+            elif callable(value):
+                value, raised = None, ("class" if isinstance(value, type) else "function",)
+        except (CallTimeout, MemoryError):
+            raise
+        except BaseException as error:  # whatever a program can raise
+            value, raised = None, self.exceptions.of(error)
+        finally:
+            if is_captured:
+                sys.stdout, sys.stderr = streams
+        changed = values if labels and (before is None or before != _marshalled(values)) else []
+        numbers = self.shared.label([value, *changed])
+        self.extra = raised, changed, numbers, printed.getvalue()
+        return value
+
+
+def _marshalled(values: list[Any]) -> bytes | None:
+    try:
+        return dumps(values, MARSHAL_VERSION)
+    except ValueError:
+        return None
+
+
+def _parts(value: Any) -> list[Any] | None:
+    """What an object holds that crosses as a record, in the order of its text."""
+    kind = type(value)
+    try:
+        fields = named_fields(kind)
+        if fields is not None:
+            return [*tuple.__iter__(value)]
+        return [item for _, item in field_values(value, kind, fields_of(kind))]
+    except (AttributeError, KeyError, TypeError):
+        return None
 
 
 def judge(
@@ -171,14 +264,20 @@ def judge(
     try:
         module = types.ModuleType("__main__")
         module.__dict__["__builtins__"] = __builtins__
-        for name, imported in program.names(entry_point):
-            bound = importlib.import_module(imported) if imported else program.stub(name)
-            module.__dict__[name] = bound
+        candidates = program.define(module.__dict__, entry_point)
         sys.modules["__main__"] = module
-        code = compile(
-            script.decode("utf-8", "surrogatepass"), "<tests>", "exec", dont_inherit=True
-        )
-        exec(code, module.__dict__)
+        text = script.decode("utf-8", "surrogatepass")
+        TestScript(text, "<tests>").run(module.__dict__, candidates, may_exit=True)
+        if not program.n_calls:
+            raise NothingTested("nothing was tested: the tests never called the program")
+    except NothingTested as error:
+        end = pack(records.NOT_JUDGED, str(error))
+    except NameError as error:
+        if error.name in program.variables:
+            program.cannot_judge(
+                f"the tests use the program's variable {error.name}, which {_STAYS}"
+            )
+        end = pack(records.STOPPED_EARLY, _failure(error))
     except BaseException as error:
         end = pack(records.STOPPED_EARLY, _failure(error))
     else:
@@ -196,6 +295,13 @@ class _Program:
         self.calls = calls
         self.answers = answers
         self.over = b""
+        self.n_calls = 0
+        self.variables: set[str] = set()
+        self.stand_ins = StandIns(reader, self.refuse)
+        self.shared = SharedObjects(0, self.stand_ins.parts, self.stand_ins.rebuild)
+        self.exceptions = RaisedExceptions(self.refuse)
+        self.functions: dict[str, ProgramFunction] = {}
+        self.outside = sys.stdin, sys.stdout, sys.stderr, builtins.input
 
     def end(self, kind: bytes, text: str) -> _Over:
         """Remember that the test cannot go on, and why."""
@@ -203,34 +309,56 @@ class _Program:
         self.over = self.over or over.record
         return over
 
-    def names(self, entry_point: str | None) -> list[tuple[str, str]]:
-        """Wait until the program has loaded, and return what it defines.
+    def refuse(self, what: str) -> _Over:
+        """End the test because something cannot cross; a test cannot catch that."""
+        return self.end(records.STOPPED_EARLY, f"{what} {_STAYS}")
+
+    def cannot_judge(self, why: str) -> _Over:
+        """End the test because of what it asks for, whatever the program does."""
+        return self.end(records.NOT_JUDGED, why)
+
+    def define(self, names: dict[str, Any], entry_point: str | None) -> list[str]:
+        """Wait until the program has loaded, and bind what it defines.
 
         A test script may rely on the program's imports. It gets modules of the standard library
         under the same names, imported in its own process.
 
         Args:
+            names: The tests' namespace.
             entry_point: The function under test. Other functions that are named like a builtin
                 are left out: a program that defines `all` does so for itself, not for its tests.
 
         Returns:
-            Names, each with the module to import, or "" for a function of the program.
+            What a `check(candidate)` may be meant for: the entry point, or every function.
         """
         kind, text, _ = self.receive(_MAX_NAMES)
         if kind in _REFUSALS:
             raise self.end(kind, text)
         if kind != _NAMES:  # must not become the verdict: it may claim that the tests passed
             raise self.end(records.KILLED, _BROKEN)
-        found = []
-        for line in text.split("\n"):
-            name, _, imported = line.partition("=")
-            if not (name.isascii() and name.isidentifier()):
-                continue
-            if name in vars(builtins) and name != entry_point:
-                continue
-            if not imported or imported.partition(".")[0] in sys.stdlib_module_names:
-                found.append((name, imported))
-        return found
+        candidates = []
+        try:
+            for name, what, about in self.reader.parse(text, max_chars=_MAX_NAMES):
+                if not (name.isascii() and name.isidentifier()):
+                    continue
+                if name in vars(builtins) and name != entry_point:
+                    continue
+                if what == "variable":
+                    self.variables.add(name)
+                elif what == "module":
+                    if about.partition(".")[0] in sys.stdlib_module_names:
+                        names[name] = importlib.import_module(about)
+                elif what == "exception":
+                    names[name] = self.exceptions.class_of(about)
+                else:
+                    names[name] = self.function(name, what == "class")
+                    if about is True:
+                        candidates.append(name)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise self.end(records.KILLED, f"{_BROKEN}: {error}") from None
+        return (
+            candidates if entry_point is None else [name for name in [entry_point] if name in names]
+        )
 
     def receive(self, limit: int) -> tuple[bytes, str, str]:
         header = _read_exactly(self.answers, HEADER.size)
@@ -244,17 +372,31 @@ class _Program:
             raise self.end(records.KILLED, _BROKEN)
         return kind, texts[:n_text].decode(), texts[n_text:].decode()
 
-    def stub(self, name: str) -> Callable[..., Any]:
-        """A function that calls the function of this name in the program's process."""
+    def function(self, path: str, is_class: bool) -> ProgramFunction:
+        """What stands for a function or class of the program; always the same object."""
+        if path not in self.functions:
+            self.functions[path] = ProgramFunction(path, is_class, self.ask, self.refuse)
+        return self.functions[path]
 
-        def call(*arguments: Any, **keywords: Any) -> Any:
-            return self.call(name, arguments, keywords)
-
-        call.__name__ = call.__qualname__ = name
-        return call
-
-    def call(self, name: str, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-        request = (name, arguments, keywords)
+    def ask(
+        self,
+        operation: str,
+        path: str,
+        arguments: tuple[Any, ...] = (),
+        keywords: dict[str, Any] | None = None,
+    ) -> Any:
+        """Have the program call a function, or get a value: "call" or "get", and a dotted path."""
+        stdin, stdout, stderr, read = self.outside
+        if sys.stdin is not stdin or builtins.input is not read:
+            raise self.cannot_judge(f"the tests replace standard input, and {path} reads its own")
+        keywords = keywords or {}
+        is_captured = sys.stdout is not stdout or sys.stderr is not stderr
+        values = [*arguments, *keywords.values()]
+        try:
+            labels = self.shared.label(values)
+        except NotRepresentable as error:
+            raise self.cannot_judge(f"the tests pass {error}, which is not plain data") from None
+        request = (operation, path, values, list(keywords), labels, is_captured)
         try:
             frame = b"m" + dumps(request, MARSHAL_VERSION)
         except ValueError:  # more than plain builtins
@@ -263,45 +405,45 @@ class _Program:
             send(self.calls, len(frame).to_bytes(4, "big") + frame)
         except BrokenPipeError:
             raise self.end(records.KILLED, "the program's process ended") from None
-        kind, text, changed = self.receive(max(self.limit, records.MAX_DETAIL))
-        if changed:
-            self.apply(arguments, changed)
-        if kind == records.RETURNED:
-            return self.parse(text)
-        raise self.exception(kind, text)
-
-    def apply(self, arguments: tuple[Any, ...], text: str) -> None:
-        """Apply the program's changes of its arguments to the judge's, one level deep."""
-        if text == "?":
-            raise self.cannot_cross("the function put a value into its arguments", "or a cycle")
-        after = self.parse(text)
-        for mine, new in zip(arguments, after if type(after) is tuple else (), strict=False):
-            if type(mine) is not type(new):
-                continue
-            if type(mine) is list:
-                mine[:] = new
-            elif type(mine) is dict or type(mine) is set:
-                mine.clear()
-                mine.update(new)
+        self.n_calls += operation == "call"
+        kind, text, extra = self.receive(max(_EXTRA * self.limit, records.MAX_DETAIL))
+        if kind != records.RETURNED:
+            raise self.failure(kind, text)
+        try:
+            (value,), rest = [self.parse(text)], self.parse(extra)
+            raised, changed, labels, printed = rest
+            result, *_ = self.shared.adopt([value, *changed], labels)
+            exception = None
+            if raised is not None and raised[0] == _UNREADABLE:
+                why = f"the tests pass what the program's process cannot read: {raised[1]}"
+                raise self.cannot_judge(why)
+            if raised is not None and len(raised) == 1:
+                return self.function(path, raised[0] == "class")
+            if raised is not None:
+                exception = self.exceptions.make(*raised)
+        except (AttributeError, KeyError, TypeError, ValueError, ImportError) as fault:
+            raise self.end(records.KILLED, f"{_BROKEN}: {fault}") from None
+        if is_captured and printed:
+            (sys.stdout if sys.stdout is not stdout else sys.stderr).write(printed)
+        if isinstance(exception, (StopIteration, StopAsyncIteration)):
+            why = f"{path} raised {type(exception).__name__}, which may end a loop of the tests"
+            raise self.end(records.STOPPED_EARLY, why)
+        if exception is not None:
+            raise exception
+        return result
 
     def parse(self, text: str) -> Any:
-        try:
-            return self.reader.parse(text)
-        except ValueError as error:  # CanonicalError
-            raise self.end(records.KILLED, f"{_BROKEN}: {error}") from None
+        return self.reader.parse(text, max_chars=_MAX_NAMES)
 
     def pickled(self, request: tuple[Any, ...]) -> bytes:
         try:
             return _pickled(request)
         except Exception as error:  # pickle may raise anything
-            raise self.cannot_cross("the tests pass something", f"({error})") from None
+            why = f"the tests pass something ({error}), which is not plain data"
+            raise self.cannot_judge(why) from None
 
-    def cannot_cross(self, what: str, detail: str) -> _Over:
-        """End the test because a value cannot cross; a test cannot catch that as an exception."""
-        return self.end(records.STOPPED_EARLY, f"{what} {detail}, which is not plain data")
-
-    def exception(self, kind: bytes, text: str) -> BaseException:
-        """The exception that a call raised: of the same class if that is a builtin one."""
+    def failure(self, kind: bytes, text: str) -> BaseException:
+        """What ends the tests, or is raised in them, where a call did not end by itself."""
         if kind == records.OUT_OF_MEMORY:
             return MemoryError()
         if kind == records.TIMED_OUT:
@@ -309,17 +451,11 @@ class _Program:
         if kind == records.OUTPUT_TOO_LARGE:
             return self.end(records.STOPPED_EARLY, f"the function returned {text}")
         if kind == records.NOT_REPRESENTABLE:
-            return self.cannot_cross("the function returned a value of type", text)
-        if kind != records.RAISED:
-            return self.end(records.KILLED, _BROKEN)
-        name, _, message = text.partition(": ")
-        found = vars(builtins).get(name.rstrip(":"))
-        if isinstance(found, type) and issubclass(found, Exception):
-            try:
-                return found(message)
-            except TypeError:  # UnicodeDecodeError wants more
-                pass
-        return ProgramError(text)
+            why = f"the function returned a value of type {text}, which is not plain data"
+            return self.end(records.STOPPED_EARLY, why)
+        if kind == records.RAISED:  # in place of the result
+            return self.end(records.STOPPED_EARLY, f"the result cannot cross: {text}")
+        return self.end(records.KILLED, _BROKEN)
 
 
 def _pickled(value: object) -> bytes:

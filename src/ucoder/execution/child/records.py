@@ -42,6 +42,7 @@ NO_ENTRY_POINT: Final = b"P"
 KILLED: Final = b"K"
 REACHED_END: Final = b"V"
 STOPPED_EARLY: Final = b"X"
+NOT_JUDGED: Final = b"U"
 REFUSALS: Final = frozenset({DOES_NOT_COMPILE, FAILED_TO_LOAD, OVERTIME, NO_ENTRY_POINT})
 
 REPLY: Final = Struct("!c?ddIII")

@@ -18,6 +18,7 @@ import types
 # Bound here, because a program may replace them in `builtins`.
 from builtins import callable, compile, isinstance, len, max, min, str, type, zip  # noqa: UP029
 from collections.abc import Callable
+from functools import partial
 from marshal import dumps, loads
 from os import O_WRONLY, close, setsid
 from os import open as open_file
@@ -31,6 +32,7 @@ from ucoder.execution.canonical.errors import NotRepresentable, TooLarge
 from ucoder.execution.canonical.reflection import type_name
 from ucoder.execution.canonical.writer import write
 from ucoder.execution.child import records
+from ucoder.execution.child.collecting import NothingTested, TestScript
 from ucoder.execution.child.records import NAN, RAISED, RETURNED, TIMED_OUT, pack, pack_header
 
 MARSHAL_VERSION: Final = 2
@@ -67,6 +69,9 @@ class Job(NamedTuple):
         output_limit: Longest canonical text of a result, and of changed arguments.
         max_timeouts: After this many timeouts in a row the program is not called again.
         rlimits: Resource limits as pairs of a resource and its value.
+        candidates: What a `check(candidate)` of a script tests; None where the caller named
+            nothing.
+        as_script: Whether a script's end is its verdict, whatever it asserts.
     """
 
     source: str
@@ -79,6 +84,8 @@ class Job(NamedTuple):
     output_limit: int
     max_timeouts: int
     rlimits: tuple[tuple[int, int], ...]
+    candidates: tuple[str, ...] | None = None
+    as_script: bool = False
 
 
 class CallTimeout(BaseException):
@@ -128,7 +135,8 @@ def run(job: Job, first: int, pipe: int) -> None:
     confine(job)
     start_clock(job)
     if job.entry_point is None:
-        if load(job, "__main__", pipe, records.STOPPED_EARLY) is not None:
+        prepare = _plain if job.as_script else partial(_collecting, job)
+        if load(job, "__main__", pipe, records.STOPPED_EARLY, prepare) is not None:
             send(pipe, pack(records.REACHED_END))
     else:
         _run_calls(job, job.entry_point, first, pipe)
@@ -171,7 +179,24 @@ def _with_line(error: BaseException, description: str) -> str:
     return f"{description} (line {line})" if line else description
 
 
-def load(job: Job, name: str, pipe: int, failure: bytes) -> types.ModuleType | None:
+def _plain(source: str) -> Callable[[dict[str, Any]], None]:
+    code = compile(source, "<program>", "exec", dont_inherit=True)
+    return partial(exec, code)
+
+
+def _collecting(job: Job, source: str) -> Callable[[dict[str, Any]], None]:
+    script = TestScript(source, "<program>")
+    candidates = job.candidates or script.functions
+    return lambda names: script.run(names, candidates, may_exit=False)
+
+
+def load(
+    job: Job,
+    name: str,
+    pipe: int,
+    failure: bytes,
+    prepare: Callable[[str], Callable[[dict[str, Any]], None]] = _plain,
+) -> types.ModuleType | None:
     """Run the program's text as a module; on failure send the reason, and return None.
 
     Args:
@@ -179,6 +204,7 @@ def load(job: Job, name: str, pipe: int, failure: bytes) -> types.ModuleType | N
         name: The module's name, as the program sees it.
         pipe: Where a failure is sent.
         failure: The kind of record for a module that raised.
+        prepare: Compiles the text; what it returns runs it in a namespace.
     """
     module = types.ModuleType(name)
     module.__dict__["__builtins__"] = __builtins__
@@ -189,15 +215,17 @@ def load(job: Job, name: str, pipe: int, failure: bytes) -> types.ModuleType | N
     try:
         try:
             kind = records.DOES_NOT_COMPILE
-            code = compile(job.source, "<program>", "exec", dont_inherit=True)
+            execute = prepare(job.source)
             kind = failure
-            exec(code, module.__dict__)
+            execute(module.__dict__)
             _alarm.armed = False
             if not _alarm.fired:
                 return module
         except MemoryError:
             # The compiler raises it for text that is nested too deeply.
             text = "MemoryError" if kind != failure else records.LOAD_OUT_OF_MEMORY
+        except NothingTested as error:
+            kind, text = records.NOT_JUDGED, str(error)
         except BaseException as error:  # whatever a program can raise
             text = describe(error) if kind != failure else _with_line(error, describe(error))
     except BaseException as error:  # the alarm again, while describing the error

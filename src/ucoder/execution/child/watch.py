@@ -40,6 +40,11 @@ _PROGRAM_CUT: Final = 3
 _TOO_MANY_TASKS: Final = 4
 
 
+_VERDICTS: Final = frozenset(
+    {records.STOPPED_EARLY, records.DOES_NOT_COMPILE, records.KILLED, records.NOT_JUDGED}
+)
+
+
 class Watch:
     """Follows one program through its forks.
 
@@ -138,7 +143,7 @@ class Watch:
             self.status = records.REACHED_END
         elif kind == records.OVERTIME or end == _PROGRAM_CUT:
             self.status, self.detail = records.OVERTIME, "the time limit was reached"
-        elif kind in (records.STOPPED_EARLY, records.DOES_NOT_COMPILE, records.KILLED):
+        elif kind in _VERDICTS:
             self.status, self.detail = kind, text
         else:
             how = how or "exit status 0 before the last statement"

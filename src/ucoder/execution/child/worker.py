@@ -90,6 +90,7 @@ class SandboxWorker:
         batch: tuple[tuple[bytes | str, ...], bytes] | None,
         n_test_bytes: int | None,
         tested: str | None,
+        as_script: bool,
     ) -> bytes:
         """Run one program and clean up behind it.
 
@@ -104,6 +105,7 @@ class SandboxWorker:
             batch: The inputs and their flags; None where the worker holds them already.
             n_test_bytes: The length of a test script that follows in the pipe, if one does.
             tested: The function that it tests, where the caller named it.
+            as_script: Whether the end of a script without separate tests is its verdict.
         """
         started = time.monotonic()
         for old in forget:
@@ -123,6 +125,8 @@ class SandboxWorker:
             output_limit=allowed[1],
             max_timeouts=allowed[2],
             rlimits=self.rlimits,
+            candidates=None if tested is None else (tested,),
+            as_script=as_script,
         )
         own = (self.requests, self.replies, self.errors)
         watch = Watch(job, own, self.isolation.too_many, self.isolation.restrict_fork)

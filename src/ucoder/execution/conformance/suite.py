@@ -137,7 +137,7 @@ async def _run(executor: Executor, program: Program, budget: Budget) -> Report:
     if program.tests is not None:
         return await executor.check(program.source, program.tests)
     if program.is_script:
-        return await executor.check(program.source)
+        return await executor.check(program.source, as_script=True)
     return await executor.call(program.source, "f", program.inputs, budget)
 
 
