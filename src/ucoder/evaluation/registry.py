@@ -23,9 +23,10 @@ _TITLES = {
     "bigcodebench-complete-hard": "BigCodeBench-Complete (Hard)",
     "bigcodebench-instruct-hard": "BigCodeBench-Instruct (Hard)",
     "livecodebench": "LiveCodeBench", "fullstackbench": "FullStackBench",
+    "known-answers": "Known answers",
 }  # fmt: skip
 NAMES = tuple(_TITLES)
-"""Every built-in benchmark, in the order of the paper's tables."""
+"""Every built-in benchmark, in the order of the paper's tables, then our own."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]{0,59}")
 
@@ -79,6 +80,10 @@ def find_benchmark(name: str, options: Mapping[str, Any] | None = None) -> Bench
         from ucoder.evaluation.benchmarks.fullstackbench import fullstackbench
 
         return fullstackbench(chosen.language, chosen.server_url)
+    if name == "known-answers":
+        from ucoder.evaluation.benchmarks.known_answers import KNOWN_ANSWERS
+
+        return KNOWN_ANSWERS
     raise BenchmarkError(f"{name!r} is not a benchmark; known: {', '.join(NAMES)}")
 
 
