@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ucoder.components import Components
 from ucoder.progress import Progress, Silent
+from ucoder.requirements import check_requirements
 from ucoder.runs import Run
 from ucoder.steps import Steps
 
@@ -33,8 +34,9 @@ async def run_pipeline(
         UcoderError: A part failed; the run can be resumed once the cause is gone.
     """
     progress = progress or Silent()
-    step = Steps(run, components or Components(run.config, progress), progress)
-    step.check_requirements()
+    components = components or Components(run.config, progress)
+    await check_requirements(components, run)
+    step = Steps(run, components, progress)
     model = step.first_model()
     with step.recording():
         for t in range(run.config.n_models):

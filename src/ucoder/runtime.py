@@ -59,6 +59,11 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def how_to_add(extra: str) -> str:
+    """The command that installs an extra of ucoder."""
+    return f'pip install "ucoder[{extra}]"'
+
+
 def require(purpose: str, *modules: str, extra: str = "cpu") -> None:
     """Check that modules can be found, without importing them.
 
@@ -80,8 +85,7 @@ def require(purpose: str, *modules: str, extra: str = "cpu") -> None:
             missing.append(module)
     if missing:
         raise MissingDependency(
-            f"{purpose} needs {', '.join(missing)}, not installed here; run: "
-            f'pip install "ucoder[{extra}]"'
+            f"{purpose} needs {', '.join(missing)}, not installed here; run: {how_to_add(extra)}"
         )
 
 

@@ -70,7 +70,10 @@ def _version(
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Argument(help="A preset (demo, paper-7b, ...) or a YAML file.")],
+    config: Annotated[
+        str,
+        typer.Argument(help="A preset (demo, paper-7b, ...), a YAML file, or a run to start anew."),
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")
     ] = None,
@@ -153,11 +156,28 @@ def plan(
 
 
 @app.command()
-def resume(run: RunPath) -> None:
-    """Continue a run that was stopped or killed; what is finished is not done again."""
+def resume(
+    run: RunPath,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value, where it changes nothing that is recorded."),
+    ] = None,
+) -> None:
+    """Continue a run that was stopped or killed; what is finished is not done again.
+
+    Settings may change as long as no record depends on them: where data are, how much runs at
+    once, more iterations. Others are refused with the reason.
+
+    Examples:
+        ucoder resume runs/mine
+
+        ucoder resume runs/mine consolidation.iterations=3
+
+        ucoder resume runs/mine max_concurrency=8 evaluation.data.humaneval=/data/HumanEval.jsonl
+    """
     from ucoder.cli.running import run_on
 
-    asyncio.run(run_on(run, out))
+    asyncio.run(run_on(run, overrides or [], out))
 
 
 @app.command()

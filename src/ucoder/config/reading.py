@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -26,7 +27,8 @@ def load_config(preset_or_path: str, overrides: Iterable[str] = ()) -> RunConfig
     """Read a preset or a YAML file and apply `key=value` overrides.
 
     Args:
-        preset_or_path: A name from `preset_names()` or the path of a YAML file.
+        preset_or_path: A name from `preset_names()`, the path of a YAML file, or the folder of a
+            run, for that run's settings.
         overrides: Such as `solutions.n=64`; values are read as YAML.
 
     Raises:
@@ -54,11 +56,14 @@ def parse_config(values: Mapping[str, Any]) -> RunConfig:
 def _read(preset_or_path: str) -> dict[str, Any]:
     if preset_or_path in preset_names():
         text = (resources.files("ucoder") / "presets" / f"{preset_or_path}.yaml").read_text("utf-8")
+    elif (manifest := Path(preset_or_path) / "manifest.json").is_file():
+        return _read_manifest(manifest)
     elif Path(preset_or_path).is_file():
         text = Path(preset_or_path).read_text("utf-8")
     else:
         raise ConfigError(
-            f"{preset_or_path!r} is neither a preset ({', '.join(preset_names())}) nor a YAML file"
+            f"{preset_or_path!r} is neither a preset ({', '.join(preset_names())}) nor a YAML file "
+            f"nor a run's folder"
         )
     try:
         values = yaml.safe_load(text) or {}
@@ -69,6 +74,13 @@ def _read(preset_or_path: str) -> dict[str, Any]:
             f"{preset_or_path} holds a {type(values).__name__}; it must be a mapping of keys"
         )
     return values
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8"))["config"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path} does not hold a run's settings: {error!r}") from None
 
 
 def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
