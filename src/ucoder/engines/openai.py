@@ -36,7 +36,7 @@ from ucoder.engines.openai_requests import (
 from ucoder.engines.protocol import Completion, EngineInfo, Request, SamplingParams, cut_at_stop
 from ucoder.errors import EngineError
 from ucoder.records import FinishReason
-from ucoder.runtime import cancel, hide_broken_torchvision, require
+from ucoder.runtime import cancel, require
 from ucoder.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -164,7 +164,6 @@ class OpenAIEngine:
         if self._checkpoint is None:
             return None
         require("rendering prompts for a server", "transformers")
-        hide_broken_torchvision()
         from transformers import AutoTokenizer
 
         try:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
-from ucoder.runtime import die_with_parent, hide_broken_torchvision
+from ucoder.runtime import die_with_parent
 
 
 def log_file(log_dir: Path, rank: int) -> Path:
@@ -39,7 +39,6 @@ def send(**values: Any) -> None:
 def run_rank(job: dict[str, Any]) -> None:
     """Train a job as one rank, or alone; torch's environment variables say which rank."""
     config = ConsolidationConfig.model_validate(job["config"])
-    hide_broken_torchvision()
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
