@@ -135,8 +135,8 @@ def find_data(
         return from_hub(repository, filename, revision)
     except BenchmarkError as error:
         raise BenchmarkError(
-            f"{error}\nName a local file: --data FILE, or "
-            f"evaluation.data in a run's settings, or {variable}."
+            f"{error}\nName a local file: --data FILE, or {variable}. In a run's settings: "
+            f"evaluation.data.NAME=FILE"
         ) from error
 
 
@@ -206,7 +206,8 @@ def find_release(release: Release, given: Path | None) -> Path:
     except (httpx.HTTPError, OSError, EOFError, zlib.error) as error:
         raise BenchmarkError(
             f"{release.title}: {release.url} cannot be downloaded ({error!r}); where you have a "
-            f"copy, name it with {release.variable}, --data or evaluation.data"
+            f"copy, name it with {release.variable} or with --data, or in a run's settings with "
+            f"evaluation.data.NAME=FILE"
         ) from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != release.sha256:
