@@ -221,15 +221,17 @@ async def test_a_run_begun_elsewhere_is_resumed_from_any_folder(
         ("folder:M1", "{here}/folder:M1"),
         ("qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-0.5b-instruct"),
         ("org/name", "org/name"),
+        ("123", "{here}/123"),
+        ("", ""),
     ],
 )
 def test_a_models_path_is_stored_so_that_it_holds_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, stored: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for folder in ("folder", "qwen2.5-coder-0.5b-instruct"):
+    for folder in ("folder", "123", "qwen2.5-coder-0.5b-instruct"):
         Path(folder).mkdir()
-    run = Run.create(Path("run"), load_config("scripted", [f"model={name}"]))
+    run = Run.create(Path("run"), load_config("scripted", [f"model='{name}'"]))
     assert run.config.model == stored.replace("{here}", str(tmp_path))
 
 
@@ -238,3 +240,11 @@ async def test_the_pipeline_checks_a_run_that_was_made_in_python_as_well(tmp_pat
     with pytest.raises(ConfigError, match="one topic a line"):
         await run_pipeline(run)
     assert not run.attempts.keys()
+
+
+@pytest.mark.parametrize("name", ["7", ":M1", "", "qwen:M1", "org/name:M12", "a:M"])
+def test_a_name_that_only_looks_like_a_models_of_a_run_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Run.named(name) is None

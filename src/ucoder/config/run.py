@@ -65,8 +65,8 @@ class RunConfig(Section):
         """
         values = _absolute(self.model_dump())
         folder, _, index = self.model.rpartition(":M")  # `RUN:M1`, a model of a run
-        folder = folder if index.isdigit() else self.model
-        if self.model not in known_models and folder and Path(folder).expanduser().exists():
+        folder = folder if folder and index.isdigit() else self.model
+        if self.model not in known_models and self.model and Path(folder).expanduser().exists():
             values["model"] = str(_absolute(Path(folder))) + self.model[len(folder) :]
         return type(self).model_validate(values)
 

@@ -131,7 +131,7 @@ class Run:
             NotARun: The folder exists, and holds no run that can be read.
         """
         folder, _, index = name.rpartition(":M")
-        if index.isdigit() and Path(folder).expanduser().is_dir():
+        if folder and index.isdigit() and Path(folder).expanduser().is_dir():
             return cls.open(Path(folder).expanduser()), int(index)
         if (Path(name).expanduser() / "manifest.json").is_file():
             return cls.open(Path(name).expanduser()), None
