@@ -14,12 +14,16 @@ help:  ## list the targets
 
 ##@ Setup
 
+# optimum-intel requires torchvision, which nothing here uses. Where torch comes from an index with CPU
+# builds, torchvision's build for CUDA arrives beside it, cannot be imported, and takes transformers
+# and TRL with it, because they import whatever torchvision is installed.
 setup: $(STAMP)  ## build the virtual environment, with pinned versions
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/$(INSTALL) -c constraints.txt 'torch==2.13.0' -e '.[all,dev]'
+	$(BIN)/python -m pip uninstall --quiet --yes torchvision
 	touch $@
 
 # vLLM wants other versions of its libraries, so it has an environment of its own. Its CPU wheel

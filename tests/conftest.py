@@ -43,8 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 MAKE_TINY = """
 import sys
 from pathlib import Path
-from ucoder.runtime import hide_broken_torchvision
-hide_broken_torchvision()
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM

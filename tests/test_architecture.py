@@ -62,7 +62,7 @@ FLOORS = (
     {"attempts", "planning", "studies"},
     {"scale"},
     {"components"},
-    {"steps"},
+    {"changes", "requirements", "steps"},
     {"pipeline"},
     {"report"},
     {"cli"},

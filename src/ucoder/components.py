@@ -12,7 +12,7 @@ from pathlib import Path
 from ucoder.config import EngineConfig, RunConfig
 from ucoder.engines.protocol import Engine
 from ucoder.engines.resilient import ResilientEngine
-from ucoder.evaluation.protocol import ExecutionRequirements
+from ucoder.evaluation.protocol import Dataset, ExecutionRequirements
 from ucoder.evaluation.registry import find_benchmarks
 from ucoder.evaluation.running import Evaluation, choose_tasks
 from ucoder.execution.protocol import Executor, Limits
@@ -22,6 +22,7 @@ from ucoder.models.cache import Notify, default_cache_dir
 from ucoder.progress import Progress, Silent
 from ucoder.records import digest
 from ucoder.runtime import require
+from ucoder.runs import Run
 from ucoder.scale.local import LocalScheduler
 from ucoder.scale.protocol import Scheduler
 from ucoder.training.protocol import Trainer
@@ -37,18 +38,23 @@ class Components:
 
     def __init__(self, config: RunConfig, progress: Progress | None = None) -> None:
         self.config = config
+        self.is_checked = False  # `ucoder.requirements` found nothing missing
         self._progress = progress or Silent()
+        self._evaluations: list[Evaluation] | None = None
 
     def model(self, name_or_path: str) -> Model:
-        """The checkpoint that a name or path stands for, asked as the configuration says.
+        """The checkpoint of a name, a path or `RUN:M1`, asked as the configuration says.
 
         Raises:
-            ModelError: It cannot be had; see `ucoder.models.resolve`.
+            ModelError: It cannot be had; see `ucoder.models.resolve` and `Run.weights`.
             ConfigError: `model_kind` does not fit it.
         """
         return self._resolved(name_or_path).asked_as(self.config.model_kind)
 
     def _resolved(self, name_or_path: str) -> Model:
+        if named := Run.named(name_or_path):
+            run, index = named
+            name_or_path = run.weights(index)
         if self.config.engine.provider == "scripted":
             from ucoder.engines.scripted import load_script
 
@@ -100,13 +106,44 @@ class Components:
             needs = ExecutionRequirements(limits, config.preload)
         return open_executor(config.provider, needs.limits, config.n_workers, preload=needs.preload)
 
+    def require_packages(self) -> None:
+        """Check that the packages of the engine and the scheduler are installed on this machine.
+
+        Raises:
+            MissingDependency: Some are not; the message has the install command.
+        """
+        if self.config.scale.provider == "ray":
+            require("scale: ray", "ray", extra="ray")  # engines are on the cluster's machines
+        elif needed := _PACKAGES.get(provider := self.config.engine.provider):
+            extra = provider if provider in ("vllm", "openai") else "cpu"
+            require(f"engine.provider={provider}", *needed, extra=extra)
+
+    def compared_datasets(self) -> dict[str, Dataset]:
+        """The benchmarks that the run's own problems are compared with, by name.
+
+        Raises:
+            BenchmarkError: Data are not available.
+        """
+        config = self.config.evaluation
+        names = config.contamination.benchmarks
+        names = config.benchmarks if names is None else names
+        return {
+            benchmark.name: benchmark.load(config.data.get(benchmark.name))
+            for benchmark in find_benchmarks(names, config.options())
+        }
+
     def evaluations(self) -> list[Evaluation]:
-        """The benchmarks that the configuration names, loaded and ready to be put to a model.
+        """The benchmarks that the configuration names, loaded once and ready to be put to a model.
 
         Raises:
             BenchmarkError: Data are not available, or a benchmark has fewer tasks than
                 `evaluation.n_tasks`.
         """
+        if self._evaluations is None:
+            self._evaluations = self._load_evaluations()
+        return self._evaluations
+
+    def _load_evaluations(self) -> list[Evaluation]:
         config = self.config.evaluation
         return [
             Evaluation(
@@ -219,3 +256,11 @@ _ENGINES: Mapping[str, Callable[[EngineConfig, Model, Path | None, Notify], Engi
     "openai": _openai,
     "scripted": _scripted,
 }
+
+_PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "openvino": ("torch", "transformers", "openvino_genai", "openvino_tokenizers", "optimum.intel"),
+    "transformers": ("torch", "transformers"),
+    "vllm": ("vllm",),
+    "openai": ("openai",),
+}
+"""What must be installed for an engine; the scripted one needs nothing."""

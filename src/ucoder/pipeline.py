@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ucoder.components import Components
 from ucoder.progress import Progress, Silent, Tee
+from ucoder.requirements import check_requirements
 from ucoder.runs import Run
 from ucoder.steps import Steps
 
@@ -33,9 +34,10 @@ async def run_pipeline(
         UcoderError: A part failed; the run can be resumed once the cause is gone.
     """
     progress = Tee(run.log, progress or Silent())
-    step = Steps(run, components or Components(run.config, progress), progress)
+    components = components or Components(run.config, progress)
+    step = Steps(run, components, progress)
     with step.recording():
-        step.check_requirements()
+        await check_requirements(components, run)
         model = step.first_model()
         for t in range(run.config.n_models):
             async with step.engine_of(model, t) as engine:

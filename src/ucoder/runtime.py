@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import importlib
 import importlib.util
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from functools import cache
 from typing import Any, TypeVar
 
 from ucoder.errors import MissingDependency
@@ -96,8 +97,15 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def how_to_add(extra: str) -> str:
+    """The command that installs an extra of ucoder."""
+    return f'pip install "ucoder[{extra}]"'
+
+
 def require(purpose: str, *modules: str, extra: str = "cpu") -> None:
     """Check that modules can be found, without importing them.
+
+    Where one of them imports torchvision, a torchvision that is installed must work as well.
 
     Args:
         purpose: what needs them, for the message.
@@ -105,7 +113,8 @@ def require(purpose: str, *modules: str, extra: str = "cpu") -> None:
         extra: of ucoder, that installs them.
 
     Raises:
-        MissingDependency: some are absent; the message names them and the install command.
+        MissingDependency: some are absent; the message names them and the install command. Or
+            torchvision is broken; the message names it and how to remove it.
     """
     missing = []
     for module in modules:
@@ -117,29 +126,30 @@ def require(purpose: str, *modules: str, extra: str = "cpu") -> None:
             missing.append(module)
     if missing:
         raise MissingDependency(
-            f"{purpose} needs {', '.join(missing)}, not installed here; run: "
-            f'pip install "ucoder[{extra}]"'
+            f"{purpose} needs {', '.join(missing)}, not installed here; run: {how_to_add(extra)}"
+        )
+    if not _IMPORT_TORCHVISION.isdisjoint(modules) and (failure := _torchvision_failure()):
+        raise MissingDependency(
+            f"{purpose} needs transformers, which imports torchvision, and the torchvision that is "
+            f"installed here does not fit torch ({failure}); ucoder needs none, so run: "
+            f"pip uninstall torchvision; or install the build that fits torch"
         )
 
 
-def hide_broken_torchvision() -> None:
-    """Let transformers work beside a torchvision that was built for another torch.
+_IMPORT_TORCHVISION = frozenset({"transformers", "trl", "optimum.intel", "vllm"})
+"""Packages that import torchvision for every model as soon as it is installed."""
 
-    optimum-intel depends on torchvision, and an index may pair a CPU torch with a CUDA torchvision.
-    Importing that one fails (`operator torchvision::nms does not exist`), and transformers imports
-    it for every text model as soon as it is installed. Nothing here looks at images, so a
-    torchvision that cannot be imported is presented as absent. Call it before importing
-    transformers; a torchvision that works is left alone.
+
+@cache
+def _torchvision_failure() -> str:
+    """Why an installed torchvision cannot be imported, "" where it can or where there is none.
+
+    An index may pair a CPU torch with a torchvision that was built for CUDA. Importing it loads
+    torch, so a process of its own tries it.
     """
     if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is None:
-        return
-    try:
-        importlib.import_module("torchvision")
-    except (ImportError, RuntimeError, OSError):
-        for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        sys.modules["torchvision"] = _ABSENT
-
-
-# `None` in sys.modules is how the import system itself spells "not to be found".
-_ABSENT: Any = None
+        return ""
+    command = [sys.executable, "-c", "import torchvision"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    said = done.stderr.strip().splitlines() or [f"its import ended with {done.returncode}"]
+    return said[-1] if done.returncode else ""

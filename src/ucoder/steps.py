@@ -20,7 +20,6 @@ from ucoder.consensus.selection import rule_of
 from ucoder.errors import NothingToDo, command
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
-from ucoder.evaluation.registry import find_benchmarks
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
 from ucoder.progress import Progress, Tee, label_of
@@ -53,15 +52,6 @@ class Steps:
         self.config = run.config
         self.components = components
         self.progress = Tee(run.journal, progress)
-
-    def check_requirements(self) -> None:
-        """Refuse before the sampling what training would refuse after it.
-
-        Raises:
-            MissingDependency: A package that the trainer needs is not installed.
-        """
-        if self.config.is_trained(0):
-            self.components.trainer()
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -262,20 +252,15 @@ class Steps:
         """Find problems that a benchmark asks as well; once, and kept."""
         if self.run.matches.keys():
             return
-        config = self.config.evaluation
-        names = config.contamination.benchmarks
-        names = config.benchmarks if names is None else names
-        datasets = {
-            benchmark.name: benchmark.load(config.data.get(benchmark.name))
-            for benchmark in find_benchmarks(names, config.options())
-        }
+        datasets = self.components.compared_datasets()
         guard = Guard((name, dataset.tasks) for name, dataset in datasets.items())
         found = [match for problem in problems for match in guard.matches(problem)]
         self.run.save_manifest(compared={name: data.source for name, data in datasets.items()})
         self.run.matches.put("matches", found)
         if found:
             n_problems = len({match.problem_id for match in found})
-            fate = "left out of training" if config.contamination.exclude else "kept all the same"
+            is_excluded = self.config.evaluation.contamination.exclude
+            fate = "left out of training" if is_excluded else "kept all the same"
             self.progress.message(f"{n_problems} problems match a benchmark's prompt: {fate}")
 
     def choose_examples(self, iteration: int, problems: Sequence[Problem]) -> list[Example]:

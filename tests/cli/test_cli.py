@@ -456,3 +456,74 @@ def test_a_run_for_its_data_alone_ends_with_them(tmp_path: Path) -> None:
     assert "to do" not in said
     assert ucoder("export", str(path), str(tmp_path / "data.jsonl")).returncode == 0
     assert not (path / "checkpoints").exists()
+
+
+def compared(*arguments: str) -> Any:
+    done = ucoder("compare", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def tides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with one fine-tuning, evaluated on three tasks of our own."""
+    folder = tmp_path_factory.mktemp("tides")
+    (folder / "own.py").write_text(OWN_BENCHMARK)
+    done = ucoder(
+        "run", "scripted", "problems.n=2", "consolidation.iterations=1", "-o", str(folder / "run"),
+        "evaluation.n_tasks=null", f"evaluation.benchmarks=[{folder / 'own.py'}]",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+def test_compare_takes_a_run_and_its_models_by_name(tides: Path, tmp_path: Path) -> None:
+    alone = compared(str(tides))
+    assert alone == compared(f"{tides}:M0", f"{tides}:M1") == compared(f"{tides}:M0", str(tides))
+    assert alone["tides"]["n"] == 3
+    evaluated(tmp_path, "-o", str(tmp_path / "other"))
+    with_folder = compared(str(tmp_path / "other"), f"{tides}:M1")
+    assert (with_folder["tides"]["n"], with_folder["tides"]["worse"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "{run}:M1"], "is compared with what?"),
+        (["compare", "{run}:M0", "{run}:M5"], "has no scores of M5; it has them of M0, M1"),
+        (["compare", "{run}", "{run}/nowhere:M1"], "holds no scores.jsonl"),
+        (["eval", "{run}:M7"], "has no model M7; it has M0, M1"),
+        (["compare", "{run}/tables:M1", "{run}"], "holds no manifest.json"),
+    ],
+)
+def test_a_model_that_a_run_does_not_have_is_refused_with_those_it_has(
+    tides: Path, arguments: list[str], message: str
+) -> None:
+    done = ucoder(*(argument.replace("{run}", str(tides)) for argument in arguments))
+    assert done.returncode == 1
+    assert message in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("model", ["", ":M0", ":M1"])
+def test_eval_takes_a_run_and_its_models_by_name_with_the_runs_engine(
+    tides: Path, model: str, tmp_path: Path
+) -> None:
+    own = str(tides.parent / "own.py")
+    done = ucoder("eval", f"{tides}{model}", "-b", own, "--json", UCODER_CACHE=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["engine"]["provider"] == "scripted" and said["scores"][0]["n_tasks"] == 3
+
+
+def test_a_finished_run_is_extended_and_forked_from_the_command_line(
+    tides: Path, tmp_path: Path
+) -> None:
+    refused = ucoder("resume", str(tides), "problems.n=3")
+    said = " ".join(refused.stderr.split())
+    assert refused.returncode == 1 and f"ucoder run {tides} problems.n=3 -o NEW" in said
+    fork = ucoder("run", str(tides), "problems.n=3", "-o", str(tmp_path / "fork"))
+    assert fork.returncode == 0, fork.stderr
+    longer = ucoder("resume", str(tmp_path / "fork"), "consolidation.iterations=2")
+    assert longer.returncode == 0, longer.stderr
+    scores = json.loads(ucoder("status", str(tmp_path / "fork"), "--json").stdout)["scores"]
+    assert [score["model_index"] for score in scores] == [0, 1, 2]

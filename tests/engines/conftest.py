@@ -7,13 +7,11 @@ import pytest
 from ucoder.engines.conformance import Scorer
 from ucoder.engines.protocol import Prompt, render
 from ucoder.models import Model
-from ucoder.runtime import hide_broken_torchvision
 
 
 @pytest.fixture(scope="module")
 def teacher(small_model: Model) -> Scorer:
     """A teacher-forced pass in float32 over the small model's checkpoint."""
-    hide_broken_torchvision()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

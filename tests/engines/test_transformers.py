@@ -22,7 +22,6 @@ from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
 from ucoder.errors import EngineError
 from ucoder.models import Model
 from ucoder.records import FinishReason
-from ucoder.runtime import hide_broken_torchvision
 
 # The tiny model is random: its text means nothing, and float32 keeps rounding out of the way.
 PROMPTS = ("a", "Sort a list of numbers.", "x" * 90, "Reverse the words of a sentence, please.")
@@ -58,7 +57,6 @@ async def test_the_engine_conforms(small_model: Model) -> None:
 
 @pytest.mark.model
 async def test_log_probabilities_are_raw_under_any_settings(small_model: Model) -> None:
-    hide_broken_torchvision()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -116,7 +114,6 @@ async def test_greedy_answers_are_those_of_generate(
 @pytest.fixture(scope="module")
 def sliding_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random Gemma 3: every other layer sees the last eight tokens only."""
-    hide_broken_torchvision()
     import torch
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
@@ -135,7 +132,6 @@ def sliding_checkpoint(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathF
 async def test_a_model_with_a_recurrent_state_is_refused(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    hide_broken_torchvision()
     from transformers import MambaConfig, MambaForCausalLM
 
     folder = with_tokenizer_of(tiny_checkpoint, tmp_path)

@@ -17,7 +17,6 @@ from ucoder.config import ConsolidationConfig
 from ucoder.errors import TrainingError
 from ucoder.models import Model, Origin
 from ucoder.progress import Silent
-from ucoder.runtime import hide_broken_torchvision
 from ucoder.steps import Steps
 from ucoder.training import checkpoints
 from ucoder.training.checkpoints import check_space, prepare
@@ -42,7 +41,6 @@ def _prepared(
     folder: Path, output: Path, tokenizer_fault: Callable[[str], None] | None = None
 ) -> dict[str, Any]:
     """What `prepare` writes as generation configuration; all of the model but its weights."""
-    hide_broken_torchvision()
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -11,9 +11,6 @@ from ucoder.config import load_config
 
 
 def test_packed_examples_do_not_attend_to_each_other(tiny_checkpoint: Path) -> None:
-    from ucoder.runtime import hide_broken_torchvision
-
-    hide_broken_torchvision()
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM
@@ -47,9 +44,7 @@ def test_packed_examples_do_not_attend_to_each_other(tiny_checkpoint: Path) -> N
 def test_the_loss_is_on_the_answer_and_its_end_and_on_nothing_else(
     tiny_checkpoint: Path, tmp_path: Path, packing: bool
 ) -> None:
-    from ucoder.runtime import hide_broken_torchvision
 
-    hide_broken_torchvision()
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -79,9 +74,6 @@ def test_the_loss_is_on_the_answer_and_its_end_and_on_nothing_else(
 
 
 def test_the_deepspeed_configuration_is_zero_3_as_accelerate_reads_it(tmp_path: Path) -> None:
-    from ucoder.runtime import hide_broken_torchvision
-
-    hide_broken_torchvision()
     from accelerate.utils.deepspeed import HfDeepSpeedConfig
 
     from ucoder.training.recipe import deepspeed_settings

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from ucoder.engines.protocol import Prompt, prompt_tokens, render
-from ucoder.runtime import hide_broken_torchvision
 from ucoder.training.rendering import end_token, example_tokens
 
 ASKED = Prompt("  Add two numbers.\n", "```python\n")
@@ -43,7 +42,6 @@ TEMPLATES = {
 
 def tokenizer_of(template: str | None = PLAIN, **settings: Any) -> Any:
     """A byte-level tokenizer with a chat model's special tokens; a few merges make words."""
-    hide_broken_torchvision()
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -66,7 +64,6 @@ def spaced_tokenizer(*, after_lines: bool = False) -> Any:
     Args:
         after_lines: It begins every line so, also in the middle of a text that begins with one.
     """
-    hide_broken_torchvision()
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, processors
     from transformers import PreTrainedTokenizerFast
 

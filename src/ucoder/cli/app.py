@@ -109,7 +109,10 @@ def _version(
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Argument(help="A preset (demo, paper-7b, ...) or a YAML file.")],
+    config: Annotated[
+        str,
+        typer.Argument(help="A preset (demo, paper-7b, ...), a YAML file, or a run to start anew."),
+    ],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")
     ] = None,
@@ -195,11 +198,30 @@ def plan(
 
 
 @app.command()
-def resume(run: RunPath, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Continue a run that was stopped or killed; what is finished is not done again."""
+def resume(
+    run: RunPath,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="key=value, where it changes nothing that is recorded."),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Continue a run that was stopped or killed; what is finished is not done again.
+
+    Settings may change as long as no record depends on them: where data are, how much runs at
+    once, more iterations. Others are refused with the reason.
+
+    Examples:
+        ucoder resume runs/mine
+
+        ucoder resume runs/mine consolidation.iterations=3
+
+        ucoder resume runs/mine max_concurrency=8 evaluation.data.humaneval=/data/HumanEval.jsonl
+    """
     from ucoder.cli.running import run_on
 
-    INTERRUPTS.run(run_on(run, _verbosity(quiet, verbose), out))
+    INTERRUPTS.run(run_on(run, overrides or [], _verbosity(quiet, verbose), out))
 
 
 def _verbosity(quiet: bool, verbose: bool) -> Verbosity:
@@ -256,7 +278,10 @@ def show(
 @app.command(name="eval")
 def evaluate(
     model: Annotated[
-        str | None, typer.Argument(help="A catalog name, a hub id, or a local path.")
+        str | None,
+        typer.Argument(
+            help="A catalog name, a hub id, a local path, or a run and its model: RUN:M1."
+        ),
     ] = None,
     benchmark: Annotated[
         list[str] | None,
@@ -280,7 +305,12 @@ def evaluate(
         Path | None,
         typer.Option("--output", "-o", help="A folder for samples, verdicts and results."),
     ] = None,
-    engine: Annotated[str, typer.Option(help="openvino, vllm, transformers, openai.")] = "openvino",
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            help="openvino, vllm, transformers, openai. [for a run's model: the run's; openvino]"
+        ),
+    ] = None,
     setting: Annotated[
         list[str] | None,
         typer.Option("--set", help="Any other setting, such as evaluation.max_tokens=1024."),
@@ -304,6 +334,8 @@ def evaluate(
         ucoder eval qwen2.5-coder-0.5b-instruct -b humaneval+ -b mbpp+
 
         ucoder eval my/model -b humaneval+ -n 20 --temperature 0.8 --k 1,10 -o results/my
+
+        ucoder eval runs/mine:M1 -b humaneval+
 
         ucoder eval --samples evalplus_results/samples.jsonl -b mbpp+
 
@@ -332,7 +364,7 @@ def _evaluation_config(
     k: str,
     n_tasks: int | None,
     data: list[str],
-    engine: str,
+    engine: str | None,
     settings: list[str],
 ) -> RunConfig:
     """The configuration that the options of `eval` describe, so that one place validates them."""
@@ -342,8 +374,8 @@ def _evaluation_config(
     copies = [item.split("=", 1) if "=" in item else [names[0], item] for item in data]
     if not all(part.isdigit() for part in k.split(",")):
         raise typer.BadParameter(f"--k {k!r}: write numbers with commas between, such as 1,10")
-    values = {
-        "engine": {"provider": engine},
+    values: dict[str, Any] = {
+        "engine": {"provider": engine} if engine else _engine_for(model),
         "evaluation": {
             "benchmarks": names,
             "n": n,
@@ -358,16 +390,36 @@ def _evaluation_config(
     return parse_config(apply_overrides(values, settings))
 
 
+def _engine_for(model: str | None) -> dict[str, Any]:
+    """The engine of the run that the model belongs to; the default one for other models."""
+    from ucoder.runs import Run
+
+    if model is not None and (named := Run.named(model)):
+        return named[0].config.engine.model_dump(mode="json")
+    return {}
+
+
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="A folder of `ucoder eval -o`.")],
-    second: Annotated[Path, typer.Argument(help="Another such folder.")],
+    first: Annotated[
+        Path, typer.Argument(help="A folder of `ucoder eval -o`, or a run's model: RUN:M0.")
+    ],
+    second: Annotated[
+        Path | None, typer.Argument(help="Another. Without it: a run's M0 against its last model.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Is the second model better? A paired comparison on the tasks that both ran.
 
     Two models are compared task by task (McNemar's exact test; with several samples a task a
     permutation test), because overlapping intervals do not show that two models are equal.
+
+    Examples:
+        ucoder compare results/base results/trained
+
+        ucoder compare runs/mine
+
+        ucoder compare runs/mine:M1 runs/other:M2
     """
     from ucoder.cli.evaluating import compare_evaluations
 

@@ -115,7 +115,6 @@ async def _engine() -> str:
 async def _trainer() -> str:
     require("training", "torch", "trl", "peft", "datasets", extra="train")
     code = (
-        "from ucoder.runtime import hide_broken_torchvision; hide_broken_torchvision(); "
         "import torch, datasets, peft; from trl import SFTTrainer; "
         "print('GPU' if torch.cuda.is_available() else 'CPU')"
     )

@@ -31,6 +31,7 @@ from ucoder.files import write_atomically
 from ucoder.models import Model
 from ucoder.progress import Progress
 from ucoder.records import digest
+from ucoder.runs import Run
 
 SCORES_FILE = "scores.jsonl"
 RESULTS_FILE = "results.json"
@@ -271,12 +272,22 @@ def print_benchmarks(config: RunConfig, as_json: bool, out: Console) -> None:
     out.print(table)
 
 
-def compare_evaluations(first: Path, second: Path, as_json: bool, out: Console) -> None:
+def compare_evaluations(first: Path, second: Path | None, as_json: bool, out: Console) -> None:
     """Compare two evaluations on the tasks that both ran.
+
+    Each is a folder of `ucoder eval -o` or a model of a run, such as `RUN:M1`; `RUN` alone is the
+    last model of the run that has scores. Without a second one, M0 of a run is compared with that.
 
     Raises:
         BenchmarkError: A folder holds no evaluation, or the two have no benchmark in common.
     """
+    if second is None:
+        if (named := Run.named(str(first))) is None or named[1] is not None:
+            raise BenchmarkError(
+                f"{first} is compared with what? Give a second folder, or a run alone, whose M0 "
+                f"is compared with its last model"
+            )
+        first, second = Path(f"{first}:M0"), first
     one, other = _read_scores(first), _read_scores(second)
     common = [name for name in one if name in other]
     if not common:
@@ -308,9 +319,14 @@ def compare_evaluations(first: Path, second: Path, as_json: bool, out: Console) 
 
 
 def _read_scores(folder: Path) -> dict[str, list[Score]]:
+    if named := Run.named(str(folder)):
+        return _scores_of(*named)
     path = folder / SCORES_FILE
     if not path.is_file():
-        raise BenchmarkError(f"{folder} holds no {SCORES_FILE}; give what `ucoder eval -o` wrote")
+        raise BenchmarkError(
+            f"{folder} holds no {SCORES_FILE}; give what `ucoder eval -o` wrote, or a model of a "
+            f"run, such as RUN:M1"
+        )
     found: dict[str, list[Score]] = {}
     for number, line in enumerate(path.read_text("ascii").splitlines(), 1):
         try:
@@ -319,4 +335,19 @@ def _read_scores(folder: Path) -> dict[str, list[Score]]:
         except (ValueError, TypeError) as error:
             raise BenchmarkError(f"{path}, line {number}: not a score: {error}") from None
         found.setdefault(score.benchmark, []).append(score)
+    return found
+
+
+def _scores_of(run: Run, index: int | None) -> dict[str, list[Score]]:
+    """The scores of one model of a run, by benchmark; of the last that has any where None."""
+    tables = {one: rows for one in run.scored() if (rows := run.scores(*one).rows())}
+    indices = sorted({scored for _, scored in tables})
+    chosen = indices[-1] if index is None and indices else index
+    found = {name: rows for (name, scored), rows in tables.items() if scored == chosen}
+    if not found:
+        have = ", ".join(f"M{one}" for one in indices) or "no model"
+        raise BenchmarkError(
+            f"{run.path} has no scores of {'any model' if index is None else f'M{index}'}; it has "
+            f"them of {have}. Score others with `ucoder eval {run.path}:M0 -b NAME -o FOLDER`"
+        )
     return found

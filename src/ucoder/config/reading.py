@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
@@ -26,7 +27,8 @@ def load_config(preset_or_path: str, overrides: Iterable[str] = ()) -> RunConfig
     """Read a preset or a YAML file and apply `key=value` overrides.
 
     Args:
-        preset_or_path: A name from `preset_names()` or the path of a YAML file.
+        preset_or_path: A name from `preset_names()`, the path of a YAML file, or the folder of a
+            run, for that run's settings.
         overrides: Such as `solutions.n=64`; values are read as YAML.
 
     Raises:
@@ -55,11 +57,14 @@ def _read(preset_or_path: str) -> dict[str, Any]:
     if preset_or_path in preset_names():
         shipped = resources.files("ucoder") / "presets" / f"{preset_or_path}.yaml"
         values = parse_yaml(shipped.read_text("utf-8"), preset_or_path)
+    elif (manifest := Path(preset_or_path) / "manifest.json").is_file():
+        return _read_manifest(manifest)
     elif Path(preset_or_path).is_file():
         values = read_yaml(Path(preset_or_path))
     else:
         raise ConfigError(
-            f"{preset_or_path!r} is neither a preset ({', '.join(preset_names())}) nor a YAML file"
+            f"{preset_or_path!r} is neither a preset ({', '.join(preset_names())}) nor a YAML file "
+            f"nor a run's folder"
         )
     if values is None or values == {}:
         raise ConfigError(
@@ -122,6 +127,13 @@ class _UniqueKeys(yaml.SafeLoader):
                     )
                 first[key.value] = line
         return super().construct_mapping(node, deep)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text("utf-8"))["config"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{path} does not hold a run's settings: {error!r}") from None
 
 
 def apply_overrides(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

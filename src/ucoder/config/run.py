@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Container
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -59,6 +61,19 @@ class RunConfig(Section):
         """Whether M(t) is fine-tuned; no model is where the run ends with its training pairs."""
         return t < self.n_models - 1
 
+    def with_absolute_paths(self, known_models: Container[str] = ()) -> Self:
+        """The same, with paths that mean the same from every folder.
+
+        Args:
+            known_models: Names of models that are no paths, even where a folder is called so.
+        """
+        values = _absolute(self.model_dump())
+        folder, _, index = self.model.rpartition(":M")  # `RUN:M1`, a model of a run
+        folder = folder if folder and index.isdigit() else self.model
+        if self.model not in known_models and self.model and Path(folder).expanduser().exists():
+            values["model"] = str(_absolute(Path(folder))) + self.model[len(folder) :]
+        return type(self).model_validate(values)
+
     @field_validator("engine", "executor", "consolidation", "scale", mode="before")
     @classmethod
     def _provider_alone(cls, value: object) -> object:
@@ -73,3 +88,16 @@ class RunConfig(Section):
                 "the training pairs, and train with another engine"
             )
         return self
+
+
+def _absolute(value: Any) -> Any:
+    """Plain values with their paths made absolute: those of files, and benchmarks' `.py` files."""
+    if isinstance(value, dict):
+        return {key: _absolute(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_absolute(part) for part in value)
+    if isinstance(value, Path):
+        return value.expanduser().absolute()
+    if isinstance(value, str) and value.endswith(".py"):
+        return str(_absolute(Path(value)))
+    return value

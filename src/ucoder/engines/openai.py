@@ -36,12 +36,13 @@ from ucoder.engines.protocol import (
     Completion,
     EngineInfo,
     Request,
+    SamplingParams,
     cut_at_stop,
     lost_completions,
 )
 from ucoder.errors import EngineError, RequestRefused
 from ucoder.records import FinishReason
-from ucoder.runtime import cancel, hide_broken_torchvision, require
+from ucoder.runtime import cancel, require
 from ucoder.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -129,15 +130,8 @@ class OpenAIEngine:
     async def sample(self, request: Request) -> list[Completion]:
         """See `Engine.sample`."""
         served, found = self._entered()
+        self.check(request.sampling)
         greedy = request.sampling.is_greedy
-        if greedy and found.greedy is None:
-            raise EngineError(
-                f"{served.client.address} cannot sample greedily; set a temperature above 0"
-            )
-        if request.sampling.top_k and not found.top_k:
-            raise EngineError(
-                f"{served.client.address} ignores top_k={request.sampling.top_k}; set it to 0"
-            )
         # All greedy completions are the same, and some servers (vLLM) refuse to draw several.
         n = 1 if greedy else request.n
         parts = [min(found.max_n, n - start) for start in range(0, n, found.max_n)]
@@ -159,6 +153,22 @@ class OpenAIEngine:
             completions += part
         return completions * (request.n if greedy else 1)
 
+    def check(self, sampling: SamplingParams) -> None:
+        """Refuse sampling settings that the server does not support.
+
+        Raises:
+            EngineError: It does not; or the engine is not entered.
+        """
+        served, found = self._entered()
+        if sampling.is_greedy and found.greedy is None:
+            raise EngineError(
+                f"{served.client.address} cannot sample greedily; set a temperature above 0"
+            )
+        if sampling.top_k and not found.top_k:
+            raise EngineError(
+                f"{served.client.address} ignores top_k={sampling.top_k}; set it to 0"
+            )
+
     def _entered(self) -> tuple[ServedModel, Capabilities]:
         if self._ready is None:
             raise EngineError("the engine for OpenAI's protocol was not entered")
@@ -168,7 +178,6 @@ class OpenAIEngine:
         if self._checkpoint is None:
             return None
         require("rendering prompts for a server", "transformers")
-        hide_broken_torchvision()
         from transformers import AutoTokenizer
 
         try:

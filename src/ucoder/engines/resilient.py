@@ -40,7 +40,7 @@ class ResilientEngine:
     """
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self._served: set[tuple[int, SamplingParams]] = set()
         self._failure: EngineError | None = None
         self._controlling = asyncio.Lock()
@@ -49,14 +49,14 @@ class ResilientEngine:
     @property
     def info(self) -> EngineInfo:
         """See `Engine.info`."""
-        return self._engine.info
+        return self.engine.info
 
     async def __aenter__(self) -> Self:
-        await self._engine.__aenter__()
+        await self.engine.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self._engine.__aexit__(*exc)
+        await self.engine.__aexit__(*exc)
 
     async def sample(self, request: Request) -> list[Completion]:
         """See `Engine.sample`; a refused request gives n lost completions.
@@ -65,7 +65,7 @@ class ResilientEngine:
             EngineError: The engine broke, or refuses a harmless request as well.
         """
         try:
-            completions = await self._engine.sample(request)
+            completions = await self.engine.sample(request)
         except RequestRefused as refusal:
             async with self._controlling:
                 await self._control(request, refusal)
@@ -88,7 +88,7 @@ class ResilientEngine:
         if (request.n, request.sampling) in self._served:
             control = replace(control, n=1, sampling=replace(request.sampling, max_tokens=1))
         try:
-            await self._engine.sample(control)
+            await self.engine.sample(control)
         except RequestRefused as again:
             self._failure = EngineError(
                 f"{refusal}. This concerns every request: one with another prompt was not served "

@@ -17,7 +17,7 @@ from typing import Any, Self
 from ucoder.engines.protocol import Completion, EngineInfo, Request, cut_at_stop, prompt_tokens
 from ucoder.errors import EngineError, RequestRefused
 from ucoder.records import FinishReason
-from ucoder.runtime import hide_broken_torchvision, require
+from ucoder.runtime import require
 
 
 class TransformersCheckpoint:
@@ -192,7 +192,6 @@ def load(path: Path, device: str, precision: str) -> tuple[Any, Any]:
         EngineError: transformers cannot load the folder, or the model does not fit the device.
     """
     require("the transformers engine", "torch", "transformers")
-    hide_broken_torchvision()
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -46,7 +46,7 @@ def chosen(given: Path | None, variable: str) -> Path | None:
     path = given or (Path(os.environ[variable]) if os.environ.get(variable) else None)
     if path is not None and not path.expanduser().is_file():
         by = "" if given else f", which {variable} names,"
-        raise BenchmarkError(f"{path}{by} is not a file")
+        raise BenchmarkError(f"{path}{by} is not a file; give a file of benchmark data")
     return path.expanduser() if path else None
 
 
@@ -134,7 +134,10 @@ def find_data(
     try:
         return from_hub(repository, filename, revision)
     except BenchmarkError as error:
-        raise BenchmarkError(f"{error}\nName a local file: --data FILE, or {variable}.") from error
+        raise BenchmarkError(
+            f"{error}\nName a local file: --data FILE, or {variable}. In a run's settings: "
+            f"evaluation.data.NAME=FILE"
+        ) from error
 
 
 def from_hub(repository: str, filename: str, revision: str | None = None) -> Path:
@@ -203,7 +206,8 @@ def find_release(release: Release, given: Path | None) -> Path:
     except (httpx.HTTPError, OSError, EOFError, zlib.error) as error:
         raise BenchmarkError(
             f"{release.title}: {release.url} cannot be downloaded ({error!r}); where you have a "
-            f"copy, name it with {release.variable} or with --data"
+            f"copy, name it with {release.variable} or with --data, or in a run's settings with "
+            f"evaluation.data.NAME=FILE"
         ) from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != release.sha256:

@@ -117,7 +117,10 @@ def _from_file(path: Path) -> Benchmark:
     spec = importlib.util.spec_from_file_location(f"benchmark_{path.stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # it is the user's code, which may raise anything
+        raise BenchmarkError(f"{path} cannot be imported: {error!r}") from error
     benchmark = getattr(module, "BENCHMARK", None)
     if not isinstance(benchmark, Benchmark):
         raise BenchmarkError(

@@ -73,7 +73,10 @@ def choose_tasks(
     tasks = dataset.tasks
     if n_tasks is not None:
         if n_tasks > len(tasks):
-            raise BenchmarkError(f"n_tasks={n_tasks}: {benchmark.title} has {len(tasks)} tasks")
+            raise BenchmarkError(
+                f"n_tasks={n_tasks}: {benchmark.title} has {len(tasks)} tasks; lower it, or leave "
+                f"it out for all of them"
+            )
         tasks = tuple(tasks[i * len(tasks) // n_tasks] for i in range(n_tasks))
     return TaskSubset(benchmark, dataset, tasks)
 
@@ -117,6 +120,19 @@ class Evaluation:
             self.benchmark.stop(is_chat),
         )
 
+    def check_model(self, is_chat: bool) -> None:
+        """Refuse a model that the benchmark's prompts are not for.
+
+        Raises:
+            BenchmarkError: The benchmark asks chat models alone, and this is a base model.
+        """
+        if not is_chat and not self.benchmark.base_models:
+            raise BenchmarkError(
+                f"{self.benchmark.title} asks in words and cannot be run on a base model (one "
+                f"without a chat template, or with model_kind=base); leave it out, or choose "
+                f"bigcodebench-complete"
+            )
+
     def missing(self, tables: Tables) -> list[Task]:
         """The chosen tasks that lack a score; they are all that `run` and `grade` work on."""
         done = set.intersection(*(tables.scores(name).keys() for name in self.benchmark.scores))
@@ -138,12 +154,7 @@ class Evaluation:
             EngineError: The engine broke.
         """
         benchmark, is_chat = self.benchmark, engine.info.is_chat
-        if not is_chat and not benchmark.base_models:
-            raise BenchmarkError(
-                f"{benchmark.title} asks in words and cannot be run on a base model (one without a "
-                f"chat template, or with model_kind=base); leave it out, or choose "
-                f"bigcodebench-complete"
-            )
+        self.check_model(is_chat)
         table = tables.answers(benchmark.prompts)
         sampling = self.sampling(is_chat)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.models.gguf_tokenizer import build_tokenizer, end_tokens, gives_text_back
-from ucoder.runtime import die_with_parent, hide_broken_torchvision
+from ucoder.runtime import die_with_parent
 
 
 def gguf_to_checkpoint(source: Path, target: Path) -> None:
@@ -26,7 +26,6 @@ def gguf_to_checkpoint(source: Path, target: Path) -> None:
     Raises:
         ValueError: the file's architecture or tokenizer is not one that can be rebuilt.
     """
-    hide_broken_torchvision()
     reader = _fast_reader(source)
 
     import torch
@@ -63,7 +62,6 @@ def checkpoint_to_openvino(source: Path, target: Path, weight_format: str) -> No
 
     `openvino_genai` loads the result as it is; nothing of torch is needed to run it.
     """
-    hide_broken_torchvision()
     import openvino
     from openvino_tokenizers import convert_tokenizer
     from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig

@@ -57,9 +57,18 @@ def write_report(run: Run) -> Path:
     return path
 
 
+def require_packages() -> None:
+    """Check that what the report needs is installed.
+
+    Raises:
+        MissingDependency: It is not; the message has the install command.
+    """
+    require("the report", "jinja2", "markupsafe", "matplotlib", extra="report")
+
+
 def render(run: Run) -> str:
     """The page's text."""
-    require("the report", "jinja2", "markupsafe", "matplotlib", extra="report")
+    require_packages()
     return _page(_gather(run))
 
 

@@ -14,15 +14,25 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from ucoder.config import RunConfig, parse_config
-from ucoder.errors import FileError, NotARun, RunError, RunExists, RunLocked, command
+from ucoder.errors import (
+    FileError,
+    ModelError,
+    NotARun,
+    RunError,
+    RunExists,
+    RunLocked,
+    command,
+)
 from ucoder.evaluation.contamination import Match
 from ucoder.evaluation.records import Answer, Score
 from ucoder.files import TEMPORARY, file_error, storing, write_atomically
+from ucoder.models import load_catalog
 from ucoder.records import (
     NAN,
     Attempt,
@@ -126,14 +136,11 @@ class Run:
             RunExists: The folder holds something.
             FileError: It cannot be made; then nothing is left of it.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            is_run = (path / "manifest.json").exists()
-            hint = command("resume", path) if is_run else "name another folder"
-            raise RunExists(f"{path} is not empty; {hint}")
+        check_output(path)
         with storing(path):
             path.mkdir(parents=True, exist_ok=True)
         manifest = Manifest(
-            config=config.model_dump(mode="json"),
+            config=config.with_absolute_paths(load_catalog().models).model_dump(mode="json"),
             created=time.time(),
             versions=versions(),
             commit=commit(),
@@ -174,6 +181,38 @@ class Run:
             f"it with the version that made it (`versions` in manifest.json), or start a new run. "
             f"The Parquet tables open without ucoder"
         )
+
+    @classmethod
+    def named(cls, name: str) -> tuple[Run, int | None] | None:
+        """The run that a model's name belongs to, and the model's index.
+
+        `RUN:M1` is the model that iteration 0 of the run trained, `RUN:M0` the one before it, and
+        `RUN` alone leaves the index open. None for every other name.
+
+        Raises:
+            NotARun: The folder exists, and holds no run that can be read.
+        """
+        folder, _, index = name.rpartition(":M")
+        if folder and index.isdigit() and Path(folder).expanduser().is_dir():
+            return cls.open(Path(folder).expanduser()), int(index)
+        if (Path(name).expanduser() / "manifest.json").is_file():
+            return cls.open(Path(name).expanduser()), None
+        return None
+
+    def weights(self, index: int | None) -> str:
+        """The name or path of M(index), for `ucoder.models.resolve`; of the last where None.
+
+        Raises:
+            ModelError: The run has no such model yet.
+        """
+        paths = {one.iteration + 1: one.path for one in self.checkpoints.rows()}
+        index = max(paths, default=0) if index is None else index
+        if index == 0:
+            return self.config.model
+        if index not in paths:
+            models = ", ".join(f"M{one}" for one in (0, *paths))
+            raise ModelError(f"{self.path} has no model M{index}; it has {models}")
+        return str((self.path / paths[index]).absolute())
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -334,6 +373,23 @@ class Run:
 
     def _of(self, table: str, iteration: int) -> Path:
         return self.path / "tables" / table / f"iteration-{iteration}"
+
+
+def check_output(path: Path) -> None:
+    """Refuse a folder in which no run can be started; nothing is left behind.
+
+    Raises:
+        RunExists: It holds something.
+        FileError: It cannot be made, or not be written to.
+    """
+    with storing(path):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            is_run = (path / "manifest.json").exists()
+            hint = command("resume", path) if is_run else "name another folder"
+            raise RunExists(f"{path} is not empty; {hint}")
+        place = next(place for place in (path, *path.absolute().parents) if place.exists())
+        with TemporaryDirectory(dir=place, prefix=".ucoder-"):
+            pass
 
 
 def versions() -> dict[str, str]:

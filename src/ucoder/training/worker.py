@@ -20,7 +20,7 @@ from typing import Any
 from ucoder.config import ConsolidationConfig
 from ucoder.engines.protocol import Prompt
 from ucoder.engines.transformers import end_tokens
-from ucoder.runtime import die_with_parent, hide_broken_torchvision
+from ucoder.runtime import die_with_parent
 from ucoder.training.rendering import end_token, example_tokens
 
 
@@ -42,7 +42,6 @@ def send(**values: Any) -> None:
 def run_rank(job: dict[str, Any]) -> None:
     """Train a job as one rank, or alone; torch's environment variables say which rank."""
     config = ConsolidationConfig.model_validate(job["config"])
-    hide_broken_torchvision()
     import torch
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed

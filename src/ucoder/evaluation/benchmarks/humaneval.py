@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ucoder.errors import BenchmarkError
 from ucoder.evaluation.benchmarks import evalplus, evalplus_rule
 from ucoder.evaluation.data import (
     Release,
@@ -23,6 +24,7 @@ from ucoder.evaluation.data import (
 )
 from ucoder.evaluation.grading import by_tests
 from ucoder.evaluation.protocol import Benchmark, Dataset, Grader, GradingContext, Task
+from ucoder.runtime import how_to_add
 
 VERSION = "v0.1.10"
 RELEASE = Release(
@@ -51,7 +53,12 @@ def _load(path: Path | None) -> Dataset:
             folder = Path(spec.submodule_search_locations[0])
             found = folder / "data" / "HumanEval.jsonl.gz"
         else:
-            found = find_release(RELEASE, path)
+            try:
+                found = find_release(RELEASE, path)
+            except BenchmarkError as error:
+                raise BenchmarkError(
+                    f"{error}; or install a package that brings HumanEval: {how_to_add('eval')}"
+                ) from error
     return _read(found, lambda row: _plus_task(row) if "base_input" in row else _task(row))
 
 
