@@ -212,7 +212,7 @@ def test_every_engine_asks_a_model_as_its_kind_says(
     chat = Model("m", tmp_path, "0", None, Origin.SERVER, True)
     monkeypatch.setattr(Components, "_resolved", lambda *_: chat)
     engine: Any = made.engine(made.model("m"))
-    asked = engine._settings["is_chat"] if provider == "vllm" else engine.info.is_chat
+    asked = engine.engine._settings["is_chat"] if provider == "vllm" else engine.info.is_chat
     assert asked == (kind == "auto")
 
 

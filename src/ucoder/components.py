@@ -21,8 +21,8 @@ from ucoder.models import Model, Origin, openvino_export, resolve
 from ucoder.models.cache import Notify, default_cache_dir
 from ucoder.progress import Progress, Silent
 from ucoder.records import digest
-from ucoder.runtime import require
 from ucoder.runs import Run
+from ucoder.runtime import require
 from ucoder.scale.local import LocalScheduler
 from ucoder.scale.protocol import Scheduler
 from ucoder.training.protocol import Trainer
