@@ -70,6 +70,19 @@ def test_pass_at_k_of_fewer_samples_is_refused():
         model_scores({("humaneval", 0): scores(0, [True, False])}, ks=(10,))
 
 
+@pytest.mark.parametrize("few", [(True,), (None,), (False,)])
+def test_one_task_with_too_few_samples_for_pass_at_k_is_refused_by_name(few):
+    with pytest.raises(InvalidArgument, match="undefined for the task HumanEval/1;"):
+        model_scores({("humaneval", 0): scores(0, [(True, True), few])}, ks=(1, 2))
+
+
+@pytest.mark.parametrize("verdicts", [[(False,) * 4] * 16, [(True,) * 4] * 11, [(True, True)]])
+def test_a_score_of_none_or_all_has_an_interval_with_a_width(verdicts):
+    (only,) = model_scores({("humaneval", 0): scores(0, verdicts)}, ks=(1, 2))
+    assert only.value in (0, 1) and only.high - only.low > 0.15
+    assert all(at.high - at.low > 0.15 for at in only.pass_at)
+
+
 def test_models_are_compared_on_the_tasks_that_both_ran():
     before = scores(0, [True, True, False, False, False, False, None])
     after = scores(1, [True, False, True, True, True, None, True])
