@@ -29,11 +29,18 @@ MAX_DETAIL = 500
 class Task:
     """One task of a benchmark."""
 
-    id: str  # the benchmark's own
+    id: str  # the benchmark's own; a number is taken as its digits
     text: str  # the problem as a person would read it; contamination is looked for in it
     entry_point: str  # the function that an answer has to define; "" where it is a whole program
     # The task as it was published, for the benchmark's own functions.
     fields: Mapping[str, Any] = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        given: object = self.id
+        if type(given) is int:  # as many data files have them
+            object.__setattr__(self, "id", str(given))
+        elif not isinstance(given, str):
+            raise TypeError(f"a task's id must be a text or an integer, not {given!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ killed resumes where it stopped. Sampling and grading overlap, because each task
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ from ucoder.progress import Progress
 from ucoder.records import digest
 from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.=-]{1,100}")
+_DIGEST_AT_END = re.compile(r"-[0-9a-f]{16}\Z")
 
 Programs = Callable[[Task], Awaitable[Sequence[str | Grade]]]
 """A task's programs, one for each sample; or the grade of a sample whose completion was lost."""
@@ -67,10 +71,18 @@ def choose_tasks(
     With `n_tasks`, these are a fixed, evenly spread subset; otherwise all.
 
     Raises:
-        BenchmarkError: The data are not available, or there are fewer tasks than n_tasks.
+        BenchmarkError: The data are not available, hold no task or two of the same id, or there
+            are fewer tasks than n_tasks.
     """
     dataset = benchmark.load(path)
     tasks = dataset.tasks
+    if not tasks:
+        raise BenchmarkError(f"{benchmark.title} has no tasks; its data are {dataset.source}")
+    if twice := [one for one, n in Counter(task.id for task in tasks).items() if n > 1]:
+        raise BenchmarkError(
+            f"{benchmark.title} has several tasks of the id {twice[0]!r} ({len(twice)} such ids); "
+            f"give every task an id of its own"
+        )
     if n_tasks is not None:
         if n_tasks > len(tasks):
             raise BenchmarkError(f"n_tasks={n_tasks}: {benchmark.title} has {len(tasks)} tasks")
@@ -241,8 +253,11 @@ def _program_of(answer: Answer) -> str | Grade:
 
 
 def task_key(task_id: str) -> str:
-    """A task's id as a shard's name: itself where it is plain, but for slashes."""
-    plain = task_id.replace("/", "-")
-    if re.fullmatch(r"[A-Za-z0-9_.=-]{1,100}", plain):
-        return plain
-    return f"{re.sub(r'[^A-Za-z0-9_.=-]', '-', plain)[:80]}-{digest(task_id)}"
+    """A task's id as a shard's name, different for different ids.
+
+    Itself where it is plain. Otherwise what can be read of it, and a digest, which no plain name
+    ends in: `lists/1-sum` and `lists-1/sum` must not share a key.
+    """
+    if _PLAIN.fullmatch(task_id) and not _DIGEST_AT_END.search(task_id):
+        return task_id
+    return f"{re.sub(r'[^A-Za-z0-9_.=-]', '-', task_id)[:80]}-{digest(task_id)}"
