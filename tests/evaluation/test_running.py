@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from ucoder.cli.evaluating import _identity
-from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, EngineInfo, Prompt, Request
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.errors import BenchmarkError, EngineError
@@ -28,7 +26,6 @@ from ucoder.evaluation.protocol import (
 from ucoder.evaluation.records import Answer, GradeReason, Score
 from ucoder.evaluation.running import Evaluation, choose_tasks, task_key
 from ucoder.execution import Executor, open_executor
-from ucoder.models import Model, Origin
 from ucoder.progress import Silent
 from ucoder.runs.tables import _KEY as Key
 
@@ -236,13 +233,6 @@ def test_subsets_are_fixed_and_spread() -> None:
     assert len(choose_tasks(TIDES, 3).dataset.tasks) == N_TASKS
     with pytest.raises(BenchmarkError, match=f"n_tasks=8: Tides has {N_TASKS} tasks"):
         choose_tasks(TIDES, N_TASKS + 1)
-
-
-def test_answers_of_a_model_asked_as_chat_are_not_taken_for_those_asked_as_base() -> None:
-    chat = Model("m", Path("m"), "0", None, Origin.LOCAL, is_chat=True)
-    base = chat.asked_as("base")
-    asked = [_identity(model, evaluation_of(), RunConfig()) for model in (chat, base, chat)]
-    assert asked[0] == asked[2] != asked[1]
 
 
 async def test_a_benchmark_in_words_is_refused_for_a_base_model(tmp_path: Path) -> None:

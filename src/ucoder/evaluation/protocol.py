@@ -112,6 +112,8 @@ class Benchmark:
         prompts: Name of its prompts: benchmarks with equal prompts share answers. "": its name.
         max_tokens: Longest answer, unless the user says otherwise.
         base_models: Whether it can be run on a model without a chat template.
+        source: The user's file that defines it, set by whoever reads that; None where it comes with
+            ucoder.
     """
 
     name: str
@@ -127,6 +129,7 @@ class Benchmark:
     prompts: str = ""
     max_tokens: int = 768
     base_models: bool = True
+    source: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.scores:

@@ -129,6 +129,11 @@ class Evaluation:
             self.benchmark.stop(is_chat),
         )
 
+    def request(self, task: Task, is_chat: bool) -> Request:
+        """What is asked of a model; see `sampling`."""
+        seed = derive_seed(self.seed, "evaluation", self.benchmark.prompts, task.id)
+        return Request(self.benchmark.prompt(task), self.n, self.sampling(is_chat), seed)
+
     def missing(self, tables: Tables) -> list[Task]:
         """The chosen tasks that lack a score; they are all that `run` and `grade` work on."""
         done = set.intersection(*(tables.scores(name).keys() for name in self.benchmark.scores))
@@ -157,13 +162,11 @@ class Evaluation:
                 f"bigcodebench-complete"
             )
         table = tables.answers(benchmark.prompts)
-        sampling = self.sampling(is_chat)
 
         async def answers_to(task: Task) -> list[Answer]:
             if stored := table.get(task_key(task.id)):
                 return stored
-            seed = derive_seed(self.seed, "evaluation", benchmark.prompts, task.id)
-            request = Request(benchmark.prompt(task), self.n, sampling, seed)
+            request = self.request(task, is_chat)
             before = request.prompt.prefill if is_chat else render_plain(request.prompt)
 
             def is_early(text: str, stop: str) -> bool:

@@ -84,6 +84,11 @@ def require_samples(n_samples: Mapping[str, int], ks: Sequence[int]) -> None:
         )
 
 
+def usual_ks(n: int) -> tuple[int, ...]:
+    """The k of pass@k that are reported where none is asked for: 1, 10 and 100, up to n samples."""
+    return tuple(k for k in (1, 10, 100) if k <= max(n, 1))
+
+
 def wilson(passed: int, n: int) -> Interval:
     """A share of n tasks with the Wilson score interval at 95% (Wilson 1927).
 
