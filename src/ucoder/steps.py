@@ -20,7 +20,7 @@ from ucoder.consensus.selection import rule_of
 from ucoder.errors import NothingToDo, command
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
-from ucoder.evaluation.registry import find_benchmarks
+from ucoder.evaluation.registry import copy_of, find_benchmarks
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
 from ucoder.progress import Progress, Tee, label_of
@@ -266,7 +266,7 @@ class Steps:
         names = config.contamination.benchmarks
         names = config.benchmarks if names is None else names
         datasets = {
-            benchmark.name: benchmark.load(config.data.get(benchmark.name))
+            benchmark.name: benchmark.load(copy_of(benchmark, config.data))
             for benchmark in find_benchmarks(names, config.options())
         }
         guard = Guard((name, dataset.tasks) for name, dataset in datasets.items())
