@@ -253,6 +253,23 @@ async def test_a_sample_that_was_not_run_has_no_verdict(
     assert {(row.passed, row.reason) for row in scores} == {(None, reason)}
 
 
+async def test_what_was_not_run_is_graded_again_without_asking_the_model(tmp_path: Path) -> None:
+    lacking = replace(TIDES, grader=graded_by([], {RIGHT: GradeReason.MISSING_LIBRARY}))
+    await put(tmp_path, Listening(RIGHT), lacking)
+    tables, evaluation = Kept(tmp_path), evaluation_of(TIDES, 2, tmp_path)
+    not_run = evaluation.not_run(tables)
+    assert [task.id for task in not_run] == ["Tide/0", "Tide/3"] and not evaluation.missing(tables)
+    await evaluation.grade_again(4, not_run, tables, Silent())  # the library was installed
+    assert [row.passed for row in evaluation.scores(Kept(tmp_path), "tides")] == [True, True]
+    assert evaluation.not_run(Kept(tmp_path)) == []
+
+
+async def test_a_lost_answer_of_a_run_stays_lost(tmp_path: Path) -> None:
+    lost = replace(TIDES, grader=graded_by([], {RIGHT: GradeReason.NO_COMPLETION}))
+    await put(tmp_path, Listening(RIGHT), lost)
+    assert evaluation_of(TIDES, 2, tmp_path).not_run(Kept(tmp_path)) == []
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -32,8 +32,8 @@ from ucoder.records import digest
 
 T = TypeVar("T", Answer, Score)
 
-_GRADING: Final = ("evaluation", "execution")
-"""The packages whose code decides a verdict."""
+_GRADING: Final = ("evaluation/**/*", "execution/**/*", "texts.py")
+"""The code that decides a verdict."""
 
 
 class ByContent(Generic[T]):
@@ -196,7 +196,7 @@ def _package_code() -> str:
 @cache
 def _package_files() -> frozenset[Path]:
     root = Path(__file__).parents[1]
-    files = (path for name in _GRADING for path in (root / name).rglob("*"))
+    files = (path for pattern in _GRADING for path in root.glob(pattern))
     return frozenset(path for path in files if path.suffix in (".py", ".yaml"))
 
 

@@ -28,7 +28,7 @@ from ucoder.evaluation.protocol import (
     GradingContext,
     Task,
 )
-from ucoder.evaluation.records import Answer, GradeReason, Score
+from ucoder.evaluation.records import NOT_RUN, Answer, GradeReason, Score
 from ucoder.execution.protocol import Executor
 from ucoder.progress import Progress
 from ucoder.records import digest
@@ -139,6 +139,15 @@ class Evaluation:
         done = set.intersection(*(tables.scores(name).keys() for name in self.benchmark.scores))
         return [task for task in self.tasks.tasks if task_key(task.id) not in done]
 
+    def not_run(self, tables: Tables) -> list[Task]:
+        """The chosen tasks with a sample that was not run, though there is an answer to grade."""
+        reasons = NOT_RUN - {GradeReason.NO_COMPLETION}
+        scores = [tables.scores(name) for name in self.benchmark.scores]
+        return [
+            task for task in self.tasks.tasks
+            if any(row.reason in reasons for of in scores for row in of.get(task_key(task.id)))
+        ]  # fmt: skip
+
     async def run(
         self, model_index: int, engine: Engine, tables: Tables, progress: Progress
     ) -> None:
@@ -193,15 +202,32 @@ class Evaluation:
 
         await self.grade(model_index, programs_of, tables, progress)
 
-    async def grade(
-        self, model_index: int, programs_of: Programs, tables: Tables, progress: Progress
+    async def grade_again(
+        self, model_index: int, tasks: Sequence[Task], tables: Tables, progress: Progress
     ) -> None:
-        """Grade every sample of the tasks that have no scores yet; see `run`.
+        """Grade the stored answers to some tasks once more; see `not_run` and `run`."""
+        table = tables.answers(self.benchmark.prompts)
+
+        async def programs_of(task: Task) -> list[str | Grade]:
+            return [_program_of(answer) for answer in table.get(task_key(task.id))]
+
+        await self.grade(model_index, programs_of, tables, progress, tasks)
+
+    async def grade(
+        self,
+        model_index: int,
+        programs_of: Programs,
+        tables: Tables,
+        progress: Progress,
+        tasks: Sequence[Task] | None = None,
+    ) -> None:
+        """Grade every sample of the tasks, those that have no scores yet where None; see `run`.
 
         Raises:
             BenchmarkError: The benchmark's references fail.
         """
-        if not (missing := self.missing(tables)):
+        missing = self.missing(tables) if tasks is None else tasks
+        if not missing:
             return
         score_tables = {name: tables.scores(name) for name in self.benchmark.scores}
         n_tasks = len(self.tasks.tasks)
