@@ -13,7 +13,7 @@ from ucoder.config import EngineConfig, RunConfig
 from ucoder.engines.protocol import Engine
 from ucoder.engines.resilient import ResilientEngine
 from ucoder.evaluation.protocol import Dataset, ExecutionRequirements
-from ucoder.evaluation.registry import find_benchmarks
+from ucoder.evaluation.registry import NAMES, check_copies, copy_of, find_benchmarks
 from ucoder.evaluation.running import Evaluation, choose_tasks
 from ucoder.execution.protocol import Executor, Limits
 from ucoder.execution.providers import open_executor
@@ -128,7 +128,7 @@ class Components:
         names = config.contamination.benchmarks
         names = config.benchmarks if names is None else names
         return {
-            benchmark.name: benchmark.load(config.data.get(benchmark.name))
+            benchmark.name: benchmark.load(copy_of(benchmark, config.data))
             for benchmark in find_benchmarks(names, config.options())
         }
 
@@ -136,8 +136,8 @@ class Components:
         """The benchmarks that the configuration names, loaded once and ready to be put to a model.
 
         Raises:
-            BenchmarkError: Data are not available, or a benchmark has fewer tasks than
-                `evaluation.n_tasks`.
+            BenchmarkError: Data are not available, or are named for no benchmark, or a benchmark
+                has fewer tasks than `evaluation.n_tasks`.
         """
         if self._evaluations is None:
             self._evaluations = self._load_evaluations()
@@ -145,9 +145,11 @@ class Components:
 
     def _load_evaluations(self) -> list[Evaluation]:
         config = self.config.evaluation
+        benchmarks = find_benchmarks(config.benchmarks, config.options())
+        check_copies(config.data, benchmarks, (*NAMES, *(config.contamination.benchmarks or ())))
         return [
             Evaluation(
-                tasks=choose_tasks(benchmark, config.n_tasks, config.data.get(benchmark.name)),
+                tasks=choose_tasks(benchmark, config.n_tasks, copy_of(benchmark, config.data)),
                 n=config.n,
                 temperature=config.temperature,
                 top_p=config.top_p,
@@ -157,7 +159,7 @@ class Components:
                 cache=default_cache_dir() / "evaluation",
                 max_concurrency=self.config.max_concurrency,
             )
-            for benchmark in find_benchmarks(config.benchmarks, config.options())
+            for benchmark in benchmarks
         ]
 
     def trainer(self) -> Trainer:

@@ -240,13 +240,15 @@ class Steps:
         return on_step
 
     async def evaluate(self, t: int, engine: EngineOnDemand) -> None:
-        """Benchmarks: the tasks that M(t) has not answered yet."""
+        """Benchmarks: tasks that M(t) has not answered, and those that could not be run before."""
         tables = _ModelTables(self.run, t)
         for evaluation in self.components.evaluations():
+            not_run = evaluation.not_run(tables)
             if evaluation.missing(tables):
                 scheduler = await engine.open()
                 evaluation = replace(evaluation, max_concurrency=scheduler.max_concurrency)
                 await evaluation.run(t, scheduler, tables, self.progress)
+            await evaluation.grade_again(t, not_run, tables, self.progress)
 
     def compare_with_benchmarks(self, problems: Sequence[Problem]) -> None:
         """Find problems that a benchmark asks as well; once, and kept."""

@@ -1,10 +1,15 @@
 import math
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from ucoder.analysis.scores import compare, model_scores
+from ucoder.cli.viewing import _score, _scores_table
 from ucoder.errors import InvalidArgument
 from ucoder.evaluation.records import GradeReason, Score
+from ucoder.report.words import change, evidence, interval, verdict
 
 REASONS = {
     True: GradeReason.PASSED,
@@ -68,6 +73,19 @@ def test_pass_at_k_leaves_out_tasks_with_too_few_verdicts():
 def test_pass_at_k_of_fewer_samples_is_refused():
     with pytest.raises(InvalidArgument, match="n=1 samples is less than k=10"):
         model_scores({("humaneval", 0): scores(0, [True, False])}, ks=(10,))
+
+
+@pytest.mark.parametrize("few", [(True,), (None,), (False,)])
+def test_one_task_with_too_few_samples_for_pass_at_k_is_refused_by_name(few):
+    with pytest.raises(InvalidArgument, match="undefined for the task HumanEval/1;"):
+        model_scores({("humaneval", 0): scores(0, [(True, True), few])}, ks=(1, 2))
+
+
+@pytest.mark.parametrize("verdicts", [[(False,) * 4] * 16, [(True,) * 4] * 11, [(True, True)]])
+def test_a_score_of_none_or_all_has_an_interval_with_a_width(verdicts):
+    (only,) = model_scores({("humaneval", 0): scores(0, verdicts)}, ks=(1, 2))
+    assert only.value in (0, 1) and only.high - only.low > 0.15
+    assert all(at.high - at.low > 0.15 for at in only.pass_at)
 
 
 def test_models_are_compared_on_the_tasks_that_both_ran():
@@ -143,3 +161,16 @@ def test_a_difference_among_many_comparisons_has_to_be_larger():
     assert alone is not None and among is not None
     assert (alone.p, alone.p_corrected) == (0.03125, 0.03125) and alone.told_apart
     assert (among.p, among.p_corrected) == (0.03125, 0.0625) and not among.told_apart
+
+
+def test_a_score_without_a_verdict_is_shown_without_a_number():
+    tables = {("humaneval", index): scores(index, [None, None]) for index in (0, 1)}
+    first, second = model_scores(tables)
+    shown = _score(first), interval(first), change(second.paired), evidence(second.paired)
+    assert "2 of 2 tasks not run" in shown[0]
+    assert not any("nan" in text.lower() for text in (*shown, verdict(second.paired)))
+    out = Console(file=StringIO(), width=200)
+    summary = SimpleNamespace(scores=(first, second))
+    out.print(_scores_table(summary))
+    assert "no task was run for both" in out.file.getvalue()
+    assert "nan" not in out.file.getvalue().lower()

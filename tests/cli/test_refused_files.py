@@ -102,7 +102,7 @@ def test_an_export_that_does_not_fit_leaves_the_earlier_one(
 ) -> None:
     file = tmp_path / f"data.{ending}"
     file.write_text("the earlier one")
-    done = ucoder("export", run, file, limit=1000)
+    done = ucoder("export", run, file, "--force", limit=1000)
     assert done.returncode == 1 and f"{file} cannot be written" in done.stderr
     assert file.read_text() == "the earlier one" and list(tmp_path.iterdir()) == [file]
 
@@ -231,11 +231,14 @@ def test_a_journal_on_a_full_disk_holds_whole_lines(tmp_path: Path) -> None:
 
     with disk(tmp_path / "disk", "size=8k") as folder:
         journal = Journal(folder / "journal.jsonl")
-        with pytest.raises(DiskFull, match=r"journal\.jsonl cannot be written: no space"):
+        # What ends the session is the first refusal, not that of noting its end.
+        with (
+            pytest.raises(DiskFull, match=r"journal\.jsonl cannot be written: no space"),
+            journal.session(),
+        ):
             for at in range(200):
                 journal.begin(f"stage {at}", 1)
         assert (folder / "journal.jsonl").read_text().endswith("}\n")
-        journal.stop()  # what ends the run is the first refusal, not this one
 
 
 def test_a_run_whose_manifest_cannot_be_written_leaves_no_folder(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from ucoder.errors import BenchmarkError
@@ -45,22 +47,29 @@ def no_cache_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv(VARIABLE, raising=False)
 
 
+ZSTD = pa.compress(LINES, "zstd", asbytes=True)
+
+
 @pytest.mark.parametrize(
     "content",
-    [LINES, LINES + b"\n\n", gzip.compress(LINES, mtime=0), json.dumps(ROWS).encode()],
-    ids=["lines", "blank lines", "gzip", "list"],
-)
+    [LINES, LINES + b"\n\n", gzip.compress(LINES, mtime=0), json.dumps(ROWS).encode(), ZSTD,
+     pa.compress(LINES[:40], "zstd", asbytes=True) + pa.compress(LINES[40:], "zstd", asbytes=True),
+     codecs.BOM_UTF8 + LINES, codecs.BOM_UTF8.join([b"", *LINES.splitlines(keepends=True)]),
+     LINES.decode().encode("utf-16"), codecs.BOM_UTF8 + json.dumps(ROWS).encode()],
+    ids=["lines", "blank lines", "gzip", "list", "zstandard", "two frames", "BOM", "BOM a line",
+         "UTF-16", "BOM and list"],
+)  # fmt: skip
 def test_json_is_read_in_every_form(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "tide"
     path.write_bytes(content)
     rows, sha256 = read_rows(path)
     assert rows == ROWS
     unzipped = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    unzipped = LINES if content[:4] == ZSTD[:4] else unzipped
     assert sha256 == hashlib.sha256(unzipped).hexdigest()
 
 
 def test_parquet_is_read(tmp_path: Path) -> None:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "tide.parquet")
@@ -81,15 +90,24 @@ def test_parquet_is_read(tmp_path: Path) -> None:
         b"\x1f\x8bno",
         b"[" * 100_000,
         b"PAR1 and then nothing",
+        ZSTD[:-12],
     ],
     ids=["empty", "blank", "text", "torn", "numbers", "none", "binary", "torn gzip", "no gzip",
-         "deep", "no parquet"],
+         "deep", "no parquet", "torn zstandard"],
 )  # fmt: skip
 def test_a_file_in_another_format_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "tide.jsonl"
     path.write_bytes(content)
     with pytest.raises(BenchmarkError, match=r"tide\.jsonl"):
         read_rows(path)
+
+
+def test_a_damaged_row_of_a_benchmark_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "tide.jsonl"
+    for damaged in (b'{"task_id": ', b"3", b'{"task_id": "\xff"}'):
+        path.write_bytes(LINES + b"\n" + damaged + b"\n" + LINES)
+        with pytest.raises(BenchmarkError, match=r"tide\.jsonl, line 4: "):
+            read_rows(path)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:

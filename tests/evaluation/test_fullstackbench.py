@@ -177,7 +177,7 @@ async def test_a_missing_library_is_not_a_failure(bench: Bench) -> None:
         grade = await bench.grade(published, answer)
         assert (grade.reason, grade.passed) == (GradeReason.MISSING_LIBRARY, None)
     assert "no_such_library" in grade.detail
-    assert [line["reason"] for line in bench.kept] == ["missing_library"]  # asked once
+    assert bench.kept == []  # it may be installed before the next start
 
 
 async def test_a_task_whose_own_solution_fails_is_not_run(bench: Bench) -> None:

@@ -45,14 +45,31 @@ async def test_a_solution_runs_once_however_many_programs_wait_for_it(tmp_path: 
     assert runs.n == 1
 
 
-async def test_answers_outlive_the_process_but_not_the_environment(tmp_path: Path) -> None:
-    runs = Runs(failed("AssertionError: 1.5.0 needed"))
-    first = await ask(tmp_path, runs)
-    assert first is not None and first.reason is GradeReason.REFERENCE_FAILS
-    assert await ask(tmp_path, runs) == first and runs.n == 1
+async def test_a_pass_outlives_the_process_but_not_the_environment(tmp_path: Path) -> None:
+    runs = Runs(PASSED)
+    assert await ask(tmp_path, runs) is None
+    assert await ask(tmp_path, runs) is None and runs.n == 1
     await ask(tmp_path, runs, "data", "another environment")
     await ask(tmp_path, runs, "other data", "environment")
     assert runs.n == 3
+
+
+@pytest.mark.parametrize(
+    "detail", ["AssertionError: 1.5.0 needed", "ModuleNotFoundError: No module named 'x'", "no net"]
+)
+async def test_a_failure_is_tried_again_by_the_next_process(tmp_path: Path, detail: str) -> None:
+    runs = Runs(failed(detail), PASSED)
+    checks = ReferenceChecks(tmp_path, "data", "environment")
+    assert await checks.verdict("t/1", runs) == await checks.verdict("t/1", runs) is not None
+    assert await ask(tmp_path, runs) is None and runs.n == 2
+
+
+async def test_failures_that_an_earlier_version_kept_are_tried_again(tmp_path: Path) -> None:
+    await ask(tmp_path, Runs(PASSED))
+    (file,) = tmp_path.glob("references-*.jsonl")
+    file.write_text(file.read_text().replace('"passed"', '"missing_library"'))
+    runs = Runs(PASSED)
+    assert await ask(tmp_path, runs) is None and runs.n == 1
 
 
 @pytest.mark.parametrize(

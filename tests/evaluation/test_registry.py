@@ -9,7 +9,14 @@ import pytest
 
 from ucoder.config.evaluation import BENCHMARK_NAMES, check_benchmark_name
 from ucoder.errors import BenchmarkError
-from ucoder.evaluation.registry import NAMES, find_benchmark, find_benchmarks, title_of
+from ucoder.evaluation.registry import (
+    NAMES,
+    check_copies,
+    copy_of,
+    find_benchmark,
+    find_benchmarks,
+    title_of,
+)
 
 OWN = """
 from ucoder.engines.protocol import Prompt
@@ -108,3 +115,37 @@ def test_a_benchmark_whose_scores_another_gives_too_is_not_run(
 @pytest.mark.parametrize("name", NAMES)
 def test_a_title_is_known_without_loading_the_benchmark(name: str) -> None:
     assert title_of(name) == find_benchmark(name).title
+
+
+def test_two_files_that_define_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    files = [own(tmp_path, "tides"), own(tmp_path / "other", "tides")]
+    with pytest.raises(BenchmarkError, match="both define a benchmark of the name 'tides'"):
+        find_benchmarks(files)
+    assert len(find_benchmarks([files[0], own(tmp_path / "other", "ebb")])) == 2
+
+
+def test_a_copy_of_the_data_is_found_by_name_and_by_file(tmp_path: Path) -> None:
+    tides, copy = find_benchmark(own(tmp_path, "tides")), tmp_path / "data"
+    for name in ("tides", str(tmp_path / "own.py"), str(tmp_path / "x" / ".." / "own.py")):
+        assert copy_of(tides, {"other": tmp_path, name: copy}) == copy
+        check_copies({name: copy}, [tides])
+    assert copy_of(tides, {"own": copy}) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "asked", "message"),
+    [
+        (["foo"], ["humaneval"], "foo is not asked, only humaneval; write humaneval=F"),
+        (["humanevl"], ["mbpp", "humaneval"], "write humaneval=F"),
+        (["humaneval"], ["humaneval", "humaneval+"], "write humaneval+=F"),
+        (["mbpp"], [], "mbpp is not asked"),
+    ],
+)
+def test_a_copy_for_a_benchmark_that_is_not_asked_is_refused(
+    data: list[str], asked: list[str], message: str
+) -> None:
+    copies = dict.fromkeys(data, Path("F"))
+    with pytest.raises(BenchmarkError, match=re.escape(message)):
+        check_copies(copies, find_benchmarks(asked))
+    check_copies(copies, find_benchmarks(asked), others=data)

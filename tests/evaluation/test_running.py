@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from ucoder.cli.evaluating import _identity
-from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, EngineInfo, Prompt, Request
 from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.errors import BenchmarkError, EngineError
@@ -28,8 +26,8 @@ from ucoder.evaluation.protocol import (
 from ucoder.evaluation.records import Answer, GradeReason, Score
 from ucoder.evaluation.running import Evaluation, choose_tasks, task_key
 from ucoder.execution import Executor, open_executor
-from ucoder.models import Model, Origin
 from ucoder.progress import Silent
+from ucoder.runs.tables import _KEY as Key
 
 N_TASKS = 7
 RIGHT = "def tide(x):\n    return x + 1\n"
@@ -168,7 +166,7 @@ async def test_after_a_kill_between_answer_and_score_only_grading_is_repeated(
     with pytest.raises(EngineError):
         await put(tmp_path, Listening(RIGHT), replace(TIDES, grader=broken), n_tasks=1)
     kept = Kept(tmp_path)
-    assert [row.program for row in kept.answers("tides").get("Tide-0")] == [RIGHT]
+    assert [row.program for row in kept.answers("tides").get(task_key("Tide/0"))] == [RIGHT]
     assert kept.scores("tides").keys() == set()
     engine = Listening(WRONG)
     (score,) = await put(tmp_path, engine, n_tasks=1)
@@ -199,7 +197,7 @@ async def test_equal_programs_of_a_task_are_graded_once_and_each_has_a_score(
     )
     assert sorted(note) == sorted({RIGHT, WRONG})
     assert [row.index for row in scores] == list(range(12))
-    answers = Kept(tmp_path).answers("tides").get("Tide-0")
+    answers = Kept(tmp_path).answers("tides").get(task_key("Tide/0"))
     assert [row.passed for row in scores] == [row.program == RIGHT for row in answers]
 
 
@@ -237,13 +235,6 @@ def test_subsets_are_fixed_and_spread() -> None:
         choose_tasks(TIDES, N_TASKS + 1)
 
 
-def test_answers_of_a_model_asked_as_chat_are_not_taken_for_those_asked_as_base() -> None:
-    chat = Model("m", Path("m"), "0", None, Origin.LOCAL, is_chat=True)
-    base = chat.asked_as("base")
-    asked = [_identity(model, evaluation_of(), RunConfig()) for model in (chat, base, chat)]
-    assert asked[0] == asked[2] != asked[1]
-
-
 async def test_a_benchmark_in_words_is_refused_for_a_base_model(tmp_path: Path) -> None:
     spoken = replace(TIDES, base_models=False)
     engine = Listening(RIGHT, is_chat=False)
@@ -262,12 +253,75 @@ async def test_a_sample_that_was_not_run_has_no_verdict(
     assert {(row.passed, row.reason) for row in scores} == {(None, reason)}
 
 
-def test_tasks_of_any_name_have_keys_of_their_own_that_are_file_names() -> None:
-    ids: Sequence[str] = ["Tide/0", "a b", "a?b", "x" * 101, "x" * 102, "../up", "", "潮"]
+async def test_what_was_not_run_is_graded_again_without_asking_the_model(tmp_path: Path) -> None:
+    lacking = replace(TIDES, grader=graded_by([], {RIGHT: GradeReason.MISSING_LIBRARY}))
+    await put(tmp_path, Listening(RIGHT), lacking)
+    tables, evaluation = Kept(tmp_path), evaluation_of(TIDES, 2, tmp_path)
+    not_run = evaluation.not_run(tables)
+    assert [task.id for task in not_run] == ["Tide/0", "Tide/3"] and not evaluation.missing(tables)
+    await evaluation.grade_again(4, not_run, tables, Silent())  # the library was installed
+    assert [row.passed for row in evaluation.scores(Kept(tmp_path), "tides")] == [True, True]
+    assert evaluation.not_run(Kept(tmp_path)) == []
+
+
+async def test_a_lost_answer_of_a_run_stays_lost(tmp_path: Path) -> None:
+    lost = replace(TIDES, grader=graded_by([], {RIGHT: GradeReason.NO_COMPLETION}))
+    await put(tmp_path, Listening(RIGHT), lost)
+    assert evaluation_of(TIDES, 2, tmp_path).not_run(Kept(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("lists/1-sum", "lists-1/sum"),
+        ("a/b", "a-b"),
+        ("a b", "a?b"),
+        ("é", "è"),
+        ("x" * 101, "x" * 102),
+        ("a/b", task_key("a/b")),
+        ("1", "1/"),
+    ],
+)
+def test_two_ids_never_share_a_key(one: str, other: str) -> None:
+    assert task_key(one) != task_key(other)
+
+
+def test_tasks_of_any_name_have_keys_that_are_file_names() -> None:
+    ids: Sequence[str] = ["Tide/0", "a b", "x" * 101, "../up", "", "潮", "line\n"]
     keys = [task_key(task_id) for task_id in ids]
     assert len(set(keys)) == len(ids)
-    assert keys[0] == "Tide-0"
-    assert all("/" not in key and " " not in key and 0 < len(key) < 120 for key in keys)
+    assert keys[0].startswith("Tide-0-") and task_key("Tide_0") == "Tide_0"
+    assert all(Key.fullmatch(key) for key in keys)
+
+
+async def test_a_wrong_program_is_not_scored_as_its_neighbours_right_one(tmp_path: Path) -> None:
+    ids = ("lists/1-sum", "lists-1/sum")
+    two = Dataset(tuple(Task(one, f"Task {one}.", "tide", {}) for one in ids), "own", "ab")
+    rules: Any = [{"when": [ids[0]], "answers": [RIGHT]}, {"when": [], "answers": [WRONG]}]
+    engine = ScriptedEngine(Script.model_validate({"rules": rules}))
+    scores = await put(tmp_path, engine, replace(TIDES, load=lambda path: two))
+    assert [(row.task_id, row.passed) for row in scores] == [(ids[0], True), (ids[1], False)]
+
+
+def test_integer_ids_are_taken_as_their_digits_and_other_ids_refused() -> None:
+    ids: list[Any] = [7, "x", None, 1.5, True]
+    assert [Task(one, "", "", {}).id for one in ids[:2]] == ["7", "x"]
+    for one in ids[2:]:
+        with pytest.raises(TypeError, match="a task's id must be a text or an integer"):
+            Task(one, "", "", {})
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [((), "has no tasks"), (("a", "b", "a"), "several tasks of the id 'a'"),
+     ((1, "1"), "several tasks of the id '1'")],
+)  # fmt: skip
+def test_a_benchmark_without_tasks_or_with_two_of_one_id_is_refused(
+    ids: tuple[Any, ...], message: str
+) -> None:
+    tasks = tuple(Task(one, "", "tide", {}) for one in ids)
+    with pytest.raises(BenchmarkError, match=message):
+        choose_tasks(replace(TIDES, load=lambda path: Dataset(tasks, "own", "ab")))
 
 
 FENCED = (
@@ -288,7 +342,7 @@ async def test_a_stop_string_in_a_docstring_does_not_cut_the_program(
     engine = Listening(f"{FENCED}```\nDone.\nprint(1)\n", is_chat=is_chat)
     scores = await put(tmp_path, engine, benchmark, n_tasks=1)
     assert [score.passed for score in scores] == [True]
-    assert [answer.program for answer in Kept(tmp_path).answers("tides").get("Tide-0")] == [
-        FENCED.rstrip()
-    ]
+    assert [
+        answer.program for answer in Kept(tmp_path).answers("tides").get(task_key("Tide/0"))
+    ] == [FENCED.rstrip()]
     assert len(engine.requests) == 4  # the first, and one after each stop string in the docstring

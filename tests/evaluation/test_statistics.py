@@ -20,7 +20,14 @@ from ucoder.evaluation.comparison import (
     paired_test,
     sign_flip_test,
 )
-from ucoder.evaluation.statistics import bootstrap_interval, pass_at_k, sign_test, wilson
+from ucoder.evaluation.statistics import (
+    bootstrap_interval,
+    mean_interval,
+    pass_at_k,
+    require_samples,
+    sign_test,
+    wilson,
+)
 
 COUNTS = st.integers(0, 60)
 
@@ -77,16 +84,82 @@ def test_fewer_samples_than_k_are_refused_with_the_reason() -> None:
         pass_at_k(3, 4, 1)
 
 
-def test_the_bootstrap_covers_the_true_pass_rate_about_as_often_as_it_says() -> None:
-    # 80 tasks of unequal difficulty, 5 samples each; the mean difficulty is 0.4.
+EDGES = [[0.0] * 16, [1.0] * 11, [0.0], [0.0] * 15 + [0.2], [1.0] * 163 + [0.95]]
+
+
+@pytest.mark.parametrize("rates", EDGES, ids=lambda rates: f"{len(rates)}-tasks-at-{rates[0]:.0%}")
+def test_an_interval_of_rates_at_the_edge_has_a_width_and_holds_the_rate(
+    rates: list[float],
+) -> None:
+    found = mean_interval(rates)
+    assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+    assert found.high - found.low > 0.5 / len(rates)
+
+
+@given(COUNTS, st.integers(1, 60))
+def test_with_one_sample_a_task_the_interval_of_the_mean_is_wilsons(passed: int, n: int) -> None:
+    verdicts = [1.0] * min(passed, n) + [0.0] * (n - min(passed, n))
+    found, share = mean_interval(verdicts), wilson(min(passed, n), n)
+    assert found.low == pytest.approx(share.low, abs=1e-9)
+    assert found.high == pytest.approx(share.high, abs=1e-9)
+
+
+def test_samples_that_agree_within_tasks_count_as_one() -> None:
+    # 40 tasks of 5 equal verdicts are 40 trials, not 200
+    assert mean_interval([1.0, 0.0] * 20).low == pytest.approx(wilson(20, 40).low)
+
+
+def test_samples_that_differ_within_tasks_make_the_interval_narrower() -> None:
+    found, alike = mean_interval([0.4, 0.6] * 20), mean_interval([0.0, 1.0] * 20)
+    assert found.high - found.low < 0.6 * (alike.high - alike.low)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.8, 1.2), (0.02, 0.98), (3.0, 0.1), (20.0, 20.0)])
+@pytest.mark.parametrize("n", [11, 80])
+def test_the_interval_of_several_samples_a_task_covers_the_rate_as_often_as_it_says(
+    a: float, b: float, n: int
+) -> None:
+    # 5 samples a task of unequal difficulty, with the mean a / (a + b)
     random = np.random.default_rng(7)
-    covered = 0
-    for trial in range(200):
-        difficulty = random.beta(0.8, 1.2, size=80)
-        rates = random.binomial(5, difficulty) / 5
-        found = bootstrap_interval(rates, seed=trial, n_resamples=1000)
-        covered += found.low <= 0.4 <= found.high
-    assert 180 <= covered <= 198
+    rates = random.binomial(5, random.beta(a, b, size=(400, n))) / 5
+    found = [mean_interval(row) for row in rates]
+    assert sum(one.low <= a / (a + b) <= one.high for one in found) >= 0.93 * 400
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=30))
+def test_the_interval_of_differences_holds_them_and_turns_round(values: list[float]) -> None:
+    found, turned = mean_interval(values, low=-1.0), mean_interval([-v for v in values], low=-1.0)
+    assert -1.0 <= found.low <= found.value <= found.high <= 1.0 and found.low < found.high
+    assert (-turned.high, -turned.low) == (pytest.approx(found.low), pytest.approx(found.high))
+
+
+def test_values_outside_their_bounds_have_no_interval() -> None:
+    assert mean_interval([math.nan]).n == 0 and math.isnan(mean_interval([]).low)
+    assert mean_interval([0.5, math.nan]).n == 1
+    with pytest.raises(ValueError, match=r"give 0\.0 to 1\.0"):
+        mean_interval([0.5, 1.5])
+
+
+def test_where_no_task_changed_the_interval_of_several_samples_has_a_width() -> None:
+    for passed in (0, 2, 4):
+        pair = paired_test([Trials(passed, 4)] * 12, [Trials(passed, 4)] * 12)
+        assert -0.3 < pair.low < pair.difference == 0 < pair.high < 0.3 and pair.p == 1.0
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "ks", "named"),
+    [
+        ({"A": 2, "B": 1}, (1, 2), "B"),
+        ({"A": 9, "B/1": 10}, (10,), "A"),
+        ({"only": 0}, (1,), "only"),
+    ],
+)
+def test_a_task_with_fewer_samples_than_k_is_named(
+    n_samples: dict[str, int], ks: tuple[int, ...], named: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=f"undefined for the task {named};"):
+        require_samples(n_samples, ks)
+    require_samples({name: max(ks) for name in n_samples}, ks)
 
 
 def test_the_bootstrap_repeats_itself_and_stays_in_the_range_of_its_values() -> None:
@@ -193,7 +266,8 @@ def test_unequal_numbers_of_samples_are_compared_by_their_rates() -> None:
     test = paired_test([Trials(1, 3), Trials(1, 4)], [Trials(1, 2), Trials(4, 4)])
     assert test.p == 0.5
     assert test.difference == pytest.approx(11 / 24)
-    assert test.low == pytest.approx(1 / 6) and test.high == pytest.approx(3 / 4)
+    found = mean_interval([1 / 6, 3 / 4], low=-1.0)
+    assert (test.low, test.high) == (found.low, found.high)
 
 
 def test_models_of_other_tasks_are_not_compared() -> None:

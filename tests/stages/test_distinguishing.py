@@ -15,6 +15,7 @@ from ucoder.analysis.ballots import take_ballot
 from ucoder.config import SolutionsConfig, parse_config
 from ucoder.consensus.votes import votes_of
 from ucoder.engines.protocol import Completion
+from ucoder.errors import FileError
 from ucoder.execution.outcomes import Outcome, OutcomeKind, ProgramStatus
 from ucoder.inputs.distinguishing import (
     MAX_OF_SECOND,
@@ -253,7 +254,7 @@ def test_the_extended_suite_is_written_before_candidates_and_executions(
         shutil.rmtree(path / "tables" / name)
     restore_suite(path)
     (path / "tables" / "candidates").write_text("no folder can be made here")
-    with pytest.raises(OSError):
+    with pytest.raises(FileError):
         carry_on(path)
     assert Run.open(path).suites.rows() == Run.open(finished).suites.rows()
     (path / "tables" / "candidates").unlink()

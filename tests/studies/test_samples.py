@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,6 +38,18 @@ def read_one(path: Path, **changes: Any) -> TaskSamples:
     record = {name: value for name, value in {**RECORD, **changes}.items() if value is not None}
     (samples,) = read_samples(write(path / "samples.jsonl", record))
     return samples
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [lambda raw: pa.compress(raw, "zstd", asbytes=True), lambda raw: b"\xef\xbb\xbf" + raw,
+     lambda raw: gzip.compress(b"\xef\xbb\xbf" + raw)],
+    ids=["zstandard", "BOM", "BOM in gzip"],
+)  # fmt: skip
+def test_zstandard_and_byte_order_marks_are_read(tmp_path: Path, pack: Any) -> None:
+    plain = write(tmp_path / "plain", RECORD)
+    (tmp_path / "packed").write_bytes(pack(plain.read_bytes()))
+    assert list(read_samples(tmp_path / "packed")) == list(read_samples(plain))
 
 
 def test_gzip_is_recognised_by_content_and_not_by_name(tmp_path: Path) -> None:

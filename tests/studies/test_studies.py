@@ -136,7 +136,7 @@ def test_calibration_by_hand() -> None:
         (0.1, 2, 0.0),
         (0.9, 2, 0.5),
     ]
-    found = calibration(p, right, 0)
+    found = calibration(p, right)
     assert found["brier"].value == pytest.approx((0.05**2 + 0.91**2 + 0.15**2 + 0.12**2) / 4)
     assert found["expected_error"] == pytest.approx((abs(0.93 - 0.5) + 0.135) / 2)
 

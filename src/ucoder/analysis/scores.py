@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ucoder.analysis.numbers import tally
 from ucoder.evaluation.comparison import PairedTest, Trials, holm, paired_test
 from ucoder.evaluation.records import Score
-from ucoder.evaluation.statistics import Interval, bootstrap_interval, pass_at_k, wilson
+from ucoder.evaluation.statistics import mean_interval, pass_at_k, require_samples
 from ucoder.records import NAN
 
 
@@ -22,7 +22,7 @@ class PassAt:
     """pass@k of one model on one benchmark."""
 
     k: int  # samples one may try
-    n: int  # tasks with at least k verdicts; the others are left out
+    n: int  # tasks with at least k verdicts; others, with samples that were not run, are left out
     value: float  # mean of `pass_at_k` over them; NaN for n = 0
     low: float  # lower end of its 95% interval; NaN for n = 0
     high: float  # upper end; NaN for n = 0
@@ -40,9 +40,7 @@ class ModelScore:
     passed: int  # of these samples
     # pass@1: mean over the tasks run of their share of passed samples; NaN if none was run.
     value: float
-    # Lower end of its 95% interval: Wilson's for one sample a task, else bootstrapped over tasks;
-    # NaN if none was run.
-    low: float
+    low: float  # lower end of its 95% interval (`mean_interval`); NaN if none was run
     high: float  # upper end; NaN if none was run
     pass_at: tuple[PassAt, ...]  # one for each k of the configuration
     not_run: Mapping[str, int]  # samples without a verdict, by reason
@@ -64,7 +62,7 @@ def model_scores(
     the k of every pass@k to compute.
 
     Raises:
-        InvalidArgument: A k is more than the samples a task.
+        InvalidArgument: A k is more than the samples of a task.
     """
     found = []
     for (benchmark, index), scores in sorted(tables.items()):
@@ -86,11 +84,12 @@ def score_of(scores: Sequence[Score], ks: Sequence[int] = ()) -> ModelScore:
     """Score one model on one benchmark by its verdicts, at least one; compare it with nothing.
 
     Raises:
-        InvalidArgument: A k is more than the samples a task.
+        InvalidArgument: A k is more than the samples of a task.
     """
     n_samples = Counter(score.task_id for score in scores)
+    require_samples(n_samples, ks)
     trials = [t for t in trials_of(scores).values() if t.n]
-    estimate = _mean_rate(trials)
+    estimate = mean_interval([float(t.rate) for t in trials])
     return ModelScore(
         benchmark=scores[0].benchmark,
         model_index=scores[0].model_index,
@@ -101,7 +100,7 @@ def score_of(scores: Sequence[Score], ks: Sequence[int] = ()) -> ModelScore:
         value=estimate.value,
         low=estimate.low,
         high=estimate.high,
-        pass_at=tuple(_pass_at(k, trials, max(n_samples.values())) for k in ks),
+        pass_at=tuple(_pass_at(k, trials) for k in ks),
         not_run=tally(score.reason for score in scores if score.passed is None),
         failures=tally(score.reason for score in scores if score.passed is False),
         paired=None,
@@ -128,18 +127,8 @@ def trials_of(scores: Sequence[Score]) -> dict[str, Trials]:
     return found
 
 
-def _mean_rate(trials: Sequence[Trials]) -> Interval:
-    if all(t.n == 1 for t in trials):
-        return wilson(sum(t.passed for t in trials), len(trials))
-    return bootstrap_interval([float(t.rate) for t in trials])
-
-
-def _pass_at(k: int, trials: Sequence[Trials], n_taken: int) -> PassAt:
-    pass_at_k(n_taken, 0, k)  # refuses a k above the samples of every task
-    if k == 1:
-        found = _mean_rate(trials)
-    else:
-        found = bootstrap_interval([pass_at_k(t.n, t.passed, k) for t in trials if t.n >= k])
+def _pass_at(k: int, trials: Sequence[Trials]) -> PassAt:
+    found = mean_interval([pass_at_k(t.n, t.passed, k) for t in trials if t.n >= k])
     return PassAt(k, found.n, found.value, found.low, found.high)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from json import dumps as quoted
 from pathlib import Path
@@ -22,7 +23,6 @@ from ucoder.cli.drawing import Verbosity
 from ucoder.cli.interrupts import INTERRUPTS
 from ucoder.cli.studying import study
 from ucoder.cli.terminal import PlainConsole, replace_what_cannot_be_encoded
-from ucoder.config import RunConfig, apply_overrides, parse_config
 from ucoder.errors import ConfigError, FileError, UcoderError
 from ucoder.files import file_error, undecodable
 from ucoder.visible import visible
@@ -291,11 +291,17 @@ def evaluate(
     ] = None,
     samples: Annotated[
         Path | None,
-        typer.Option(help="Score these instead: JSON lines of task_id, solution or completion."),
+        typer.Option(
+            help="Score these, not a MODEL: JSON lines of task_id, solution or completion; "
+            "plain, .gz or .zst."
+        ),
     ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="Samples a task.")] = 1,
-    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
-    k: Annotated[str, typer.Option(help="Which pass@k, such as 1,10.")] = "1",
+    n: Annotated[int | None, typer.Option("--n", "-n", help="Samples a task. [1]")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 is greedy. [0]")] = None,
+    k: Annotated[
+        str | None,
+        typer.Option(help="Which pass@k, such as 1,5. [1, 10 and 100, up to the samples a task]"),
+    ] = None,
     n_tasks: Annotated[int | None, typer.Option(help="A fixed subset of this many tasks.")] = None,
     data: Annotated[
         list[str] | None,
@@ -342,61 +348,58 @@ def evaluate(
         ucoder eval my/model -b livecodebench --set evaluation.livecodebench.start=2025-01-01
     """
     from ucoder.cli.evaluating import evaluate_model, print_benchmarks, score_samples
+    from ucoder.cli.evaluation_config import evaluation_config
 
-    config = _evaluation_config(
-        model, benchmark, n, temperature, k, n_tasks, data or [], engine, setting or []
-    )
+    given = {
+        "MODEL": model, "--benchmark": benchmark, "--samples": samples, "--n": n,
+        "--temperature": temperature, "--k": k, "--n-tasks": n_tasks, "--output": output,
+        "--engine": engine, "--again": again or None,
+    }  # fmt: skip
+    if list_:
+        _refuse(given, given, "--list")
+    if samples is not None:
+        idle = ("MODEL", "--n", "--temperature", "--engine")
+        _refuse(given, idle, "--samples, which are made already")
+    if model is None and samples is None and not list_:
+        raise typer.BadParameter("give a MODEL, or --samples FILE")
+    values: dict[str, Any] = {"benchmarks": benchmark or ["humaneval"], "n_tasks": n_tasks}
+    values["data"] = _copies(data or [], values["benchmarks"])
+    ks = None if k is None else _numbers(k)
+    if samples is not None:  # n comes from the file, which holds each task's
+        values |= {"n": max(ks or [1]), "temperature": 1.0}
+    values |= {
+        name: value for name, value in (("n", n), ("temperature", temperature), ("k", ks))
+        if value is not None
+    }  # fmt: skip
+    config = evaluation_config(model, engine, values, setting or [], samples is not None)
     if list_:
         print_benchmarks(config, json, out)
     elif samples is not None:
-        INTERRUPTS.run(score_samples(samples, config, again, output, json, out))
-    elif model is None:
-        raise typer.BadParameter("give a MODEL, or --samples FILE")
+        INTERRUPTS.run(score_samples(samples, config, ks, again, output, json, out))
     else:
         INTERRUPTS.run(evaluate_model(config, again, output, json, out))
 
 
-def _evaluation_config(
-    model: str | None,
-    benchmarks: list[str] | None,
-    n: int,
-    temperature: float,
-    k: str,
-    n_tasks: int | None,
-    data: list[str],
-    engine: str | None,
-    settings: list[str],
-) -> RunConfig:
-    """The configuration that the options of `eval` describe, so that one place validates them."""
-    names = benchmarks or ["humaneval"]
+def _refuse(given: Mapping[str, object], idle: Iterable[str], beside: str) -> None:
+    """Refuse options that would be ignored beside another."""
+    if names := [name for name in idle if given[name] is not None and name != beside]:
+        raise typer.BadParameter(f"{', '.join(names)} has no effect beside {beside}; leave it out")
+
+
+def _copies(data: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """The user's copies of data, by the benchmark's name."""
     if any("=" not in item for item in data) and len(names) > 1:
         raise typer.BadParameter("with several benchmarks, write --data name=FILE")
-    copies = [item.split("=", 1) if "=" in item else [names[0], item] for item in data]
-    if not all(part.isdigit() for part in k.split(",")):
+    pairs = [item.split("=", 1) if "=" in item else [names[0], item] for item in data]
+    if len(copies := dict(pairs)) < len(pairs):
+        raise typer.BadParameter("--data names a benchmark twice; give one file for each")
+    return copies
+
+
+def _numbers(k: str) -> list[int]:
+    if not all(part.strip().isdecimal() for part in k.split(",")):
         raise typer.BadParameter(f"--k {k!r}: write numbers with commas between, such as 1,10")
-    values: dict[str, Any] = {
-        "engine": {"provider": engine} if engine else _engine_for(model),
-        "evaluation": {
-            "benchmarks": names,
-            "n": n,
-            "temperature": temperature,
-            "k": [int(part) for part in k.split(",")],
-            "n_tasks": n_tasks,
-            "data": dict(copies),
-        },
-    }
-    if model is not None:
-        values["model"] = model
-    return parse_config(apply_overrides(values, settings))
-
-
-def _engine_for(model: str | None) -> dict[str, Any]:
-    """The engine of the run that the model belongs to; the default one for other models."""
-    from ucoder.runs import Run
-
-    if model is not None and (named := Run.named(model)):
-        return named[0].config.engine.model_dump(mode="json")
-    return {}
+    return sorted({int(part) for part in k.split(",")})
 
 
 @app.command()

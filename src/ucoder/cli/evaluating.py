@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from rich.console import Console
@@ -21,22 +23,22 @@ from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.errors import BenchmarkError
 from ucoder.evaluation.data import without_downloads
-from ucoder.evaluation.ledger import Ledger
-from ucoder.evaluation.protocol import Benchmark, Task
-from ucoder.evaluation.records import Answer, Score
-from ucoder.evaluation.registry import NAMES, find_benchmark, title_of
+from ucoder.evaluation.kept import KeptTables
+from ucoder.evaluation.protocol import Task
+from ucoder.evaluation.records import Score
+from ucoder.evaluation.registry import NAMES, check_copies, find_benchmark, title_of
 from ucoder.evaluation.running import Evaluation, TaskSubset, task_key
 from ucoder.evaluation.samples import Samples, read_samples, write_samples
-from ucoder.files import write_atomically
-from ucoder.models import Model
-from ucoder.progress import Progress
-from ucoder.records import digest
+from ucoder.evaluation.statistics import require_samples, usual_ks
+from ucoder.files import storing, write_atomically
 from ucoder.runs import Run
 
 SCORES_FILE = "scores.jsonl"
 RESULTS_FILE = "results.json"
 _REVISION = 1
 """Part of every kept score's identity; raise it when the same program is graded otherwise."""
+_MAX_LINES = 5
+"""Lines of a file that are named; the others are counted."""
 _MAX_CONCURRENT_GRADES = 8
 """Tasks that are graded at once; enough to keep every worker busy."""
 
@@ -55,37 +57,11 @@ class BenchmarkResult:
         own = self.tasks.benchmark
         return own.title if own.name == self.score.benchmark else title_of(self.score.benchmark)
 
-
-class _Files:
-    """An evaluation's answers and scores, in files that are named by all that they depend on."""
-
-    def __init__(self, identity: str, evaluation: Evaluation, config: RunConfig) -> None:
-        benchmark, executor = evaluation.benchmark, config.executor.provider
-        self._graded = digest(
-            identity, benchmark.name, executor, repr(benchmark.needs), __version__, _REVISION
-        )
-        self._answers = evaluation.cache / "answers" / f"{identity}.jsonl"
-        self._scores = evaluation.cache / "scores"
-        self._open: dict[Path, Ledger[Any]] = {}
-
-    def answers(self, prompts: str) -> Ledger[Answer]:
-        """See `Tables.answers`."""
-        return self._ledger(self._answers, Answer)
-
-    def scores(self, benchmark: str) -> Ledger[Score]:
-        """See `Tables.scores`."""
-        return self._ledger(self._scores / f"{self._graded}-{benchmark}.jsonl", Score)
-
-    def forget_scores(self, benchmark: Benchmark) -> None:
-        """Delete the kept scores, so that everything is graded again."""
-        for name in benchmark.scores:
-            self.scores(name).path.unlink(missing_ok=True)
-        self._open.clear()
-
-    def _ledger(self, path: Path, record: type[Any]) -> Ledger[Any]:
-        if path not in self._open:
-            self._open[path] = Ledger(path, record)
-        return self._open[path]
+    @property
+    def scope(self) -> str:
+        """How many of the benchmark's tasks the score is of."""
+        n, n_all = len(self.tasks.tasks), len(self.tasks.dataset.tasks)
+        return f"{n_all} tasks" if n == n_all else f"{n} of {n_all} tasks"
 
 
 async def evaluate_model(
@@ -93,19 +69,26 @@ async def evaluate_model(
 ) -> None:
     """Run the configuration's benchmarks on its model."""
     results: list[BenchmarkResult] = []
+    _make_folder(output)
     with Bars(PlainConsole(stderr=True) if as_json else out) as bars:
         components = Components(config, bars)
         concurrency = max(1, config.engine.max_sequences // config.evaluation.n)
-        every = [replace(one, max_concurrency=concurrency) for one in components.evaluations()]
+        every = [replace(one, max_concurrency=concurrency) for one in _asked(components)]
         model = components.model(config.model)
-        files = [_Files(_identity(model, one, config), one, config) for one in every]
         async with components.engine(model) as engine:
+            answers_of = (
+                model.sha256 or model.name, config.engine.model_dump_json(), engine.info, _REVISION
+            )  # fmt: skip
+            grading = _grading(config)
+            files = [
+                KeptTables(one, answers_of, grading, is_chat=engine.info.is_chat) for one in every
+            ]
             for one, kept in zip(every, files, strict=True):
                 if again:
-                    kept.forget_scores(one.benchmark)
+                    kept.forget_scores()
                 await one.run(0, engine, kept, bars)
         for one, kept in zip(every, files, strict=True):
-            results += _results(one, kept, config)
+            results += _results(one, kept, config.evaluation.k)
             if output is not None:
                 answers = kept.answers(one.benchmark.prompts)
                 rows = [row for task in one.tasks.tasks for row in answers.get(task_key(task.id))]
@@ -120,60 +103,92 @@ async def evaluate_model(
 
 
 async def score_samples(
-    path: Path, config: RunConfig, again: bool, output: Path | None, as_json: bool, out: Console
+    path: Path,
+    config: RunConfig,
+    ks: Sequence[int] | None,
+    again: bool,
+    output: Path | None,
+    as_json: bool,
+    out: Console,
 ) -> None:
-    """Score samples that were made elsewhere."""
+    """Score samples that were made elsewhere; without `ks`, those that they suffice for."""
     results: list[BenchmarkResult] = []
+    said: dict[str, list[str]] = {}
+    _make_folder(output)
     with Bars(PlainConsole(stderr=True) if as_json else out) as bars:
-        for every in Components(config, bars).evaluations():
+        ready = []
+        for every in _asked(Components(config, bars)):
             samples = read_samples(path, every.tasks.tasks)
+            n_samples = {task: len(programs) for task, programs in samples.programs.items()}
+            require_samples(n_samples, ks or ())
             tasks = tuple(task for task in every.tasks.tasks if task.id in samples.programs)
-            _say_what_is_missing(samples, every.tasks, len(tasks), bars)
             chosen = replace(every.tasks, tasks=tasks)
             one = replace(every, tasks=chosen, max_concurrency=_MAX_CONCURRENT_GRADES)
-            kept = _Files(digest(samples.sha256, one.tasks.dataset.sha256), one, config)
+            ready.append((one, samples, ks or usual_ks(min(n_samples.values()))))
+            said[one.benchmark.name] = list(_said(samples, every.tasks, len(tasks)))
+            for line in said[one.benchmark.name]:
+                bars.message(f"{one.benchmark.title}: {line}")
+        for one, samples, of_k in ready:
+            programs = {task_key(task): texts for task, texts in samples.programs.items()}
+            kept = KeptTables(
+                one, (samples.sha256, _REVISION), _grading(config), programs=programs.__getitem__
+            )
             if again:
-                kept.forget_scores(one.benchmark)
+                kept.forget_scores()
 
             async def programs_of(task: Task, samples: Samples = samples) -> Sequence[str]:
                 return samples.programs[task.id]
 
             await one.grade(0, programs_of, kept, bars)
-            results += _results(one, kept, config)
-    _report(results, {"samples": path.name}, output, as_json, out)
+            results += _results(one, kept, of_k)
+    _report(results, {"samples": path.name, "notes": said}, output, as_json, out)
 
 
-def _identity(model: Model, evaluation: Evaluation, config: RunConfig) -> str:
-    """All that an answer depends on, in a short name."""
-    benchmark = evaluation.benchmark
-    return digest(
-        model.sha256, model.is_chat, config.engine.model_dump_json(), benchmark.prompts,
-        evaluation.tasks.dataset.sha256, evaluation.decoding, benchmark.max_tokens,
-        benchmark.chat_stop, benchmark.base_stop, _REVISION,
-    )  # fmt: skip
+def _asked(components: Components) -> list[Evaluation]:
+    """The evaluations; data for others are refused, because nothing would read them."""
+    every = components.evaluations()
+    check_copies(components.config.evaluation.data, [one.benchmark for one in every])
+    return every
 
 
-def _results(evaluation: Evaluation, kept: _Files, config: RunConfig) -> list[BenchmarkResult]:
+def _make_folder(output: Path | None) -> None:
+    """Find out before anything is sampled or graded whether the output can be written."""
+    if output is not None:
+        with storing(output / RESULTS_FILE):
+            output.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=output):
+                pass
+
+
+def _grading(config: RunConfig) -> list[object]:
+    """What verdicts depend on, as far as it is the configuration's."""
+    return [config.executor.provider, config.evaluation.options(), __version__, _REVISION]
+
+
+def _results(evaluation: Evaluation, kept: KeptTables, ks: Sequence[int]) -> list[BenchmarkResult]:
     rows_of = {name: evaluation.scores(kept, name) for name in evaluation.benchmark.scores}
     return [
-        BenchmarkResult(score_of(rows, config.evaluation.k), evaluation.tasks, tuple(rows))
+        BenchmarkResult(score_of(rows, ks), evaluation.tasks, tuple(rows))
         for rows in rows_of.values()
     ]
 
 
-def _say_what_is_missing(
-    samples: Samples, asked: TaskSubset, n_tasks: int, progress: Progress
-) -> None:
-    title = asked.benchmark.title
+def _said(samples: Samples, asked: TaskSubset, n_tasks: int) -> Iterator[str]:
+    """What is to be known about a file of samples, in sentences."""
+    yield samples.counts()
     if n_tasks < len(asked.tasks):
-        progress.message(
-            f"{title}: the file has samples for {n_tasks} of {len(asked.tasks)} tasks; the score "
-            f"is of these alone"
+        yield (
+            f"the file has samples for {n_tasks} of {len(asked.tasks)} tasks; the score is of "
+            f"these alone"
         )
+    yield from samples.notes
+    if n := len(samples.left_out):
+        more = f"; and {n - _MAX_LINES} more" if n > _MAX_LINES else ""
+        yield f"{n} lines are left out: {'; '.join(samples.left_out[:_MAX_LINES])}{more}"
     if samples.unknown:
-        progress.message(
-            f"{title}: {sum(samples.unknown.values())} samples are for tasks that it does not "
-            f"have, such as {next(iter(samples.unknown))}; they are left out"
+        yield (
+            f"{sum(samples.unknown.values())} samples are for tasks that it does not have, such "
+            f"as {next(iter(samples.unknown))}; they are left out"
         )
 
 
@@ -211,12 +226,19 @@ def _plain(result: BenchmarkResult) -> dict[str, Any]:
     tasks: dict[str, list[bool | None]] = {}
     for row in result.rows:
         tasks.setdefault(row.task_id, []).append(row.passed)
-    return {**values, "data": dataset.source, "data_sha256": dataset.sha256, "tasks": tasks}
+    return {
+        **values,
+        "scope": result.scope,
+        "data": dataset.source,
+        "data_sha256": dataset.sha256,
+        "tasks": tasks,
+    }
 
 
 def _table(results: Sequence[BenchmarkResult]) -> Table:
     table = Table(Column("benchmark", overflow="fold"), title_justify="left")
-    for k in dict.fromkeys(at.k for result in results for at in result.score.pass_at):
+    ks = sorted({at.k for result in results for at in result.score.pass_at})
+    for k in ks:
         table.add_column(f"pass@{k}", justify="right")
         table.add_column("95%", justify="right")
     table.add_column("passed", justify="right")
@@ -224,9 +246,13 @@ def _table(results: Sequence[BenchmarkResult]) -> Table:
     table.add_column("most frequent failures")
     for result in results:
         score = result.score
-        cells = []
-        for at in score.pass_at:
-            cells += [f"{100 * at.value:.1f}%", f"{100 * at.low:.1f} to {100 * at.high:.1f}"]
+        cells = [result.scope.removesuffix(" tasks")]
+        pass_at = {at.k: at for at in score.pass_at}
+        for k in ks:
+            at = pass_at.get(k)
+            cells += ["-", "-"] if at is None or not at.n else [
+                f"{100 * at.value:.1f}%", f"{100 * at.low:.1f} to {100 * at.high:.1f}"
+            ]  # fmt: skip
         failures = ", ".join(f"{reason} {n}" for reason, n in list(score.failures.items())[:3])
         table.add_row(
             Text(result.title, style="bold"), *cells,
@@ -244,14 +270,21 @@ def _not_run(result: BenchmarkResult) -> list[str]:
         tasks = list(dict.fromkeys(row.task_id for row in rows))
         some = ", ".join(tasks[:4]) + (", ..." if len(tasks) > 4 else "")
         lines.append(f"{result.title}: {n} not run, {reason}: {some}\n  {rows[0].detail[:160]}")
+    lines += [
+        f"{result.title}: pass@{at.k} is of {at.n} of {len(result.tasks.tasks)} tasks; the others "
+        f"have fewer than {at.k} samples that were run"
+        for at in result.score.pass_at
+        if at.n < len(result.tasks.tasks)
+    ]
     return lines
 
 
 def print_benchmarks(config: RunConfig, as_json: bool, out: Console) -> None:
     """List every benchmark, and whether its data are on this machine."""
+    known = [find_benchmark(name, config.evaluation.options()) for name in NAMES]
+    check_copies(config.evaluation.data, known)
     rows: list[dict[str, Any]] = []
-    for name in NAMES:
-        benchmark = find_benchmark(name, config.evaluation.options())
+    for name, benchmark in zip(NAMES, known, strict=True):
         row: dict[str, Any] = {"name": name, "title": benchmark.title}
         row |= {"n_tasks": None, "data": None, "lacks": None}
         try:
@@ -304,14 +337,16 @@ def compare_evaluations(first: Path, second: Path | None, as_json: bool, out: Co
         table.add_column(name, justify="right" if at else "left", overflow="fold")
     for name, pair in pairs.items():
         values = [score_of(scores[name]).value for scores in (one, other)]
-        table.add_row(
-            title_of(name), str(pair.n), *(f"{100 * value:.1f}%" for value in values),
+        compared = ("-", "-", "-") if not pair.n else (
             f"{100 * pair.difference:+.1f}\n{100 * pair.low:+.1f} to {100 * pair.high:+.1f}",
             f"{pair.better}, {pair.worse}", f"{pair.p:.3f}",
         )  # fmt: skip
+        shares = ("-" if math.isnan(value) else f"{100 * value:.1f}%" for value in values)
+        table.add_row(title_of(name), str(pair.n), *shares, *compared)
     out.print(table)
     for name, pair in pairs.items():
         told = "a difference" if pair.told_apart else "no difference can be told"
+        told = told if pair.n else "no task was run for both"
         out.print(f"{title_of(name)}: {told}", soft_wrap=True)
     left_out = sum(pair.n_left_out for pair in pairs.values())
     if left_out:
@@ -328,7 +363,7 @@ def _read_scores(folder: Path) -> dict[str, list[Score]]:
             f"run, such as RUN:M1"
         )
     found: dict[str, list[Score]] = {}
-    for number, line in enumerate(path.read_text("ascii").splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
         try:
             values = json.loads(line)
             score = Score(**values)

@@ -52,7 +52,7 @@ Selector = Annotated[
 Tasks = Annotated[
     int | None, typer.Option("--tasks", "-n", min=1, help="Only this many tasks, the first ones.")
 ]
-Seed = Annotated[int, typer.Option("--seed", help="Of subsets and of resampling.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of the subsets that are drawn.")]
 Iteration = Annotated[int, typer.Option("--iteration", "-t", help="Of a run: which iteration.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for scripts.")]
 
@@ -146,6 +146,12 @@ def _study(
     from ucoder.studies.results import print_study, write_study
 
     module, _, name = function.partition(".")
+    if seed and name == "study_selection":
+        raise typer.BadParameter("--seed has no effect: study selection draws nothing at random")
+    if iteration and data.is_file():
+        raise typer.BadParameter(f"--iteration has no effect: {data} is a file of samples, no run")
+    if cache is not None and data.is_dir():
+        raise typer.BadParameter(f"--cache has no effect: {data} is a run, which has its own")
     study_of = getattr(import_module(f"ucoder.studies.{module}"), name)
     out = PlainConsole(stderr=as_json)
     with Bars(out) as bars:

@@ -119,7 +119,9 @@ def findings(summary: Summary) -> list[str]:
             pair = score.paired
             told = "a difference" if pair.told_apart else "no difference can be told"
             lines.append(
-                f"  against M0 on the same {pair.n} tasks: {pair.better} gained, {pair.worse} "
+                "  against M0: no task was run for both"
+                if not pair.n
+                else f"  against M0 on the same {pair.n} tasks: {pair.better} gained, {pair.worse} "
                 f"lost, p = {pair.p_corrected:.2f}: {told}"
             )
     return lines
@@ -321,13 +323,19 @@ def _scores_table(summary: Summary) -> Table:
     table = Table("benchmark", "model", "score", "against M0", title=title, title_justify="left")
     for score in summary.scores:
         pair = score.paired
-        against = f"+{pair.better} -{pair.worse}, p = {pair.p_corrected:.2f}" if pair else ""
+        against = ""
+        if pair is not None:
+            against = "no task was run for both"
+            if pair.n:
+                against = f"+{pair.better} -{pair.worse}, p = {pair.p_corrected:.2f}"
         table.add_row(title_of(score.benchmark), f"M{score.model_index}", _score(score), against)
     return table
 
 
 def _score(score: ModelScore) -> str:
     not_run = score.n_tasks - score.n_run
+    if not score.n_run:
+        return f"undefined: {not_run} of {score.n_tasks} tasks not run"
     return (
         f"{100 * score.value:.1f}% [{100 * score.low:.1f}, {100 * score.high:.1f}] "
         f"({score.passed}/{score.n_samples})" + (f", {not_run} not run" if not_run else "")

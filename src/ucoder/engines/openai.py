@@ -83,6 +83,7 @@ class OpenAIEngine:
         self._is_chat = is_chat
         self._exits = AsyncExitStack()
         self._version = "unknown"
+        self._served = ""
         self._precision = "unknown"
         self._ready: tuple[ServedModel, Capabilities] | None = None
 
@@ -92,8 +93,9 @@ class OpenAIEngine:
         # A server batches requests that arrive together, also those of others, which changes the
         # rounding: it cannot promise to repeat an answer.
         return EngineInfo(
-            "openai", self._version, self._precision, honours_seeds=False, is_chat=self._is_chat
-        )
+            "openai", self._version, self._precision, honours_seeds=False, is_chat=self._is_chat,
+            served=self._served,
+        )  # fmt: skip
 
     @property
     def capabilities(self) -> Capabilities:
@@ -186,7 +188,7 @@ class OpenAIEngine:
             raise EngineError(f"{self._checkpoint} holds no tokenizer: {error}") from error
 
     async def _identify(self, client: ServerClient) -> str:
-        """The model's name; also sets version and precision if the server gives them."""
+        """The model's name; also sets what `info` says, as far as the server tells."""
         try:
             models = await client.ask("/models", None, read_models)
         except RequestRefused as error:
@@ -203,6 +205,7 @@ class OpenAIEngine:
                 f"name one as engine.server.model"
             )
         name = names[0] if self._server.model is None else self._server.model
+        self._served = name
         entry = next((entry for entry in models if entry["id"] == name), {})
         meta = entry.get("meta")  # of llama.cpp
         self._version = _short(entry.get("owned_by"))

@@ -112,6 +112,7 @@ class EngineInfo:
         precision: Of the weights as they run, such as `int8`.
         honours_seeds: Whether a request's completions depend on the request alone.
         is_chat: Whether prompts go through a chat template.
+        served: A server's name for the model; "" where the weights are on this machine.
     """
 
     provider: str
@@ -119,6 +120,7 @@ class EngineInfo:
     precision: str
     honours_seeds: bool
     is_chat: bool
+    served: str = ""
 
 
 class Engine(Protocol):

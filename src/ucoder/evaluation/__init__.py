@@ -3,6 +3,8 @@
     protocol         what a benchmark is: data, prompt, cutting and grading in one value
     registry         from a name to a benchmark; benchmarks/ holds the paper's six
     running          sample what is missing, grade it, keep both
+    running          sample what is missing, grade it, keep both
+    kept             answers and verdicts between evaluations, under all that they depend on
     samples, ledger  answers and verdicts as files
     cutting, grading, references, reference_checks, standard_input
                      ways of cutting and grading that benchmarks share

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from ucoder.evaluation.statistics import bootstrap_interval, sign_test, wilson
+from ucoder.evaluation.statistics import mean_interval, sign_test, wilson
 from ucoder.records import NAN
 
 _MAX_CELLS: Final = 100_000_000
@@ -69,9 +69,9 @@ def paired_test(
     """Compare two models' trials of the same tasks, in the same order, n > 0 each.
 
     With one sample a task, the p-value is that of McNemar's exact test and the interval is
-    Newcombe's, which has a width even where no task changed. With more, p is that of a permutation
-    test that swaps the two models' results task by task, and the interval is bootstrapped over
-    tasks. `n_left_out` is passed on to the result.
+    Newcombe's. With more, p is that of a permutation test that swaps the two models' results task
+    by task, and the interval is `mean_interval` of the differences. Both intervals have a width
+    even where no task changed. `n_left_out` is passed on to the result.
 
     Raises:
         ValueError: The two are not of equal length.
@@ -88,8 +88,8 @@ def paired_test(
         low, high = difference_interval(both, better, worse, len(pairs) - both - better - worse)
         p = sign_test(better, worse)
     else:
-        drawn = bootstrap_interval([float(d) for d in differences], _SEED)
-        low, high, p = drawn.low, drawn.high, sign_flip_test(differences)
+        found = mean_interval([float(d) for d in differences], low=-1.0)
+        low, high, p = found.low, found.high, sign_flip_test(differences)
     return PairedTest(len(pairs), n_left_out, better, worse, value, low, high, p, p)
 
 

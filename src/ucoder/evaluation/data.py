@@ -5,8 +5,10 @@ Data are read as plain values, never unpickled or run. Errors name the file and 
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
+import io
 import json
 import os
 import zlib
@@ -51,33 +53,85 @@ def chosen(given: Path | None, variable: str) -> Path | None:
 
 
 def read_rows(path: Path) -> tuple[list[Row], str]:
-    """Read a file of JSON lines (plain or gzipped), a JSON list, or a Parquet file.
+    """Read a file of JSON lines, a JSON list, or a Parquet file; plain, gzipped or zstandard.
 
     Returns:
         Its rows, and the sha256 of the file's bytes, unzipped.
 
     Raises:
-        BenchmarkError: It cannot be read, or has another format.
+        BenchmarkError: It cannot be read, or a row is not a JSON object; the message names it.
     """
+    numbered, sha256 = read_numbered(path)
+    for where, row in numbered:
+        if isinstance(row, str):
+            raise BenchmarkError(f"{path}, {where}: {row}; a benchmark's data are read whole")
+    return [row for _, row in numbered if not isinstance(row, str)], sha256
+
+
+def read_numbered(path: Path) -> tuple[list[tuple[str, Row | str]], str]:
+    """Read a file as `read_rows` does, but say of each row that is damaged what is wrong.
+
+    Returns:
+        Where each row is, such as `line 3`, and the row, or a text that says why there is none;
+        and the sha256 of the file's bytes, unzipped.
+
+    Raises:
+        BenchmarkError: The file as a whole cannot be read, or holds no row.
+    """
+    found: list[tuple[str, Row | str]]
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        sha256 = hashlib.sha256(raw).hexdigest()
+        raw = _unzipped(path.read_bytes())
         if raw[:4] == b"PAR1":
             import pyarrow.parquet as pq
 
-            return pq.read_table(path, partitioning=None).to_pylist(), sha256
-        text = raw.decode("utf-8")
-        if text.lstrip()[:1] == "[":
-            rows = json.loads(text)
+            table = pq.read_table(io.BytesIO(raw), partitioning=None)
+            found = [(f"row {at}", row) for at, row in enumerate(table.to_pylist(), 1)]
         else:
-            # Not splitlines: a JSON text may hold other ends of lines than "\n".
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            text = _decoded(raw)
+            if text.lstrip()[:1] == "[":
+                items = enumerate(json.loads(text), 1)
+                found = [(f"item {at}", _object(item)) for at, item in items]
+            else:
+                # Not splitlines: a JSON text may hold other ends of lines than "\n".
+                lines = enumerate(text.split("\n"), 1)
+                found = [(f"line {at}", _parsed(line)) for at, line in lines if line.strip()]
     except (OSError, EOFError, ValueError, zlib.error, RecursionError) as error:
-        raise BenchmarkError(f"{path} cannot be read as benchmark data: {error}") from error
-    if not rows or not all(isinstance(row, dict) for row in rows):
-        raise BenchmarkError(f"{path} does not hold one JSON object a task")
-    return rows, sha256
+        raise BenchmarkError(f"{path} cannot be read as JSON lines or Parquet: {error}") from error
+    if not found:
+        raise BenchmarkError(f"{path} is empty; it should hold one JSON object a line")
+    return found, hashlib.sha256(raw).hexdigest()
+
+
+def _unzipped(raw: bytes) -> bytes:
+    """The content of gzip and zstandard files, which are told by their first bytes."""
+    if raw[:2] == b"\x1f\x8b":
+        return gzip.decompress(raw)
+    if raw[:4] == b"\x28\xb5\x2f\xfd":
+        import pyarrow as pa
+
+        unzipped: bytes = pa.CompressedInputStream(pa.BufferReader(raw), "zstd").read()
+        return unzipped
+    return raw
+
+
+def _decoded(raw: bytes) -> str:
+    """The text, by its byte order mark or else as UTF-8, of which bad bytes stay recognisable."""
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16")
+    return raw.decode("utf-8-sig", "surrogateescape")
+
+
+def _parsed(line: str) -> Row | str:
+    if any("\udc80" <= character <= "\udcff" for character in line):
+        return "not UTF-8 text"
+    try:
+        return _object(json.loads(line.removeprefix("\ufeff")))  # of a file that was appended
+    except (ValueError, RecursionError) as error:
+        return f"invalid JSON: {error}"
+
+
+def _object(value: Any) -> Row | str:
+    return value if isinstance(value, dict) else f"a {type(value).__name__}, not a JSON object"
 
 
 def make_dataset(

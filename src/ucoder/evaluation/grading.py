@@ -6,6 +6,7 @@ compares its results in this process: expected results never enter the program's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -31,6 +32,10 @@ FIRST: Final = 4
 _MARGIN_BYTES: Final = 65_536
 _MAX_TEXT_PER_CHAR: Final = 4
 _NOT_COMPILED: Final = ("SyntaxError", "IndentationError", "TabError")
+_PROGRAM_NOT_COMPILED: Final = re.compile(
+    rf"(?:{'|'.join(_NOT_COMPILED)}): .*\(<program>, line \d+\)", re.DOTALL
+)
+"""The whole detail where the program does not compile; one that a test meets names its line too."""
 
 _OF_STATUS = {
     ProgramStatus.DOES_NOT_COMPILE: GradeReason.DOES_NOT_COMPILE,
@@ -62,6 +67,8 @@ NO_PROGRAM = Grade(GradeReason.NO_PROGRAM, "no program in the answer")
 def grade_of_check(report: CheckReport) -> Grade:
     """The grade of a program that was run against a test script."""
     reason = _OF_VERDICT[report.verdict]
+    if reason is GradeReason.TESTS_FAILED and _PROGRAM_NOT_COMPILED.fullmatch(report.detail):
+        reason = GradeReason.DOES_NOT_COMPILE
     return Grade(reason, "" if reason is GradeReason.PASSED else report.detail[:MAX_DETAIL])
 
 

@@ -45,7 +45,7 @@ class Ledger(Generic[T]):
 
     def __init__(self, path: Path, record: type[T]) -> None:
         self.path = path
-        self._record = record
+        self.record = record
         hints = get_type_hints(record)
         self._enums = {
             field.name: hints[field.name]
@@ -88,4 +88,4 @@ class Ledger(Generic[T]):
 
     def _row(self, values: dict[str, Any]) -> T:
         enums = {name: enum(values[name]) for name, enum in self._enums.items()}
-        return self._record(**{**values, **enums})
+        return self.record(**{**values, **enums})

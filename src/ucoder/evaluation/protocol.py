@@ -29,11 +29,18 @@ MAX_DETAIL = 500
 class Task:
     """One task of a benchmark."""
 
-    id: str  # the benchmark's own
+    id: str  # the benchmark's own; a number is taken as its digits
     text: str  # the problem as a person would read it; contamination is looked for in it
     entry_point: str  # the function that an answer has to define; "" where it is a whole program
     # The task as it was published, for the benchmark's own functions.
     fields: Mapping[str, Any] = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        given: object = self.id
+        if type(given) is int:  # as many data files have them
+            object.__setattr__(self, "id", str(given))
+        elif not isinstance(given, str):
+            raise TypeError(f"a task's id must be a text or an integer, not {given!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +112,8 @@ class Benchmark:
         prompts: Name of its prompts: benchmarks with equal prompts share answers. "": its name.
         max_tokens: Longest answer, unless the user says otherwise.
         base_models: Whether it can be run on a model without a chat template.
+        source: The user's file that defines it, set by whoever reads that; None where it comes with
+            ucoder.
     """
 
     name: str
@@ -120,6 +129,7 @@ class Benchmark:
     prompts: str = ""
     max_tokens: int = 768
     base_models: bool = True
+    source: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.scores:

@@ -11,9 +11,9 @@ verdict would say nothing about a program, so every program is "not run", never 
     if not_run is not None:
         return {name: not_run}
 
-Results that will be the same next time (passed, or failed by itself) are kept in one `Ledger` for
-each data set and environment. A failure of the sandbox is repeated for the next program, and a
-timeout in the next run, because neither may recur on a less busy machine.
+Solutions that pass are kept in one `Ledger` for each data set and environment. What fails is kept
+in memory: the next start may find the library, the data or the network that was missing, whether
+or not they show in the fingerprint. A failure of the sandbox is repeated for the next program.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class ReferenceChecks:
         """
         identity = hashlib.sha256(f"{dataset_sha256}\n{fingerprint}".encode()).hexdigest()
         self._kept = Ledger(folder / f"references-{identity[:32]}.jsonl", Grade)
-        self._timed_out: dict[str, Grade] = {}
+        self._failed: dict[str, Grade] = {}
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def verdict(
@@ -67,14 +67,15 @@ class ReferenceChecks:
             OSError: The result cannot be written.
         """
         async with self._turns[task_id]:
-            grade = next(iter(self._kept.get(task_id)), self._timed_out.get(task_id))
+            kept = (grade for grade in self._kept.get(task_id) if grade.passed)
+            grade = next(kept, self._failed.get(task_id))
             if grade is None:
                 report = await run()
                 grade = grade_of_reference(report)
-                if report.verdict is Verdict.TIMED_OUT:
-                    self._timed_out[task_id] = grade
-                elif report.verdict is not Verdict.SANDBOX_FAILED:
+                if grade.passed:
                     self._kept.put(task_id, [grade])
+                elif report.verdict is not Verdict.SANDBOX_FAILED:
+                    self._failed[task_id] = grade
         return None if grade.passed else grade
 
 

@@ -5,10 +5,11 @@ A benchmark's module is imported when it is asked for: names and titles cost not
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -95,10 +96,56 @@ def find_benchmarks(
     Of `humaneval` and `humaneval+`, the second is kept: it reports both scores.
 
     Raises:
-        BenchmarkError: See `find_benchmark`.
+        BenchmarkError: See `find_benchmark`; or two files define the same name.
     """
     found = [find_benchmark(name, options) for name in dict.fromkeys(names)]
+    for at, one in enumerate(found):
+        if same := next((other for other in found[:at] if other.name == one.name), None):
+            raise BenchmarkError(
+                f"{same.source} and {one.source} both define a benchmark of the name "
+                f"{one.name!r}, and share its records; rename one of them"
+            )
     return [one for one in found if not _is_covered(one, found)]
+
+
+def copy_of(benchmark: Benchmark, data: Mapping[str, Path]) -> Path | None:
+    """The user's copy of a benchmark's data, by its name or by the file that defines it."""
+    return next((path for name, path in data.items() if _means(name, benchmark)), None)
+
+
+def check_copies(
+    data: Mapping[str, Path], benchmarks: Sequence[Benchmark], others: Iterable[str] = ()
+) -> None:
+    """Refuse copies of data that would be ignored.
+
+    Args:
+        data: The copies, by the name of a benchmark.
+        benchmarks: Those that are asked.
+        others: Names that may have a copy all the same.
+
+    Raises:
+        BenchmarkError: A name is none of these, or two names are of one benchmark.
+    """
+    names = [one.name for one in benchmarks]
+    for name, path in data.items():
+        same = [one for one in benchmarks if _means(name, one)]
+        if twice := [key for key in data if key != name and any(_means(key, s) for s in same)]:
+            raise BenchmarkError(f"the data of {same[0].name} are named twice: {name}, {twice[0]}")
+        if same or name in others:
+            continue
+        meant = [one for one in names if one.removesuffix("+") == name]  # covered by it
+        meant = meant or difflib.get_close_matches(name, names, 1) or names[:1]
+        raise BenchmarkError(
+            f"the data {name}={path} would be ignored: {name} is not asked"
+            + (f", only {', '.join(names)}; write {meant[0]}={path}" if meant else "")
+        )
+
+
+def _means(name: str, benchmark: Benchmark) -> bool:
+    source = benchmark.source
+    return name == benchmark.name or (
+        source is not None and name.endswith(".py") and Path(name).resolve() == source.resolve()
+    )
 
 
 def _is_covered(one: Benchmark, others: Sequence[Benchmark]) -> bool:
@@ -133,4 +180,4 @@ def _from_file(path: Path) -> Benchmark:
         )
     if {*benchmark.scores, benchmark.prompts} & set(NAMES):
         raise BenchmarkError(f"{path}: the name {benchmark.name!r} is taken; choose another")
-    return benchmark
+    return replace(benchmark, source=path)

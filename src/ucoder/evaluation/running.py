@@ -7,6 +7,7 @@ killed resumes where it stopped. Sampling and grading overlap, because each task
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -27,12 +28,15 @@ from ucoder.evaluation.protocol import (
     GradingContext,
     Task,
 )
-from ucoder.evaluation.records import Answer, GradeReason, Score
+from ucoder.evaluation.records import NOT_RUN, Answer, GradeReason, Score
 from ucoder.execution.protocol import Executor
 from ucoder.progress import Progress
 from ucoder.records import digest
 from ucoder.runtime import gather_bounded
 from ucoder.seeds import derive_seed
+
+_PLAIN = re.compile(r"[A-Za-z0-9_.=-]{1,100}")
+_DIGEST_AT_END = re.compile(r"-[0-9a-f]{16}\Z")
 
 Programs = Callable[[Task], Awaitable[Sequence[str | Grade]]]
 """A task's programs, one for each sample; or the grade of a sample whose completion was lost."""
@@ -67,10 +71,18 @@ def choose_tasks(
     With `n_tasks`, these are a fixed, evenly spread subset; otherwise all.
 
     Raises:
-        BenchmarkError: The data are not available, or there are fewer tasks than n_tasks.
+        BenchmarkError: The data are not available, hold no task or two of the same id, or there
+            are fewer tasks than n_tasks.
     """
     dataset = benchmark.load(path)
     tasks = dataset.tasks
+    if not tasks:
+        raise BenchmarkError(f"{benchmark.title} has no tasks; its data are {dataset.source}")
+    if twice := [one for one, n in Counter(task.id for task in tasks).items() if n > 1]:
+        raise BenchmarkError(
+            f"{benchmark.title} has several tasks of the id {twice[0]!r} ({len(twice)} such ids); "
+            f"give every task an id of its own"
+        )
     if n_tasks is not None:
         if n_tasks > len(tasks):
             raise BenchmarkError(
@@ -133,10 +145,24 @@ class Evaluation:
                 f"bigcodebench-complete"
             )
 
+    def request(self, task: Task, is_chat: bool) -> Request:
+        """What is asked of a model; see `sampling`."""
+        seed = derive_seed(self.seed, "evaluation", self.benchmark.prompts, task.id)
+        return Request(self.benchmark.prompt(task), self.n, self.sampling(is_chat), seed)
+
     def missing(self, tables: Tables) -> list[Task]:
         """The chosen tasks that lack a score; they are all that `run` and `grade` work on."""
         done = set.intersection(*(tables.scores(name).keys() for name in self.benchmark.scores))
         return [task for task in self.tasks.tasks if task_key(task.id) not in done]
+
+    def not_run(self, tables: Tables) -> list[Task]:
+        """The chosen tasks with a sample that was not run, though there is an answer to grade."""
+        reasons = NOT_RUN - {GradeReason.NO_COMPLETION}
+        scores = [tables.scores(name) for name in self.benchmark.scores]
+        return [
+            task for task in self.tasks.tasks
+            if any(row.reason in reasons for of in scores for row in of.get(task_key(task.id)))
+        ]  # fmt: skip
 
     async def run(
         self, model_index: int, engine: Engine, tables: Tables, progress: Progress
@@ -156,13 +182,11 @@ class Evaluation:
         benchmark, is_chat = self.benchmark, engine.info.is_chat
         self.check_model(is_chat)
         table = tables.answers(benchmark.prompts)
-        sampling = self.sampling(is_chat)
 
         async def answers_to(task: Task) -> list[Answer]:
             if stored := table.get(task_key(task.id)):
                 return stored
-            seed = derive_seed(self.seed, "evaluation", benchmark.prompts, task.id)
-            request = Request(benchmark.prompt(task), self.n, sampling, seed)
+            request = self.request(task, is_chat)
             before = request.prompt.prefill if is_chat else render_plain(request.prompt)
 
             def is_early(text: str, stop: str) -> bool:
@@ -189,15 +213,32 @@ class Evaluation:
 
         await self.grade(model_index, programs_of, tables, progress)
 
-    async def grade(
-        self, model_index: int, programs_of: Programs, tables: Tables, progress: Progress
+    async def grade_again(
+        self, model_index: int, tasks: Sequence[Task], tables: Tables, progress: Progress
     ) -> None:
-        """Grade every sample of the tasks that have no scores yet; see `run`.
+        """Grade the stored answers to some tasks once more; see `not_run` and `run`."""
+        table = tables.answers(self.benchmark.prompts)
+
+        async def programs_of(task: Task) -> list[str | Grade]:
+            return [_program_of(answer) for answer in table.get(task_key(task.id))]
+
+        await self.grade(model_index, programs_of, tables, progress, tasks)
+
+    async def grade(
+        self,
+        model_index: int,
+        programs_of: Programs,
+        tables: Tables,
+        progress: Progress,
+        tasks: Sequence[Task] | None = None,
+    ) -> None:
+        """Grade every sample of the tasks, those that have no scores yet where None; see `run`.
 
         Raises:
             BenchmarkError: The benchmark's references fail.
         """
-        if not (missing := self.missing(tables)):
+        missing = self.missing(tables) if tasks is None else tasks
+        if not missing:
             return
         score_tables = {name: tables.scores(name) for name in self.benchmark.scores}
         n_tasks = len(self.tasks.tasks)
@@ -252,8 +293,11 @@ def _program_of(answer: Answer) -> str | Grade:
 
 
 def task_key(task_id: str) -> str:
-    """A task's id as a shard's name: itself where it is plain, but for slashes."""
-    plain = task_id.replace("/", "-")
-    if re.fullmatch(r"[A-Za-z0-9_.=-]{1,100}", plain):
-        return plain
-    return f"{re.sub(r'[^A-Za-z0-9_.=-]', '-', plain)[:80]}-{digest(task_id)}"
+    """A task's id as a shard's name, different for different ids.
+
+    Itself where it is plain. Otherwise what can be read of it, and a digest, which no plain name
+    ends in: `lists/1-sum` and `lists-1/sum` must not share a key.
+    """
+    if _PLAIN.fullmatch(task_id) and not _DIGEST_AT_END.search(task_id):
+        return task_id
+    return f"{re.sub(r'[^A-Za-z0-9_.=-]', '-', task_id)[:80]}-{digest(task_id)}"

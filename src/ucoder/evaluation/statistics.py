@@ -1,15 +1,17 @@
 """Estimates from verdicts, with their uncertainty: pass@k, intervals, the sign test.
 
 Tasks are the sample: an interval says how far a score could move on other tasks of the same kind.
-With one sample a task, a score is a share of tasks, and its interval is Wilson's. With several, the
-dependent verdicts within a task become one value, and the tasks are resampled (bootstrap).
+The verdicts on several samples of a task depend on each other, so they become one value, and the
+interval is Wilson's for as many independent tasks as these values are worth (`mean_interval`). With
+one sample a task this is Wilson's interval itself. It has a width at 0% and at 100%, where a
+bootstrap over tasks has none; `benchmarks/intervals.py` measures the coverage of both.
 `comparison` compares two models on the same tasks.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +23,8 @@ from ucoder.records import NAN
 
 Z_95 = 1.959963984540054
 """The 97.5% quantile of the standard normal distribution: two-sided 95%."""
+_ADDED: Final = 0.5
+"""Squared deviations that `mean_interval` adds to those of its tasks, in units of a whole task."""
 RESAMPLES: Final = 4_000
 """Of the bootstrap. Another seed moves an end by about a tenth of the interval's half width."""
 _CHUNK: Final = 500
@@ -59,7 +63,30 @@ def pass_at_k(n: int, c: int, k: int) -> float:
         )
     if not 0 <= c <= n:
         raise ValueError(f"c={c} passed samples of n={n}; give 0 to n")
-    return 1.0 - math.comb(n - c, k) / math.comb(n, k)
+    subsets = math.comb(n, k)
+    return (subsets - math.comb(n - c, k)) / subsets  # integers: exactly c / n for k = 1
+
+
+def require_samples(n_samples: Mapping[str, int], ks: Sequence[int]) -> None:
+    """Refuse a pass@k for which a task has too few samples; `n_samples` is by task.
+
+    Raises:
+        InvalidArgument: A task has n < k samples; the message names it.
+    """
+    few = min(n_samples, key=n_samples.__getitem__, default=None)
+    k = max(ks, default=0)
+    if few is not None and n_samples[few] < k:
+        n_few = sum(n < k for n in n_samples.values())
+        more = f" (and {n_few - 1} other tasks)" if n_few > 1 else ""
+        raise InvalidArgument(
+            f"n={n_samples[few]} samples is less than k={k}: pass@{k} is undefined for the task "
+            f"{few}{more}; sample more, or lower k"
+        )
+
+
+def usual_ks(n: int) -> tuple[int, ...]:
+    """The k of pass@k that are reported where none is asked for: 1, 10 and 100, up to n samples."""
+    return tuple(k for k in (1, 10, 100) if k <= max(n, 1))
 
 
 def wilson(passed: int, n: int) -> Interval:
@@ -70,10 +97,49 @@ def wilson(passed: int, n: int) -> Interval:
     """
     if n == 0:
         return Interval(NAN, NAN, NAN, 0)
-    share = passed / n
+    return Interval(passed / n, *_wilson_ends(passed / n, n), n)
+
+
+def mean_interval(
+    values: Sequence[float] | NDArray[np.float64], low: float = 0.0, high: float = 1.0
+) -> Interval:
+    """The mean of one value a task, all of them within low and high, with its 95% interval.
+
+    For pass rates and pass@k of several samples a task, and with low=-1 for differences of two.
+    It is Wilson's interval for n / deff tasks, where the design effect deff is the variance of the
+    values as a share of the largest that their mean allows, which is that of verdicts 0 and 1. So
+    it is used for clustered samples (Franco et al. 2019, "Comparative study of confidence
+    intervals for proportions in complex sample surveys"). Tasks that all have the same value would
+    make deff 0, however few they are; half a task's squared deviation is therefore added to both
+    variances (for a difference, half a task for each of its rates). At the edges, as for values
+    that are all 0 or 1, deff is 1.
+
+    Draws within a task must be averaged before; NaN values are left out.
+
+    Raises:
+        ValueError: A value is not within low and high.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    n, width = known.size, high - low
+    if n == 0:
+        return Interval(NAN, NAN, NAN, 0)
+    scaled = (known - low) / width
+    if scaled.min() < -1e-9 or scaled.max() > 1 + 1e-9:
+        raise ValueError(f"values from {known.min()} to {known.max()}; give {low} to {high}")
+    share = float(np.clip(scaled.mean(), 0.0, 1.0))
+    added = _ADDED / width
+    deff = (float(((scaled - share) ** 2).sum()) + added) / (n * share * (1.0 - share) + added)
+    mean = float(known.mean())
+    ends = (low + width * end for end in _wilson_ends(share, n / deff))
+    return Interval(mean, min(mean, next(ends)), max(mean, next(ends)), n)
+
+
+def _wilson_ends(share: float, n: float) -> tuple[float, float]:
+    """Wilson's interval of a share of n independent trials; n may be a fraction."""
     centre = (share + Z_95**2 / (2 * n)) / (1 + Z_95**2 / n)
     half = Z_95 / (1 + Z_95**2 / n) * math.sqrt(share * (1 - share) / n + Z_95**2 / (4 * n**2))
-    return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def sign_test(better: int, worse: int) -> float:
@@ -94,9 +160,10 @@ def bootstrap_interval(
 ) -> Interval:
     """The mean of one value a task, with the percentile bootstrap's 95% interval.
 
-    Draws within a task (samples, seeds, subsets) must be averaged before; NaN values are left out.
-    The same seed gives the same interval. With few tasks the interval is too narrow, and where all
-    tasks have the same value it has no width.
+    For values without known bounds, such as counts; shares and their differences have
+    `mean_interval`. Draws within a task (samples, seeds, subsets) must be averaged before; NaN
+    values are left out. The same seed gives the same interval. With few tasks the interval is too
+    narrow, and where all tasks have the same value it has no width.
     """
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from ucoder.consensus.votes import Floats
-from ucoder.evaluation.statistics import Interval, bootstrap_interval, wilson
+from ucoder.evaluation.statistics import Interval, mean_interval, wilson
 
 N_BINS: Final = 10
 COVERAGES: Final = (0.5, 0.6, 0.8, 1.0)
@@ -46,7 +46,7 @@ def reliability(probabilities: Floats, right: Floats) -> list[dict[str, Any]]:
     ]
 
 
-def calibration(probabilities: Floats, right: Floats, seed: int) -> dict[str, Any]:
+def calibration(probabilities: Floats, right: Floats) -> dict[str, Any]:
     """The summary of the probabilities; arguments as in `reliability`.
 
     Returns:
@@ -58,7 +58,7 @@ def calibration(probabilities: Floats, right: Floats, seed: int) -> dict[str, An
     bins = reliability(p, r)
     gaps = [abs(b["probability"] - b["right"].value) * b["right"].n for b in bins]
     return {
-        "brier": bootstrap_interval((p - r) ** 2, seed),
+        "brier": mean_interval((p - r) ** 2),
         "expected_error": math.fsum(gaps) / p.size if p.size else math.nan,
         "mean_probability": float(p.mean()) if p.size else math.nan,
         "right": _share(r),

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from ucoder.analysis.numbers import plain
-from ucoder.evaluation.statistics import Interval, bootstrap_interval
+from ucoder.evaluation.statistics import Interval, bootstrap_interval, mean_interval
 from ucoder.files import replacing
 from ucoder.records import NAN
 
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ENDS = ("low", "high", "n")
+
+DIFFERENCES = frozenset({"against_paper", "lost"})
+"""Measures that are a difference of two shares, from -1 to 1."""
+COUNTS = frozenset({"samples"})
+"""Measures without an upper bound; every other one is a share, from 0 to 1."""
 
 PLAIN = "{}"
 PERCENT = "{:.1f} [dim]{:.0f}-{:.0f}[/]"
@@ -92,14 +98,21 @@ def interval_table(
     """Means over tasks with their intervals, one row for each combination of `by`.
 
     Values of the same task (rows with the same number as `task`) are averaged first, those that
-    are known; then tasks are resampled.
+    are known. Columns are shares, but for those of `DIFFERENCES` and of `COUNTS`; `seed` is for
+    the last, whose tasks are resampled.
     """
+
+    def mean(column: str, of_tasks: NDArray[np.float64]) -> Interval:
+        if column in COUNTS:
+            return bootstrap_interval(of_tasks, seed)
+        return mean_interval(of_tasks, -1.0 if column in DIFFERENCES else 0.0)
+
     values, found = frame(rows, ("task", *by, *columns)), []
     for key in itertools.product(*by.values()):
         places = dict(zip(by, key, strict=True))
         is_shown = np.logical_and.reduce([values[name] == value for name, value in places.items()])
         of_tasks = values[is_shown].groupby("task")[list(columns)].mean()
-        means = {name: bootstrap_interval(of_tasks[name].to_numpy(float), seed) for name in columns}
+        means = {name: mean(name, of_tasks[name].to_numpy(float)) for name in columns}
         found.append({**places, **means})
     return frame(found, (*by, *columns), columns)
 

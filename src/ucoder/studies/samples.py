@@ -20,8 +20,10 @@ in a `BenchmarkError` that names the line.
 from __future__ import annotations
 
 import ast
+import codecs
 import gzip
 import hashlib
+import io
 import json
 import math
 import re
@@ -31,7 +33,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from ucoder.errors import BenchmarkError
 from ucoder.execution.duplicates import program_key
@@ -46,6 +48,7 @@ MAX_LINE_BYTES = 256 << 20
 """A longer line is refused: all of a task is held in memory."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MAX_PROGRAM_CHARS = 100_000
 _ASSERT = re.compile(r"\s*assert\b")
 _Rule = tuple[str, Callable[[Any], bool]]
@@ -101,7 +104,7 @@ def program(prompt: str, body: str) -> str:
 
 
 def read_samples(path: Path) -> Iterator[TaskSamples]:
-    """The file's tasks, in its order, one in memory at a time; gzip is told by the content.
+    """The file's tasks, in its order, one in memory at a time; packed files are told by content.
 
     Raises:
         BenchmarkError: The file cannot be read, or a line is not in the format.
@@ -192,9 +195,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The numbers and contents of lines that are not blank."""
     number = 0
     try:
-        with path.open("rb") as raw:
-            is_gzip = raw.read(2) == _GZIP_MAGIC
-        with gzip.open(path) if is_gzip else path.open("rb") as file:
+        with _opened(path) as file:
             while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
                 if len(line) > MAX_LINE_BYTES:
@@ -202,6 +203,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
                         f"{path}, line {number}: longer than {MAX_LINE_BYTES >> 20} MiB; is this "
                         f"a file of JSON lines, one task each?"
                     )
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
                     yield number, line.strip()
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -210,6 +213,19 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         ) from error
     except OSError as error:
         raise BenchmarkError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The content of a file, gzip and zstandard unpacked."""
+    with path.open("rb") as raw:
+        magic = raw.read(4)
+    if magic[:2] == _GZIP_MAGIC:
+        return cast(BinaryIO, gzip.open(path))
+    if magic == _ZSTD_MAGIC:
+        import pyarrow as pa
+
+        return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(str(path), "zstd")))
+    return path.open("rb")
 
 
 def _samples(line: bytes) -> TaskSamples:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ucoder.consensus.theorem import Observation, estimate, observe
-from ucoder.evaluation.statistics import Interval, bootstrap_interval
+from ucoder.evaluation.statistics import Interval, mean_interval
 from ucoder.records import NAN
 from ucoder.studies import results
 from ucoder.studies.calibration import calibration, precisions, reliability
@@ -45,6 +45,8 @@ def study_selection(
 ) -> results.Study:
     """Let every selector, or those that are named, choose on every task; tasks are read once.
 
+    `seed` is that of every study; nothing of this one is drawn at random.
+
     Raises:
         ConfigError: A selector is unknown.
     """
@@ -61,10 +63,9 @@ def study_selection(
     measured = ({**row, "pass_at_1": row["right"], "coverage": row["selected"]} for row in rows)
     by = {"inputs": (ALL, OWN), "selector": names}
     table = results.interval_table(measured, by, _MEASURES, seed)
-    probabilities = _probability_tables(choices, names, seed)
+    probabilities = _probability_tables(choices, names)
     lines = {
-        name: bootstrap_interval(of_tasks, seed)
-        for name, of_tasks in (("random", random), ("oracle", oracle))
+        name: mean_interval(of_tasks) for name, of_tasks in (("random", random), ("oracle", oracle))
     }
     tables = {"selection": table, **probabilities, "selection_tasks": choices}
     return results.Study(
@@ -152,9 +153,7 @@ def _observed(task: StudyTask) -> list[Observation]:
     return [observe(votes.answers_PT[known], votes.weights_P[known], right_P)]
 
 
-def _probability_tables(
-    choices: DataFrame, names: Sequence[str], seed: int
-) -> dict[str, DataFrame]:
+def _probability_tables(choices: DataFrame, names: Sequence[str]) -> dict[str, DataFrame]:
     """Of every selector that gives a probability where the truth is known, on all inputs."""
     summaries, bins, kept = [], [], []
     for name in names:
@@ -163,7 +162,7 @@ def _probability_tables(
         if np.isnan(p + right).all():
             continue
         selector = {"selector": name}
-        summaries.append(selector | calibration(p, right, seed))
+        summaries.append(selector | calibration(p, right))
         bins += [selector | row for row in reliability(p, right)]
         kept += [selector | row for row in precisions(p, right)]
     return {

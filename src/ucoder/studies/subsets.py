@@ -98,7 +98,8 @@ def study_coverage(
             + ("not reached" if size is None else f"{size} inputs")
             for name, size in knees.items()
         ]
-        + [f"{distinguishing.value:.1f} inputs distinguish what {kept.value:.1f} do, on average"],
+        + [f"{distinguishing.value:.1f} inputs distinguish what {kept.value:.1f} do, on average"]
+        * (kept.n > 0),
         figures=_figures(table, "coverage", "n_inputs", "inputs", KNEE),
     )
 

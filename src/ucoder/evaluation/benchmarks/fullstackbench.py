@@ -20,7 +20,7 @@ Limits:
   the process itself with status 0 before the tests have finished is caught. Tests may end it
   (`unittest.main` does).
 - How well a server isolates programs is up to the server; see `sandbox_fusion`.
-- Results of the tasks' own solutions on a server are kept under its URL. If the server changes,
+- Which of the tasks' own solutions passed on a server is kept under its URL. If the server changes,
   remove the `references-*.jsonl` files from the cache.
 """
 
