@@ -152,6 +152,6 @@ def test_an_engine_that_is_sampling_is_ended(tmp_path: Path) -> None:
 def test_eval_goes_on_with_what_it_kept(tmp_path: Path) -> None:
     (tmp_path / "slow.yaml").write_text("{delay_s: 600, rules: []}")
     command = ["eval", "scripted", "--engine", "scripted", "--set", "engine.script=slow.yaml",
-               "-b", "humaneval", "--n-tasks", "3", "-o", "out"]  # fmt: skip
+               "-b", "humaneval", "--n-tasks", "3", "-o", "results"]  # fmt: skip
     status, err = interrupted(tmp_path, *command, when="humaneval M0")
     assert (status, next_command(err)) == (130, command)

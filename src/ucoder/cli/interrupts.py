@@ -114,17 +114,24 @@ class Interrupts:
 
 
 def _kill_descendants() -> None:
-    """Kill all, and all that another thread of this process starts in the place of those killed.
+    """Kill all, while no other thread of this process can start another one.
 
-    Returns holding the interpreter's lock ever since the kernel said that there is no child.
+    A child of this process does the killing. The wait for it holds the interpreter's lock, which
+    is not given away afterwards either: the next statement ends this process.
     """
     from ucoder.execution.child import descendants  # not before the signals are handled
 
     descendants.adopt_orphans()
-    sys.setswitchinterval(60)
     wait_with_lock = ctypes.PyDLL(None).waitpid
-    while descendants.kill_all()[1] and wait_with_lock(-1, None, os.WNOHANG) >= 0:
-        pass
+    sys.setswitchinterval(60)
+    root = os.getpid()
+    killer = os.fork()
+    if not killer:
+        try:
+            descendants.kill_below(root)
+        finally:
+            os._exit(0)
+    wait_with_lock(killer, None, 0)
 
 
 INTERRUPTS: Final = Interrupts()

@@ -11,6 +11,7 @@ import ctypes
 import os
 import signal
 import time
+from contextlib import suppress
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SWEEPS = 400
@@ -69,10 +70,14 @@ def kill_all() -> tuple[int, bool]:
     return n_reaped, False
 
 
-def find() -> dict[int, int]:
-    """Find the processes below this one, each with its parent; parents come before children."""
+def find(root: int | None = None) -> dict[int, int]:
+    """Find the processes below a process, this one where None.
+
+    Returns:
+        Each with its parent; parents come before children.
+    """
     found: dict[int, int] = {}
-    parents = [os.getpid()]
+    parents = [os.getpid() if root is None else root]
     children = _children if _kernel_lists_children() else _scan().get
     while parents:
         parent = parents.pop()
@@ -81,6 +86,30 @@ def find() -> dict[int, int]:
                 found[pid] = parent
                 parents.append(pid)
     return found
+
+
+def kill_below(root: int) -> None:
+    """Kill every process below an ancestor of this one, but this one, until only zombies are left.
+
+    The ancestor must have called `adopt_orphans`, and must not start processes meanwhile.
+    """
+    for _ in range(_SWEEPS):
+        left = [pid for pid in find(root) if pid != os.getpid() and not _is_zombie(pid)]
+        if not left:
+            return
+        for pid in left:
+            with suppress(OSError):  # it is gone
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.005)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended; its parent has not asked for its status."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except (OSError, IndexError):
+        return True
 
 
 def _kill(pid: int, tree: dict[int, int]) -> None:
