@@ -55,22 +55,12 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
 async def start_process(*command: str, **options: Any) -> asyncio.subprocess.Process:
     """`asyncio.create_subprocess_exec`, of which no process and no hang is left where cancelled.
 
-    asyncio must not be cancelled there half-way: it may then wait without end for a process whose
-    pipes are not connected yet. So the start, which takes milliseconds, is finished first.
-
     Raises:
         OSError: The program cannot be started.
     """
-    starting = asyncio.ensure_future(asyncio.create_subprocess_exec(*command, **options))
-    try:
-        return await asyncio.shield(starting)
-    except asyncio.CancelledError:
-        while not starting.done():
-            with suppress(asyncio.CancelledError):  # again: only milliseconds more
-                await asyncio.wait([starting])
-        if not starting.cancelled() and starting.exception() is None:
-            await end_process(starting.result())
-        raise
+    from ucoder.execution.process import finish_start  # the executor stands by itself
+
+    return await finish_start(asyncio.create_subprocess_exec(*command, **options), end_process)
 
 
 async def end_process(process: asyncio.subprocess.Process) -> None:

@@ -12,11 +12,14 @@ import contextlib
 import itertools
 import marshal
 import os
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self, cast
+from typing import Any, Final, NamedTuple, Self, TypeVar, cast
 
 from ucoder.execution.inputs import BATCHES_KEPT, InputBatch
+
+T = TypeVar("T")
 
 START_TIMEOUT_S: Final = 60.0
 """How long a worker may take to report ready: a fraction of a second, more with preloads."""
@@ -166,6 +169,30 @@ class _Pipes(asyncio.SubprocessProtocol):
             self.answer.exception()  # known to be seen: nobody may be waiting for it any more
 
 
+async def finish_start(
+    starting: Coroutine[Any, Any, T], undo: Callable[[T], Awaitable[object]]
+) -> T:
+    """Start a process; where this is cancelled, the start is finished first and then undone.
+
+    asyncio must not be cancelled there half-way: it may then wait without end for a process whose
+    pipes are not connected yet. Starting one takes milliseconds.
+
+    Args:
+        starting: The start.
+        undo: Ends what was started.
+    """
+    task = asyncio.ensure_future(starting)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):  # again: only milliseconds more
+                await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is None:
+            await undo(task.result())
+        raise
+
+
 class SandboxProcess:
     """A running worker.
 
@@ -195,28 +222,20 @@ class SandboxProcess:
         """
         pipe = asyncio.subprocess.PIPE
         options: dict[str, Any] = {"stdin": pipe, "stdout": pipe, "stderr": pipe}
-        opening = asyncio.ensure_future(
-            asyncio.get_running_loop().subprocess_exec(
-                _Pipes, *launch.command, env=launch.environment, cwd=launch.directory,
-                start_new_session=True,  # Ctrl-C reaches the parent only
-                **options,
-            )
+        opening = asyncio.get_running_loop().subprocess_exec(
+            _Pipes, *launch.command, env=launch.environment, cwd=launch.directory,
+            start_new_session=True,  # Ctrl-C reaches the parent only
+            **options,
         )  # fmt: skip
         try:
-            # Never cancelled half-way: asyncio may then wait without end for a process whose pipes
-            # are not connected yet. Opening it takes milliseconds.
-            transport, pipes = await asyncio.shield(opening)
+            transport, pipes = await finish_start(
+                opening, lambda opened: cls(*opened, launch).end()
+            )
         except OSError as error:
             _remove(launch.directory)
             raise WorkerLost(f"cannot start {launch.command[0]}: {error}") from error
         except asyncio.CancelledError:
-            while not opening.done():
-                with contextlib.suppress(asyncio.CancelledError):  # again: only milliseconds more
-                    await asyncio.wait([opening])
-            if opening.cancelled() or opening.exception() is not None:
-                _remove(launch.directory)
-            else:
-                await cls(*opening.result(), launch).end()
+            _remove(launch.directory)  # the process is gone, or never was
             raise
         worker = cls(transport, pipes, launch)
         try:
