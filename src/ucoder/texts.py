@@ -72,16 +72,25 @@ def _spaced(character: str) -> str:
     return character if character.isalnum() or f"_{character}".isidentifier() else " "
 
 
+def parsed(source: str) -> ast.Module:
+    """The syntax tree, without Python's warnings, such as those about invalid escape sequences.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError, OverflowError: It is not valid Python;
+            `parse_module` gives None instead.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def parse_module(source: str) -> ast.Module | None:
     """The syntax tree, or None for anything that is not valid Python.
 
-    Deep nesting, null bytes, lone surrogates and huge literals give None instead of an exception;
-    warnings about invalid escape sequences are suppressed.
+    Deep nesting, null bytes, lone surrogates and huge literals give None instead of an exception.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(source)
+        return parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
         return None
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 
 from ucoder.texts import (
@@ -23,6 +22,7 @@ from ucoder.texts import (
     ends_in_string,
     ends_in_thinking,
     parse_module,
+    parsed,
     spoken,
 )
 
@@ -166,21 +166,13 @@ def _parses_up_to(text: str, start: int, end: int) -> int:
     return end
 
 
-def parsed(code: str) -> ast.Module:
-    """The syntax tree of a text, without Python's warnings about its style."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return ast.parse(code)
-
-
 def reachable(code: str, entry_point: str, needs_return: bool) -> str:
     """Imports, and the definitions that the entry point reaches; "" where nothing parses.
 
     The arguments are those of `sanitize`.
     """
-    try:
-        module = parsed(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    module = parse_module(code)
+    if module is None:
         return ""
     imports = [node for node in module.body if _is_import(node)]
     definitions: dict[str | None, ast.stmt] = {}

@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from ucoder.errors import BenchmarkError
-from ucoder.evaluation.cutting import longest_program, parsed
+from ucoder.evaluation.cutting import longest_program
 from ucoder.evaluation.data import Row, read_numbered
 from ucoder.evaluation.protocol import Task
 from ucoder.evaluation.records import Answer
 from ucoder.files import write_atomically
+from ucoder.texts import MAX_PROGRAM_CHARS, parse_module
 
-_MAX_FENCED_CHARS: Final = 200_000
-"""Longest sample in which code fences are looked for."""
 _FENCE: Final = re.compile(r"^\s*(?:```|~~~)", re.MULTILINE)
 _IMPORT: Final = re.compile(r"^(?:import|from) .+$", re.MULTILINE)
 
@@ -146,7 +145,7 @@ def _continued(task: Task, text: str) -> str:
 
 def _unfenced(task: Task, text: str, kind: str) -> str | None:
     """The program in a text with code fences; None where there is none."""
-    if len(text) > _MAX_FENCED_CHARS:
+    if len(text) > MAX_PROGRAM_CHARS:
         return None
     fences = list(_FENCE.finditer(text))
     start = text.find("\n", fences[0].end()) + 1 or len(text)
@@ -166,20 +165,15 @@ def _imports(task: Task) -> list[str]:
 
 
 def _defines(text: str, entry_point: str) -> bool:
-    try:
-        body = parsed(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    module = parse_module(text)
     kinds = (ast.FunctionDef, ast.ClassDef)
-    return any(isinstance(node, kinds) and node.name == entry_point for node in body)
+    return module is not None and any(
+        isinstance(node, kinds) and node.name == entry_point for node in module.body
+    )
 
 
 def _parses(text: str) -> bool:
-    try:
-        parsed(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return parse_module(text) is not None
 
 
 def write_samples(path: Path, answers: Iterable[Answer]) -> int:
