@@ -11,7 +11,6 @@ import ctypes
 import os
 import signal
 import time
-from contextlib import suppress
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SWEEPS = 400
@@ -62,7 +61,7 @@ def kill_all() -> tuple[int, bool]:
             return n_reaped, True
         tree = find()
         for pid in tree:
-            _kill(pid, tree)
+            _kill(pid, tree, os.getpid())
         if sweep >= 20:
             time.sleep(0.005)
         elif sweep:
@@ -94,12 +93,12 @@ def kill_below(root: int) -> None:
     The ancestor must have called `adopt_orphans`, and must not start processes meanwhile.
     """
     for _ in range(_SWEEPS):
-        left = [pid for pid in find(root) if pid != os.getpid() and not _is_zombie(pid)]
+        tree = find(root)
+        left = [pid for pid in tree if pid != os.getpid() and not _is_zombie(pid)]
         if not left:
             return
         for pid in left:
-            with suppress(OSError):  # it is gone
-                os.kill(pid, signal.SIGKILL)
+            _kill(pid, tree, root)
         time.sleep(0.005)
 
 
@@ -112,8 +111,8 @@ def _is_zombie(pid: int) -> bool:
         return True
 
 
-def _kill(pid: int, tree: dict[int, int]) -> None:
-    """Kill a process of the tree, unless another one has got its number meanwhile."""
+def _kill(pid: int, tree: dict[int, int], root: int) -> None:
+    """Kill a process of the tree below `root`, unless another one has got its number meanwhile."""
     try:
         handle = os.pidfd_open(pid)
     except OSError:  # it is gone
@@ -121,7 +120,7 @@ def _kill(pid: int, tree: dict[int, int]) -> None:
     try:
         # The handle now stands for one process; it is ours if it lies below one of ours.
         parent = _parent(pid)
-        if parent in tree or parent == os.getpid():
+        if parent in tree or parent == root:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
     except OSError:  # it is gone
         pass
