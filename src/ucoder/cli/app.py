@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from json import dumps as quoted
 from pathlib import Path
@@ -348,7 +347,7 @@ def evaluate(
         ucoder eval my/model -b livecodebench --set evaluation.livecodebench.start=2025-01-01
     """
     from ucoder.cli.evaluating import evaluate_model, print_benchmarks, score_samples
-    from ucoder.cli.evaluation_config import evaluation_config
+    from ucoder.cli.evaluation_config import data_files, evaluation_config, numbers, refuse_idle
 
     given = {
         "MODEL": model, "--benchmark": benchmark, "--samples": samples, "--n": n,
@@ -356,15 +355,15 @@ def evaluate(
         "--engine": engine, "--again": again or None,
     }  # fmt: skip
     if list_:
-        _refuse(given, given, "--list")
+        refuse_idle(given, given, "--list")
     if samples is not None:
         idle = ("MODEL", "--n", "--temperature", "--engine")
-        _refuse(given, idle, "--samples, which are made already")
+        refuse_idle(given, idle, "--samples, which are made already")
     if model is None and samples is None and not list_:
         raise typer.BadParameter("give a MODEL, or --samples FILE")
     values: dict[str, Any] = {"benchmarks": benchmark or ["humaneval"], "n_tasks": n_tasks}
-    values["data"] = _copies(data or [], values["benchmarks"])
-    ks = None if k is None else _numbers(k)
+    values["data"] = data_files(data or [], values["benchmarks"])
+    ks = None if k is None else numbers(k)
     if samples is not None:  # n comes from the file, which holds each task's
         values |= {"n": max(ks or [1]), "temperature": 1.0}
     values |= {
@@ -378,28 +377,6 @@ def evaluate(
         INTERRUPTS.run(score_samples(samples, config, ks, again, output, json, out))
     else:
         INTERRUPTS.run(evaluate_model(config, again, output, json, out))
-
-
-def _refuse(given: Mapping[str, object], idle: Iterable[str], beside: str) -> None:
-    """Refuse options that would be ignored beside another."""
-    if names := [name for name in idle if given[name] is not None and name != beside]:
-        raise typer.BadParameter(f"{', '.join(names)} has no effect beside {beside}; leave it out")
-
-
-def _copies(data: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """The user's copies of data, by the benchmark's name."""
-    if any("=" not in item for item in data) and len(names) > 1:
-        raise typer.BadParameter("with several benchmarks, write --data name=FILE")
-    pairs = [item.split("=", 1) if "=" in item else [names[0], item] for item in data]
-    if len(copies := dict(pairs)) < len(pairs):
-        raise typer.BadParameter("--data names a benchmark twice; give one file for each")
-    return copies
-
-
-def _numbers(k: str) -> list[int]:
-    if not all(part.strip().isdecimal() for part in k.split(",")):
-        raise typer.BadParameter(f"--k {k!r}: write numbers with commas between, such as 1,10")
-    return sorted({int(part) for part in k.split(",")})
 
 
 @app.command()

@@ -1,12 +1,12 @@
 """The configuration that the options of `ucoder eval` describe, and settings that it refuses.
 
-A configuration is of a whole run, of which an evaluation uses little. What it does not use is not
-validated, and whoever sets it is told: a setting without effect is a misunderstanding.
+A configuration describes a whole run, and an evaluation uses little of it. The rest is not
+validated; setting it is refused, because a setting without effect is a misunderstanding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import typer
@@ -42,6 +42,50 @@ _OPTIONS: Final = {
     "model": "MODEL",
 }
 """Settings with an option of their own."""
+
+
+def refuse_idle(given: Mapping[str, object], idle: Iterable[str], beside: str) -> None:
+    """Refuse options that would be ignored beside another.
+
+    Args:
+        given: Every option with its value, None where it was not given.
+        idle: Those that have no effect.
+        beside: The one that makes them so.
+
+    Raises:
+        BadParameter: One of them was given.
+    """
+    if names := [name for name in idle if given[name] is not None and name != beside]:
+        raise typer.BadParameter(f"{', '.join(names)} has no effect beside {beside}; leave it out")
+
+
+def data_files(data: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """The user's copies of data, by the benchmark's name.
+
+    Args:
+        data: Values of `--data`: FILE, or name=FILE.
+        names: The benchmarks that are asked.
+
+    Raises:
+        BadParameter: A file is for no single benchmark, or a benchmark has two.
+    """
+    if any("=" not in item for item in data) and len(names) > 1:
+        raise typer.BadParameter("with several benchmarks, write --data name=FILE")
+    pairs = [item.split("=", 1) if "=" in item else [names[0], item] for item in data]
+    if len(copies := dict(pairs)) < len(pairs):
+        raise typer.BadParameter("--data names a benchmark twice; give one file for each")
+    return copies
+
+
+def numbers(k: str) -> list[int]:
+    """The numbers of `--k`, in order.
+
+    Raises:
+        BadParameter: It is something else.
+    """
+    if not all(part.strip().isdecimal() for part in k.split(",")):
+        raise typer.BadParameter(f"--k {k!r}: write numbers with commas between, such as 1,10")
+    return sorted({int(part) for part in k.split(",")})
 
 
 def evaluation_config(
