@@ -41,6 +41,7 @@ class Components:
         self.is_checked = False  # `ucoder.requirements` found nothing missing
         self._progress = progress or Silent()
         self._evaluations: list[Evaluation] | None = None
+        self._compared: dict[str, Dataset] | None = None
 
     def model(self, name_or_path: str) -> Model:
         """The checkpoint of a name, a path or `RUN:M1`, asked as the configuration says.
@@ -119,7 +120,7 @@ class Components:
             require(f"engine.provider={provider}", *needed, extra=extra)
 
     def compared_datasets(self) -> dict[str, Dataset]:
-        """The benchmarks that the run's own problems are compared with, by name.
+        """The benchmarks that the run's own problems are compared with, by name; loaded once.
 
         Raises:
             BenchmarkError: Data are not available.
@@ -127,10 +128,14 @@ class Components:
         config = self.config.evaluation
         names = config.contamination.benchmarks
         names = config.benchmarks if names is None else names
-        return {
-            benchmark.name: benchmark.load(copy_of(benchmark, config.data))
-            for benchmark in find_benchmarks(names, config.options())
-        }
+        loaded = {one.benchmark.name: one.tasks.dataset for one in self._evaluations or ()}
+        if self._compared is None:
+            self._compared = {
+                benchmark.name: loaded.get(benchmark.name)
+                or benchmark.load(copy_of(benchmark, config.data))
+                for benchmark in find_benchmarks(names, config.options())
+            }
+        return self._compared
 
     def evaluations(self) -> list[Evaluation]:
         """The benchmarks that the configuration names, loaded once and ready to be put to a model.
