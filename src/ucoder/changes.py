@@ -17,7 +17,7 @@ from typing import Any
 
 from ucoder.components import Components
 from ucoder.config import RunConfig, apply_overrides, parse_config
-from ucoder.errors import ConfigError
+from ucoder.errors import ConfigError, command
 from ucoder.models import load_catalog
 from ucoder.runs import Run
 from ucoder.stages.problems import load_topics, topic_of
@@ -45,7 +45,7 @@ def with_settings(run: Run, overrides: Iterable[str]) -> Run:
         if reason := _rule_of(key)(run, config):
             refused.append(f"  {key}: {reason}")
     if refused:
-        again = shlex.join(["ucoder", "run", str(run.path), *overrides, "-o"])
+        again = command("run", run.path, *overrides, "-o")
         raise ConfigError(
             f"records of {run.path} depend on what was to be changed:\n"
             + "\n".join(refused)
@@ -141,7 +141,7 @@ def _more_benchmarks(run: Run, new: RunConfig) -> str:
     if new.evaluation.contamination.benchmarks is None and run.matches.keys():
         return (
             f"the problems were compared with these alone; score a model on others with "
-            f"`ucoder eval {shlex.quote(str(run.path))}:M0 -b NAME`"
+            f"`{command('eval', f'{run.path}:M0', '-b', 'NAME')}`"
         )
     return ""
 

@@ -129,6 +129,7 @@ def test_a_log_that_cannot_be_written_ends_nothing(run: Run) -> None:
     run.log.path.mkdir()
     with run.log.session():
         run.log.message("lost")
+    assert run.log.path.is_dir() and not any(run.log.path.iterdir())
 
 
 def test_an_iteration_that_has_not_begun_is_named_with_those_that_have(run: Run) -> None:

@@ -110,8 +110,9 @@ def findings(summary: Summary) -> list[str]:
             f"problems selected from {iteration.n_candidates} candidates by "
             f"{summary.targets.selector}" + (f"; not selected: {lost}" if lost else "")
         )
-    if n_lost := _lost(summary):
-        lines.append(f"{sum(n_lost.values())} completions were lost: {_reasons(n_lost)}")
+    if lost_by_reason := _lost(summary):
+        n_lost = sum(lost_by_reason.values())
+        lines.append(f"{n_lost} completions were lost: {_reasons(lost_by_reason)}")
     for score in summary.scores:
         title = title_of(score.benchmark)
         lines.append(f"{title} pass@1 of M{score.model_index}: {_score(score)}")
@@ -129,13 +130,13 @@ def findings(summary: Summary) -> list[str]:
 
 def _lost(summary: Summary) -> Counter[str]:
     """The completions of stages 1 to 5 that were lost, by reason."""
-    counted: list[Mapping[str, int]] = [
+    of_stages: list[Mapping[str, int]] = [
         *summary.problem_space.rejected.values(),
         summary.input_space.refused,
         *(iteration.without_program for iteration in summary.iterations),
     ]
     lost: Counter[str] = Counter()
-    for reasons in counted:
+    for reasons in of_stages:
         lost.update({reason: n for reason, n in reasons.items() if reason in LOST})
     return lost
 

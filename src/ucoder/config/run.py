@@ -65,7 +65,7 @@ class RunConfig(Section):
         """The same, with paths that mean the same from every folder.
 
         Args:
-            known_models: Names of models that are no paths, even where a folder is called so.
+            known_models: Names of models that are never paths, even if a folder has the same name.
         """
         values = _absolute(self.model_dump())
         folder, _, index = self.model.rpartition(":M")  # `RUN:M1`, a model of a run
