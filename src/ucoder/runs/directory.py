@@ -47,8 +47,9 @@ from ucoder.runs.journal import Journal
 from ucoder.runs.log import RunLog
 from ucoder.runs.tables import Table
 
-MANIFEST_VERSION = 2
-"""2: the configuration's keys are `max_concurrency` and `solutions.distinguishing_inputs`."""
+MANIFEST_VERSION = 3
+"""2: the configuration's keys are `max_concurrency` and `solutions.distinguishing_inputs`. 3: the
+shards of answers and scores have other names, so that an older run would hold tasks twice."""
 _LIBRARIES = (
     "ucoder", "openvino-genai", "vllm", "transformers", "torch", "trl", "peft", "pyarrow", "ray",
 )  # fmt: skip
