@@ -87,7 +87,7 @@ async def test_a_process_that_is_killed_is_waited_for_only_so_long(
         assert is_alive(child)
     finally:
         os.kill(child, signal.SIGKILL)
-        await started.wait()
+        await started.communicate()  # until nobody holds the pipe: the loop must not end before
 
 
 async def test_a_worker_that_ends_before_it_is_ready_says_why(
