@@ -314,7 +314,7 @@ class TestDescendants:
         with subprocess.Popen(["/bin/sleep", "60"]) as bystander:
             script = START + (
                 "descendants.adopt_orphans()\n"
-                f"descendants._kill({bystander.pid}, {{1: 0}})\n"
+                f"descendants._kill({bystander.pid}, {{1: 0}}, os.getpid())\n"
                 "print(*descendants.kill_all())"
             )
             assert run(script, root) == "0 True"
