@@ -89,7 +89,8 @@ async def test_faults_of_single_requests_cost_their_completions_at_every_stage_a
         lost += Counter({str(c.reason): c.count for c in suite.refused if c.reason in LOST})
     (said,) = [line for line in findings(summary) if "lost" in line]
     assert said.startswith(f"{sum(lost.values())} completions were lost: ")
-    assert all(f"{n} {reason}" in said for reason, n in lost.items())
+    in_words = {reason.replace("_", " "): n for reason, n in lost.items()}
+    assert all(f"{n} {reason}" in said for reason, n in in_words.items())
     ends = [json.loads(line) for line in (run.path / "journal.jsonl").read_text().splitlines()]
     told = {entry["stage"]: entry.get("lost", 0) for entry in ends if entry["event"] == "end"}
     assert told["problems"] == len(rejected)
