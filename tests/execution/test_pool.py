@@ -37,8 +37,8 @@ PROVIDERS = pytest.mark.parametrize("provider", ["bubblewrap", "landlock", "unsa
 HONEST = "def f(x): return x + 1"
 
 
-def descendants() -> set[int]:
-    """Every living process below this one."""
+def living() -> dict[int, int]:
+    """Every process of the machine that has not ended, with its parent."""
     parents = {}
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -46,6 +46,12 @@ def descendants() -> set[int]:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
                 if fields[0] not in "ZX":
                     parents[int(entry.name)] = int(fields[1])
+    return parents
+
+
+def descendants() -> set[int]:
+    """Every living process below this one."""
+    parents = living()
     found = {os.getpid()}
     for _ in range(8):
         found |= {pid for pid, parent in parents.items() if parent in found}
@@ -107,6 +113,18 @@ async def test_entering_that_is_cancelled_at_any_moment_leaves_no_process(provid
         await asyncio.wait([entering])
         assert entering.cancelled()
     assert descendants() <= before
+
+
+async def test_a_sandbox_that_is_ended_while_it_starts_takes_its_waiting_child_with_it() -> None:
+    # bubblewrap's child waits for the parent's word before it binds its life to it.
+    before = descendants()
+    launch = process.Launch(("/bin/sh", "-c", "/bin/sleep 600 & echo >&2; wait"))
+    starting = asyncio.create_task(process.SandboxProcess.start(launch))
+    while len(started := descendants() - before) < 2:
+        await asyncio.sleep(0.01)
+    starting.cancel()
+    await asyncio.wait([starting])
+    assert not started & living().keys()  # its child would no longer be a descendant of this process
 
 
 async def test_leaving_waits_only_so_long_for_a_worker_that_does_not_end(

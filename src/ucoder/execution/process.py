@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import marshal
 import os
+import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -286,8 +287,10 @@ class SandboxProcess:
         with contextlib.suppress(ProcessLookupError):
             if self._launch.guarded:
                 self._transport.terminate()
-            else:
-                self._transport.kill()
+            elif self._transport.get_returncode() is None:
+                # Its whole group: a sandbox that is still starting has a child that waits for it,
+                # and would wait for ever.
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End an idle worker: close its pipe, and kill it if it does not end then."""
