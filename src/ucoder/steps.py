@@ -31,7 +31,6 @@ from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
 from ucoder.stages.consolidation import make_examples
 from ucoder.stages.problems import load_topics, topic_of
-from ucoder.stages.solutions import PREFILL
 from ucoder.training.protocol import TrainingJob
 from ucoder.training.recipe import check_checkpoint
 
@@ -213,7 +212,6 @@ class Steps:
                 output=output,
                 config=self.config.consolidation,
                 seed=derive_seed(self.config.seed, "consolidation", iteration),
-                prefill=PREFILL,
                 metrics_dir=self.run.path / "metrics" / f"iteration-{iteration}",
             )
             self.progress.begin(label, 1)

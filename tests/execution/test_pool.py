@@ -120,11 +120,12 @@ async def test_a_sandbox_that_is_ended_while_it_starts_takes_its_waiting_child_w
     before = descendants()
     launch = process.Launch(("/bin/sh", "-c", "/bin/sleep 600 & echo >&2; wait"))
     starting = asyncio.create_task(process.SandboxProcess.start(launch))
-    while len(started := descendants() - before) < 2:
+    while len(started := descendants() - before) < 2:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     starting.cancel()
     await asyncio.wait([starting])
-    assert not started & living().keys()  # its child would no longer be a descendant of this process
+    left = started & living().keys()  # its child is no descendant of this process any more
+    assert not left
 
 
 async def test_leaving_waits_only_so_long_for_a_worker_that_does_not_end(

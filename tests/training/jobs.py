@@ -13,7 +13,7 @@ LORA = LoraConfig(rank=4, alpha=8.0)
 # Ten examples in batches of four: the last batch of an epoch is short.
 EXAMPLES = [
     Example(
-        "p", f"c{i}", 0, f"Add {i}.", f"```python\ndef {'abcdefghij'[i] * (2 * i + 1)}(x):\n```"
+        "p", f"c{i}", 0, f"Add {i}.", f"def {'abcdefghij'[i] * (2 * i + 1)}(x):\n```", "```python\n"
     )
     for i in range(10)
 ]
@@ -29,7 +29,7 @@ def job(
         "max_length": 200, "n_processes": 1, **settings,
     })  # fmt: skip
     metrics = output.parent / "metrics"
-    return TrainingJob(model, True, examples, output, config, 1, "```python\n", metrics)
+    return TrainingJob(model, True, examples, output, config, 1, metrics)
 
 
 def losses(metrics_dir: Path) -> list[float]:

@@ -57,8 +57,8 @@ def test_the_loss_is_on_the_answer_and_its_end_and_on_nothing_else(
         "{% for m in messages %}{% if m['role'] == 'assistant' %}<think></think>{% endif %}"
         "{{ m['content'] }};{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
     )
-    job = {"is_chat": True, "prefill": "```\n", "seed": 0, "metrics_dir": None, "run_name": "r"}
-    example = {"prompt": "Add.", "completion": "```\nx = 1\n```"}
+    job = {"is_chat": True, "seed": 0, "metrics_dir": None, "run_name": "r"}
+    example = {"prompt": "Add.", "prefill": "```\n", "completion": "x = 1\n```"}
     row = _row(example, job, tokenizer, end=256)
     config = load_config("demo").consolidation.model_copy(update={"packing": packing, "lora": None})
     trainer = balanced_trainer(

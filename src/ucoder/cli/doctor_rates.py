@@ -191,13 +191,14 @@ async def _executing(executor: Executor, n_inputs: int) -> dict[str, Any]:
 async def _training(components: Components, config: RunConfig, model: Model) -> Range:
     """Measure tokens a second between the first step and the last, without loading and saving."""
     prompt = "Write a function about " + " ".join(_WORDS * 12)
-    completion = f"```python{_PROGRAM.format(number=1) * 3}```"
+    completion = f"{_PROGRAM.format(number=1) * 3}```"
     batch = min(config.consolidation.batch_size, N_EXAMPLES)
     batch -= batch % config.consolidation.micro_batch_size
     batch = max(batch, config.consolidation.micro_batch_size)
     settings = {"batch_size": batch, "epochs": 1.0, "metrics": ()}
     examples = [
-        Example(str(at), str(at), 0, f"{at}: {prompt}", completion) for at in range(4 * batch)
+        Example(str(at), str(at), 0, f"{at}: {prompt}", completion, PREFILL)
+        for at in range(4 * batch)
     ]
     times: list[float] = []
 
@@ -212,7 +213,6 @@ async def _training(components: Components, config: RunConfig, model: Model) -> 
                 {**config.consolidation.model_dump(), **settings}
             ),
             seed=0,
-            prefill=PREFILL,
         )  # fmt: skip
         await components.trainer().train(job, on_step)
     tokens = batch * (len(examples[0].prompt) + len(completion)) / CHARACTERS_PER_TOKEN

@@ -60,7 +60,7 @@ def _rows(run: Run, iteration: int) -> list[dict[str, Any]]:
             {
                 "messages": [
                     {"role": "user", "content": example.prompt},
-                    {"role": "assistant", "content": example.completion},
+                    {"role": "assistant", "content": example.prefill + example.completion},
                 ],
                 "run": run.path.resolve().name,
                 "model": run.config.model,

@@ -40,6 +40,7 @@ from ucoder.records import (
     Checkpoint,
     Example,
     Execution,
+    PreferencePair,
     Selection,
     TestSuite,
 )
@@ -302,6 +303,10 @@ class Run:
         """Stage 5; key: the problem."""
         return Table(self._of("candidates", iteration), Candidate)
 
+    def greedy(self, iteration: int) -> Table[Candidate]:
+        """Stage 5, the greedy answer, which takes no part in the vote; key: the problem."""
+        return Table(self._of("greedy", iteration), Candidate)
+
     def executions(self, iteration: int) -> Table[Execution]:
         """Stage 5; key: the problem."""
         return Table(self._of("executions", iteration), Execution)
@@ -320,6 +325,10 @@ class Run:
     def examples(self, iteration: int) -> Table[Example]:
         """Stage 6; one shard."""
         return Table(self._of("examples", iteration), Example)
+
+    def preferences(self, iteration: int) -> Table[PreferencePair]:
+        """Stage 6; one shard."""
+        return Table(self._of("preferences", iteration), PreferencePair)
 
     @property
     def checkpoints(self) -> Table[Checkpoint]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from ucoder.records import Candidate, Example, Problem
-from ucoder.stages.solutions import solution_prompt
+from ucoder.stages.solutions import PREFILL, solution_prompt
 
 
 def make_examples(problems: Mapping[str, Problem], selected: Iterable[Candidate]) -> list[Example]:
@@ -25,7 +25,8 @@ def make_examples(problems: Mapping[str, Problem], selected: Iterable[Candidate]
             candidate_id=candidate.id,
             iteration=candidate.iteration,
             prompt=solution_prompt(problems[candidate.problem_id]).user,
-            completion=f"```python\n{candidate.program}```",
+            completion=f"{candidate.program}```",
+            prefill=PREFILL,
         )
         for candidate in selected
     )

@@ -41,7 +41,7 @@ class Mark:
     @classmethod
     def of(cls, job: dict[str, Any], n_processes: int) -> Self:
         """The mark of a job's checkpoints."""
-        what = {key: job[key] for key in ("is_chat", "prefill", "examples", "config", "seed")}
+        what = {key: job[key] for key in ("is_chat", "examples", "config", "seed")}
         return cls(digest(json.dumps(what, sort_keys=True)), n_processes)
 
 

@@ -24,8 +24,6 @@ class TrainingJob:
         output: Folder that will hold M(t+1); it must not exist.
         config: Hyperparameters.
         seed: Of the order of examples and the initial adapter.
-        prefill: What sampling began answers with: it belongs to the prompt of each example whose
-            completion starts with it, and has no loss.
         metrics_dir: Folder for TensorBoard's event files; None writes none.
     """
 
@@ -35,7 +33,6 @@ class TrainingJob:
     output: Path
     config: ConsolidationConfig
     seed: int
-    prefill: str = ""
     metrics_dir: Path | None = None
 
 
@@ -102,7 +99,7 @@ class ScriptedTrainer:
             return result
         note = {
             "model": job.model.name,
-            "examples": digest(*(e.prompt + e.completion for e in job.examples)),
+            "examples": digest(*(e.prompt + e.prefill + e.completion for e in job.examples)),
             "seed": job.seed,
         }
         result = TrainingResult(len(job.examples), 0, 1, NAN)

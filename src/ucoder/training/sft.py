@@ -115,7 +115,6 @@ def _write_job(job: TrainingJob, work: Path, merged: Path) -> None:
         "metrics_dir": str(job.metrics_dir.resolve()) if job.metrics_dir else None,
         "config": job.config.model_dump(mode="json"),
         "seed": job.seed,
-        "prefill": job.prefill,
     }
     (work / "job.json").write_text(json.dumps(values), "utf-8")
 

@@ -107,16 +107,11 @@ def run_rank(job: dict[str, Any]) -> None:
 
 
 def _row(
-    example: dict[str, str], job: dict[str, Any], tokenizer: Any, end: int
+    example: dict[str, Any], job: dict[str, Any], tokenizer: Any, end: int
 ) -> dict[str, list[int]]:
     """An example in the form that TRL takes as it is: its tokens, and which of them are learnt."""
-    prefill = job["prefill"] if example["completion"].startswith(job["prefill"]) else ""
-    prompt, answer = example_tokens(
-        tokenizer,
-        Prompt(example["prompt"], prefill),
-        example["completion"].removeprefix(prefill),
-        job["is_chat"],
-    )
+    asked = Prompt(example["prompt"], example["prefill"])
+    prompt, answer = example_tokens(tokenizer, asked, example["completion"], job["is_chat"])
     mask = [0] * len(prompt) + [1] * (len(answer) + 1)
     return {"input_ids": [*prompt, *answer, end], "completion_mask": mask}
 

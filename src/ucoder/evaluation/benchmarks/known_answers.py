@@ -140,6 +140,37 @@ def program(task: Task, completion: str, is_chat: bool) -> str:
     return sanitize(start + completion.replace("\t", "    "), task.entry_point)
 
 
+def script(task: Task) -> str:
+    """A test script that passes for the programs that `grader` accepts, for tools that want one."""
+    return _SCRIPT.format(
+        reference=str(task.fields["reference"]),
+        name=task.entry_point,
+        inputs=f"[{', '.join(task.fields['input_texts'])}]",
+        rel_tol=float(task.fields.get("rel_tol", REL_TOL)),
+        abs_tol=ABS_TOL,
+    )
+
+
+_SCRIPT: Final = """\
+import copy, math
+expected = {{}}
+exec({reference!r}, expected)
+def same(a, b):
+    if type(a) is float or type(b) is float:
+        return type(a) in (int, float) and type(b) in (int, float) and (
+            a == b or math.isclose(a, b, rel_tol={rel_tol}, abs_tol={abs_tol}))
+    if type(a) is not type(b):
+        return False
+    if type(a) in (list, tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if type(a) is dict:
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return a == b
+for arguments in {inputs}:
+    assert same({name}(*copy.deepcopy(arguments)), expected[{name!r}](*copy.deepcopy(arguments)))
+"""
+
+
 async def grader(context: GradingContext) -> Grader:
     """Grades by comparing what a program returns with what the reference returns."""
     references = await references_of(
