@@ -15,8 +15,11 @@ import time
 from typing import Any
 
 from ucoder.execution.child import seccomp
+from ucoder.execution.child.mounts import FreshDirectory
 
 _PR_SET_PDEATHSIG = 1
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+"""The devices that `bwrap --dev` makes of the host's own."""
 
 
 def enter(settings: dict[str, Any]) -> Isolation:
@@ -60,6 +63,17 @@ class Isolation:
         """End the processes that a program left; return how many, and whether all are gone."""
         return 0, True
 
+    def prepare(self) -> None:
+        """Do what has to be done before a program is forked for."""
+
+    def renews_directory(self) -> bool:
+        """Whether the directory has been replaced by a new one, with nothing in it.
+
+        Raises:
+            OSError: It could not be replaced; the worker must be.
+        """
+        return False
+
 
 class NamespaceIsolation(Isolation):
     """Process 1 of a PID namespace, inside bubblewrap, which isolates everything else."""
@@ -68,13 +82,29 @@ class NamespaceIsolation(Isolation):
         super().__init__(settings)
         if os.getpid() != 1:  # `kill_programs` would end every process of the user
             raise SystemExit("the worker was told to be process 1 of its namespace, and is not")
+        self.fresh = FreshDirectory(os.getcwd(), settings["limits"]["file_size_mib"])
+        # Others than root do not own the host's devices, so their programs cannot change them.
+        if self.fresh.may_mount or settings["is_root"]:
+            for path in (*(f"/dev/{name}" for name in _DEVICES), "/dev/pts"):
+                self.fresh.protect(path)
 
     def restrict_worker(self) -> None:
         """Refuse the system calls that no program needs, to this process and its forks."""
+        self.fresh.begin()
         seccomp.install(seccomp.program(os.uname().machine, "namespaced"))
 
     def restrict_fork(self) -> None:
-        """Do nothing: when process 1 ends, the kernel ends all processes of its namespace."""
+        """Give up the right to mount. When process 1 ends, all processes of its namespace end."""
+        self.fresh.give_up_rights()
+
+    def prepare(self) -> None:
+        """Wait for the directory's clock."""
+        self.fresh.settle()
+
+    def renews_directory(self) -> bool:
+        """Replace the directory where it was changed."""
+        self.fresh.renew()
+        return True
 
     def rlimits(self) -> list[tuple[int, int]]:
         """Bound the processes of the namespace."""

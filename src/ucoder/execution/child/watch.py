@@ -282,21 +282,27 @@ class Watch:
         """Take the complete records out of the buffer, and leave the rest there."""
         buffer = self._buffer
         at, end, size, unpack = 0, len(buffer), HEADER.size, HEADER.unpack_from
-        limit = max(self.job.output_limit, records.MAX_DETAIL)
+        output_limit, is_time = self.job.output_limit, records.is_time
         n_left = 0 if self.job.entry_point is None else len(self.job.arguments) - self.n_answers
         first = at  # where the answers after the last other record begin
         try:
             while end - at >= size:
-                kind, n_text, n_changed, _, cpu_s = unpack(buffer, at)
-                if n_text > limit or n_changed > limit:
+                kind, n_text, n_changed, wall_s, cpu_s = unpack(buffer, at)
+                longest = output_limit if kind == records.RETURNED else records.MAX_DETAIL
+                if n_text > longest or n_changed > output_limit:
                     raise ValueError("an oversized record")
                 after = at + size + n_text + n_changed
                 if after > end:
                     break
+                # What the parent would refuse is the program's fault, so it is refused here.
+                if not buffer[at + size : after].isascii():
+                    raise ValueError("a text that is not ASCII")
+                if not (is_time(wall_s) and is_time(cpu_s)):
+                    raise ValueError("an impossible time")
                 # Every case takes a record only a limited number of times, so that a flood of valid
                 # records cannot hold the worker.
                 if kind in records.CALLS:
-                    if not n_left:
+                    if not n_left or (kind == records.BAD_INPUT) != self._is_next_input_bad():
                         raise ValueError("a record out of place")
                     n_left -= 1
                     self.n_answers += 1
@@ -312,6 +318,10 @@ class Watch:
             self.answers += buffer[first:at]
             del buffer[:at]
         return at > 0
+
+    def _is_next_input_bad(self) -> bool:
+        """Whether the parent could not read the input that is answered next."""
+        return isinstance(self.job.arguments[self.n_answers], str)
 
     def _take(self, kind: bytes, text: str) -> None:
         """Take a record that says what happened to the program."""

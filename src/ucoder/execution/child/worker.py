@@ -107,6 +107,7 @@ class SandboxWorker:
             tested: The function that it tests, where the caller named it.
             as_script: Whether the end of a script without separate tests is its verdict.
         """
+        self.isolation.prepare()
         started = time.monotonic()
         for old in forget:
             del self.batches[old]
@@ -155,6 +156,8 @@ class SandboxWorker:
             (resource.RLIMIT_FSIZE, self.limits["file_size_mib"] * _MIB),
             (resource.RLIMIT_NOFILE, 256),
             (resource.RLIMIT_CORE, 0),
+            # Signals and timers that wait count for the user, outside as well.
+            (resource.RLIMIT_SIGPENDING, 128),
         ]
         # No RLIMIT_CPU: with it, the kernel counts a process's time in ticks of milliseconds.
         wanted += self.isolation.rlimits()
@@ -174,15 +177,20 @@ class SandboxWorker:
         if not gone:
             return ", ".join(found), False
         try:
-            left = [name for name in os.listdir(self.directory) if name not in self.kept]
+            left = self._leftovers()
             if left:
                 found.append(f"{_count(len(left), 'file', 'files')} in its directory")
+            if not self.isolation.renews_directory() and left:
                 if len(left) > _MAX_LEFTOVERS:
                     return ", ".join(found), False
                 self._remove(left)
         except (OSError, RecursionError):  # unreadable, too deep, or changed meanwhile
             return ", ".join(found), False
         return ", ".join(found), True
+
+    def _leftovers(self) -> list[str]:
+        """The names in the directory that a program made."""
+        return [name for name in os.listdir(self.directory) if name not in self.kept]
 
     def _remove(self, names: list[str]) -> None:
         for name in names:
