@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -277,8 +278,25 @@ def test_everything_that_programs_leave_in_a_directory_is_removed(tmp_path: Path
             Path("file").touch()
     finally:
         os.chdir(here)
-    process._remove(left)
+    assert process.remove_tree(left)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_removing_a_directory_holds_up_nobody_and_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    went_on = threading.Event()
+    monkeypatch.setattr(process, "remove_tree", lambda *_: went_on.wait(60))
+    removing = asyncio.create_task(process._remove(tmp_path))
+    await asyncio.sleep(0)
+    went_on.set()  # never, were it not for the event loop's going on
+    await removing
+    monkeypatch.undo()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert not process.remove_tree(tmp_path, deadline=time.monotonic())
+    monkeypatch.setattr(process, "_REMOVAL_TIMEOUT_S", 0.0)
+    await process._remove(tmp_path)
+    assert f"{tmp_path} could not be removed in time" in caplog.text
 
 
 NAN = float("nan")
