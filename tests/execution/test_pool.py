@@ -197,6 +197,25 @@ async def test_leaving_while_programs_run_raises_in_their_callers(provider: str)
     assert [type(end) for end in ends] == [SandboxClosed] * 3
 
 
+@pytest.mark.parametrize("provider", ["bubblewrap", "landlock"])
+async def test_the_time_of_every_process_of_a_program_is_charged_to_it(provider: str) -> None:
+    hog = """
+import os, time
+def f():
+    for _ in range(8):
+        if os.fork() == 0:
+            os.setsid()
+            while True: pass
+    time.sleep(3600)
+"""
+    async with open_executor(provider, LIMITS, n_workers=1) as executor:
+        report = await executor.call(hog, "f", ["()"])
+        assert report.outcomes[0].kind is OutcomeKind.TIMED_OUT
+        assert report.cpu_s > 0.2 * LIMITS.call_timeout_s  # the caller itself slept
+        honest = await executor.call(HONEST, "f", ["(1,)"])
+    assert honest.outcomes[0].text == "2"
+
+
 @PROVIDERS
 async def test_the_pool_works_after_a_cancelled_call(provider: str) -> None:
     async with open_executor(provider, LIMITS, n_workers=1) as executor:

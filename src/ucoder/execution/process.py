@@ -338,7 +338,7 @@ async def _remove(directory: Path | None) -> None:
     A program can make more folders in a second than the disk removes in a minute. What is left
     after `_REMOVAL_TIMEOUT_S` stays, and a warning says where.
     """
-    if directory is not None and directory.exists():
+    if directory is not None:
         deadline = time.monotonic() + _REMOVAL_TIMEOUT_S
         if not await asyncio.to_thread(remove_tree, directory, deadline):
             _log.warning("%s could not be removed in time; remove it by hand", directory)

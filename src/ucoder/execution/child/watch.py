@@ -19,6 +19,7 @@ from os import _exit
 from typing import Final
 
 from ucoder.execution.child import records, runner
+from ucoder.execution.child.isolation import Isolation
 from ucoder.execution.child.records import HEADER, pack
 from ucoder.execution.child.runner import Job
 
@@ -60,16 +61,14 @@ class Watch:
         self,
         job: Job,
         to_close: tuple[int, ...],
-        too_many: Callable[[], bool],
-        confine: Callable[[], None],
+        isolation: Isolation,
     ) -> None:
         """Prepare for a job.
 
         Args:
             job: The program.
             to_close: The worker's own descriptors, which a fork must not hold.
-            too_many: Returns whether the program has more processes than it may have.
-            confine: Puts a fork under the provider's restrictions; the first thing a fork does.
+            isolation: Restricts each fork, and knows the program's processes.
         """
         self.job = job
         self.answers = bytearray()
@@ -78,8 +77,7 @@ class Watch:
         self.detail = ""
         self.cpu_s = 0.0
         self._to_close = to_close
-        self._too_many = too_many
-        self._confine = confine
+        self._isolation = isolation
         self._buffer = bytearray()
         self._loaded = False
         self._n_timeouts = 0
@@ -101,6 +99,8 @@ class Watch:
             cpu_before = self.cpu_s
             self._answered_cpu_s = 0.0
             end, how = self._follow(lambda pipe: runner.run(self.job, self.n_answers, pipe))
+            if end != _BY_ITSELF:  # its children may live on, and take the next fork's time
+                self.cpu_s += self._isolation.kill_programs()[2]
             if self.status != records.LOADED:
                 rest = _refused(self.status, self.detail)
                 break
@@ -176,7 +176,7 @@ class Watch:
             for descriptor in (*self._to_close, *also_close):
                 if descriptor != keep:
                     os.close(descriptor)
-            self._confine()
+            self._isolation.restrict_fork()
             body()
             code = 0
         finally:
@@ -237,7 +237,7 @@ class Watch:
         """Wait for the fork's end, reading its records and noticing where it overruns."""
         poller = select.poll()
         poller.register(ended, select.POLLIN)
-        progress = time.monotonic()
+        progress, cpu_before = time.monotonic(), 0.0
         call_limit_s = self.job.call_timeout_s * self.job.wall_time_factor + GRACE_S
         for tick_s in chain(_TICKS_S, repeat(_TICKS_S[-1])):
             gone = poller.poll(tick_s * 1000)
@@ -257,8 +257,15 @@ class Watch:
             calling = self._loaded and self.job.entry_point is not None
             if calling and now - progress > call_limit_s:
                 return _CALL_CUT, "a call's time limit"
-            if self._too_many():
+            too_many, cpu_s = self._isolation.usage()
+            if too_many:
                 return _TOO_MANY_TASKS, "too many processes or threads"
+            if progressed:
+                cpu_before = cpu_s
+            if cpu_s > self.job.cpu_limit_s + GRACE_S:
+                return _PROGRAM_CUT, "the program's time limit"
+            if calling and cpu_s - cpu_before > self.job.call_timeout_s + GRACE_S:
+                return _CALL_CUT, "a call's time limit"
         return _BY_ITSELF, ""
 
     def _drain(self, read_end: int) -> bool:

@@ -121,6 +121,7 @@ class SandboxWorker:
             arguments=batch[0],
             flags=batch[1],
             call_timeout_s=allowed[0],
+            cpu_limit_s=timeout_s,
             deadline=started + timeout_s * wall_time_factor,
             wall_time_factor=wall_time_factor,
             output_limit=allowed[1],
@@ -130,7 +131,7 @@ class SandboxWorker:
             as_script=as_script,
         )
         own = (self.requests, self.replies, self.errors)
-        watch = Watch(job, own, self.isolation.too_many, self.isolation.restrict_fork)
+        watch = Watch(job, own, self.isolation)
         usable = True
         if entry_point is not None:
             watch.run_calls()
@@ -139,7 +140,7 @@ class SandboxWorker:
         else:
             self.reader = self.reader or _load_reader(self.root)
             usable = run_trial(watch, self.requests, n_test_bytes, self.reader, tested)
-        leftovers, clean = self.clean()
+        leftovers, clean = self.clean(watch)
         detail, left = watch.detail.encode("ascii", "backslashreplace"), leftovers.encode()
         retire = not (usable and clean)
         wall_s = time.monotonic() - started
@@ -163,15 +164,16 @@ class SandboxWorker:
         wanted += self.isolation.rlimits()
         return tuple((name, _within_hard_limit(name, value)) for name, value in wanted)
 
-    def clean(self) -> tuple[str, bool]:
-        """Remove what the program left: processes, then files.
+    def clean(self, watch: Watch) -> tuple[str, bool]:
+        """Remove what the program left: processes, whose time is the program's, then files.
 
         Returns:
             What it was, in words, and False where something could not be removed; the parent
             then replaces this worker, and what is left goes with it.
         """
         found = []
-        n_processes, gone = self.isolation.kill_programs()
+        n_processes, gone, cpu_s = self.isolation.kill_programs()
+        watch.cpu_s += cpu_s
         if n_processes:
             found.append(_count(n_processes, "process", "processes"))
         if not gone:
