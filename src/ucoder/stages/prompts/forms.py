@@ -160,6 +160,5 @@ def _signature(interface: Interface) -> str:
     parameters = unparse(function.args) if function else None
     if parameters is None:
         parameters = ", ".join(one.name for one in interface.parameters)
-    return f"{interface.name}({parameters})" + (
-        f" -> {interface.returns}" * bool(interface.returns)
-    )
+    returns = f" -> {interface.returns}" if interface.returns else ""
+    return f"{interface.name}({parameters}){returns}"
