@@ -10,7 +10,7 @@ import pytest
 from ucoder.config import SolutionsConfig
 from ucoder.engines.protocol import Completion, Prompt, cut_at_stop, prompt_tokens
 from ucoder.records import Candidate, Example, FinishReason, Problem
-from ucoder.stages.consolidation import make_examples
+from ucoder.stages.consolidation import answer_of, make_examples
 from ucoder.stages.prompts.forms import solution_prompt
 from ucoder.stages.solutions import STOP, make_candidate
 from ucoder.training.rendering import example_tokens
@@ -91,6 +91,17 @@ def test_of_a_whole_answer_that_had_to_be_cleaned_the_program_is_learnt(
     candidate = make_candidate(problem, 0, 0, Completion(text, 9, FinishReason.STOP, -1.0))
     (example,) = make_examples({problem.id: problem}, [candidate], SolutionsConfig(), 0)
     assert (example.prefill, example.completion) == ("```python\n", f"{WHOLE}\n```")
+
+
+@pytest.mark.parametrize("config", [SIGNATURE, SolutionsConfig()], ids=["signature", "fence"])
+def test_of_an_answer_without_a_program_the_answer_itself_is_the_completion(
+    problem: Problem, config: SolutionsConfig
+) -> None:
+    prefill = solution_prompt(problem, config, 0).prefill
+    assert answer_of(written(problem, "    return (\n```", config), prefill) == (
+        prefill,
+        "    return (\n```",
+    )
 
 
 def test_examples_are_ordered_by_problem(problem: Problem) -> None:

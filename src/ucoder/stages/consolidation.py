@@ -52,17 +52,17 @@ def answer_of(candidate: Candidate, prefill: str) -> tuple[str, str]:
     """A candidate's answer as it is learnt: its prefill, and what follows that.
 
     Args:
-        candidate: One with a program.
+        candidate: Usually one with a program.
         prefill: What its completion continued when it was sampled.
 
     Returns:
-        The completion as the model wrote it, wherever the program is all of it. Otherwise the
-        program after the prefill, or after the opening fence where it does not begin as the prefill
-        does. Both end with the closing fence.
+        The completion as the model wrote it, wherever the program is all of it, or there is none.
+        Otherwise the program after the prefill, or after the opening fence where it does not begin
+        as the prefill does. Each ends with the closing fence.
     """
     begun = prefill.removeprefix(FENCE)
     program = candidate.program.rstrip()
-    if program == (begun + candidate.completion).rstrip():
+    if not program or program == (begun + candidate.completion).rstrip():
         return prefill, candidate.completion + CLOSING
     if program.startswith(begun):
         return prefill, program.removeprefix(begun) + CLOSING
