@@ -154,7 +154,7 @@ class Steps:
     async def solve(
         self, iteration: int, problems: Sequence[Problem], engine: EngineOnDemand
     ) -> None:
-        """Stage 5: candidates, executions and a selection for every problem.
+        """Stage 5: candidates, executions and a selection for every problem, and a greedy answer.
 
         Where distinguishing inputs were found, the table of suites gets the longer suite. It is
         written before anything that rests on it, so a process that is killed in between finds it
@@ -162,12 +162,15 @@ class Steps:
         """
         suites, selections = self.run.suites, self.run.selections(iteration)
         candidates, executions = self.run.candidates(iteration), self.run.executions(iteration)
+        greedy = self.run.greedy(iteration)
 
         def store(key: str, solved: Solved) -> None:
             if solved.suite is not None:
                 suites.put(key, solved.suite)
             candidates.put(key, solved.candidates)
             executions.put(key, solved.executions)
+            if solved.greedy is not None:
+                greedy.put(key, solved.greedy)
             # Last: a problem with a selection is finished.
             selections.put(key, solved.selection)
 
@@ -179,6 +182,8 @@ class Steps:
 
         # A shard that was lost or removed takes its problem back into work.
         done = selections.keys() & candidates.keys() & executions.keys()
+        if self.config.solutions.greedy:
+            done &= greedy.keys()
         missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
         await self._each(label_of("solutions", iteration), problems, missing, solve, engine)
 
@@ -276,6 +281,8 @@ class Steps:
             examples = make_examples(
                 {problem.id: problem for problem in problems},
                 (one for one in selected if one.problem_id not in contaminated),
+                self.config.solutions,
+                self.config.seed,
             )
             if not examples:
                 raise NothingToDo(self._why_nothing_to_train_on(iteration))
