@@ -21,7 +21,7 @@ from ucoder.config.stages import (
     StoppingConfig,
     TestInputsConfig,
 )
-from ucoder.config.training import ConsolidationConfig, LoraConfig
+from ucoder.config.training import ConsolidationConfig, ExamplesPolicy, LoraConfig
 
 __all__ = [
     "FORECASTING",
@@ -29,6 +29,7 @@ __all__ = [
     "ContaminationConfig",
     "EngineConfig",
     "EvaluationConfig",
+    "ExamplesPolicy",
     "ExecutorConfig",
     "InterfacesConfig",
     "LiveCodeBenchConfig",

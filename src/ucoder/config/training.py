@@ -9,6 +9,10 @@ from pydantic import Field, model_validator
 from ucoder.config.section import Positive, Section
 
 
+ExamplesPolicy = Literal["keep", "correct", "drop", "reject"]
+"""What is done where the selected program does not return what an example says."""
+
+
 class LoraConfig(Section):
     """Low-rank adaptation (PEFT), on all linear layers; merged after training."""
 
@@ -28,6 +32,12 @@ class ConsolidationConfig(Section):
     trainer; `scripted` copies the model unchanged (tests)."""
     iterations: Annotated[int, Field(ge=0, le=100)] = 7
     """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
+    examples: ExamplesPolicy = "keep"
+    """What to do with an example in a statement or docstring that the selected program does not
+    reproduce. `keep`: leave it; `correct`: write what the program returns; `drop`: remove the
+    example; `reject`: leave the problem out. But for `keep`, examples that cannot be verified are
+    removed, and a statement from outside is never changed: the problem is left out. The paper
+    does not say."""
     epochs: Annotated[float, Field(gt=0.0)] = 3.0
     """Passes over the training pairs in each iteration."""
     learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 5e-6
