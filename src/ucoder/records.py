@@ -70,6 +70,8 @@ class Reason(StrEnum):
     # stage 3: its interface
     MALFORMED_INTERFACE = "malformed_interface"
     INTERFACE_MISMATCH = "interface_mismatch"
+    # a problem that a benchmark asks as well
+    CONTAMINATED = "contaminated"
     # stage 4: a test input
     NOT_A_CALL = "not_a_call"
     NOT_LITERAL = "not_literal"
@@ -88,7 +90,6 @@ class Reason(StrEnum):
     LOW_PROBABILITY = "low_probability"
     SMALL_MINORITY = "small_minority"
     # stage 6: a training pair
-    CONTAMINATED = "contaminated"
     CONTRADICTED_EXAMPLE = "contradicted_example"
     ALREADY_KNOWN = "already_known"
     ENOUGH_OF_ITS_DIFFICULTY = "enough_of_its_difficulty"

@@ -8,6 +8,7 @@ encoding and the disk do not hold up the sampling of others.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import asdict, replace
@@ -22,14 +23,14 @@ from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
+from ucoder.pairs.making import make_pairs
 from ucoder.progress import Progress, Tee, label_of
-from ucoder.records import LOST, Attempt, Checkpoint, Example, Problem
+from ucoder.records import LOST, Attempt, Checkpoint, Example, PairChoice, Problem
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
 from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
-from ucoder.stages.consolidation import make_examples
 from ucoder.stages.problems import load_topics, topic_of
 from ucoder.training.protocol import TrainingJob
 from ucoder.training.recipe import check_checkpoint
@@ -264,30 +265,31 @@ class Steps:
             self.progress.message(f"{n_problems} problems match a benchmark's prompt: {fate}")
 
     def choose_examples(self, iteration: int, problems: Sequence[Problem]) -> list[Example]:
-        """Stage 6: the training pairs made of what was selected.
+        """Stage 6: the training pairs made of what was selected, and the preference pairs.
 
         Raises:
-            NothingToDo: Nothing was selected.
+            NothingToDo: Nothing was selected, or all of it is left out of training.
         """
         table = self.run.examples(iteration)
-        if not (examples := table.rows()):
-            contaminated = self._contaminated()
-            selected = self.run.selected(iteration)
-            examples = make_examples(
-                {problem.id: problem for problem in problems},
-                (one for one in selected if one.problem_id not in contaminated),
-            )
-            if not examples:
-                raise NothingToDo(self._why_nothing_to_train_on(iteration))
-            table.put("examples", examples)
-        return examples
+        if examples := table.rows():
+            return examples
+        pairs = make_pairs(self.run, iteration, problems)
+        self.run.pair_choices(iteration).put("pair_choices", pairs.choices)
+        if not pairs.examples:
+            raise NothingToDo(self._why_nothing_to_train_on(iteration, pairs.choices))
+        self.run.preferences(iteration).put("preferences", pairs.preferences)
+        # Last: an iteration with examples has chosen them.
+        table.put("examples", pairs.examples)
+        return pairs.examples
 
-    def _why_nothing_to_train_on(self, iteration: int) -> str:
+    def _why_nothing_to_train_on(self, iteration: int, choices: Sequence[PairChoice]) -> str:
         rule = rule_of(self.config.solutions)
-        if any(True for _ in self.run.selected(iteration)):
+        if choices:
+            counts = Counter(choice.reason for choice in choices if choice.reason)
+            said = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in counts.items())
             return (
-                f"iteration {iteration}: every selected problem matches a benchmark's prompt and "
-                f"is left out of training, so nothing is left to train on; start a run with more "
+                f"iteration {iteration}: every problem with a selected program is left out of "
+                f"training ({said}), so nothing is left to train on; start a run with more "
                 f"problems (problems.n)"
             )
         *more, last = (
@@ -300,12 +302,6 @@ class Steps:
             f"`{command('status', self.run.path)}` counts the reasons. A new run with "
             f"{', '.join(more)} or {last} may help"
         )
-
-    def _contaminated(self) -> set[str]:
-        """Problems that must not be trained on, because a benchmark asks them."""
-        if not self.config.evaluation.contamination.exclude:
-            return set()
-        return {match.problem_id for match in self.run.matches.rows()}
 
     async def _each(
         self,

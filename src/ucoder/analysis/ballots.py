@@ -29,6 +29,14 @@ class Case:
     executions: Mapping[str, Execution]  # by program id
     ballot: Ballot  # their clusters and the selection
 
+    @property
+    def winning_cluster(self) -> Cluster | None:
+        """The cluster of the selected candidate; None where nothing was selected."""
+        selected = self.ballot.selection.candidate_id
+        return next(
+            (c for c in self.ballot.clusters if selected in {m.id for m in c.members}), None
+        )
+
     def outcomes(self, cluster: Cluster) -> tuple[Outcome, ...]:
         """The outcomes of the cluster's best member, one for each input of the suite."""
         return self.executions[cluster.members[0].program_id].outcomes

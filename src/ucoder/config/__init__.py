@@ -21,12 +21,22 @@ from ucoder.config.stages import (
     StoppingConfig,
     TestInputsConfig,
 )
-from ucoder.config.training import ConsolidationConfig, ExamplesPolicy, LoraConfig
+from ucoder.config.training import (
+    ChooseRule,
+    ConsolidationConfig,
+    DifficultyConfig,
+    DifficultyTarget,
+    ExamplesPolicy,
+    LoraConfig,
+)
 
 __all__ = [
     "FORECASTING",
+    "ChooseRule",
     "ConsolidationConfig",
     "ContaminationConfig",
+    "DifficultyConfig",
+    "DifficultyTarget",
     "EngineConfig",
     "EvaluationConfig",
     "ExamplesPolicy",

@@ -7,7 +7,7 @@ does not reproduce is corrected, removed, or costs the problem its place (`conso
 one that cannot be verified is removed.
 
 Where the statement came from outside, its examples are true and the program is wrong: correcting
-them would be a mistake, and the problem is left out instead.
+them would be a mistake, and the problem is left out instead; nothing in it is changed.
 
 What is found are the notations of `ucoder.inputs.examples`. An explanation in words ("because 2 is
 even") stays as it is, and comments in a program are not read.
@@ -86,7 +86,8 @@ def settle_examples(
         policy: `consolidation.examples`.
     """
     outcomes = _Outcomes(execution, suite)
-    texts = (problem.statement, *_docstrings(problem.interface.source, problem.interface.name))
+    texts = [problem.statement, *_docstrings(problem.interface.source, problem.interface.name)]
+    texts += [] if BLOCK in problem.statement else [problem.example]
     states = [
         outcomes.state_of(example)
         for text in texts
@@ -103,7 +104,7 @@ def settle_examples(
         found = Evidence.UNVERIFIED
     else:
         found = Evidence.HOLDS if states else Evidence.NO_EXAMPLE
-    if policy == "keep" or found is Evidence.REJECTED:
+    if policy == "keep" or found is Evidence.REJECTED or outcomes.are_given:
         return replace(settled, evidence=found)
     return _rewritten(replace(settled, evidence=found), outcomes, policy)
 
@@ -114,6 +115,9 @@ def _rewritten(settled: Settled, outcomes: _Outcomes, policy: ExamplesPolicy) ->
     interface = problem.interface
     editor = _Editor(interface, problem.example, outcomes, corrects=policy == "correct")
     statement = editor.edited(problem.statement)
+    if BLOCK not in problem.statement:
+        editor.settle_field()
+    description = editor.edited(problem.description)
     source = editor.edited_source(interface.source)
     program, completion = candidate.program, candidate.completion
     for docstring in _docstrings(program, interface.name):
@@ -125,12 +129,12 @@ def _rewritten(settled: Settled, outcomes: _Outcomes, policy: ExamplesPolicy) ->
     evidence = settled.evidence
     if editor.n_corrected or editor.n_dropped:
         evidence = Evidence.DROPPED if editor.n_dropped else Evidence.CORRECTED
-    if not editor.all_hold(statement, *_docstrings(source, interface.name),
+    if not editor.all_hold(statement, description, *_docstrings(source, interface.name),
                            *_docstrings(program, interface.name)):  # fmt: skip
         evidence = Evidence.REJECTED
     changed = replace(
-        problem, statement=statement, interface=replace(interface, source=source),
-        example=editor.example,
+        problem, statement=statement, description=description, example=editor.example,
+        interface=replace(interface, source=source),
     )  # fmt: skip
     return replace(
         settled, problem=changed, evidence=evidence,
@@ -206,6 +210,13 @@ class _Editor:
                 stated = text[slice(*example.result)]
                 self.example = self.example.removesuffix(stated) + written if written else ""
         return _without_empty_headings(_cut(text, cuts)) if cuts else text
+
+    def settle_field(self) -> None:
+        """Settle an example that is in `Problem.example` and not in the statement's block."""
+        if self.example and find_examples(self.example, self._interface):
+            self.example = self.edited(self.example)
+        elif self.example:
+            self.example, self.n_dropped = "", self.n_dropped + 1
 
     def edited_source(self, source: str) -> str:
         """A skeleton with its docstring edited; unchanged where it would no longer parse."""
