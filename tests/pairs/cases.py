@@ -74,7 +74,7 @@ def pool(
     executions = []
     for name, row in rows.items():
         program = f"{HEAD}\n    return {name}\n"
-        for _ in range(n.get(name, 1)):
+        for _ in range(n.get(name, 1) or 1):  # the greedy program may be nobody else's
             one = candidate(len(candidates), program, problem_id=problem_id)
             candidates.append(with_program(one, f"program-{name}"))
         executions.append(execution(candidates[-1], row))

@@ -15,7 +15,6 @@ import numpy as np
 
 from ucoder.analysis.ballots import Case, take_ballot
 from ucoder.config import RunConfig
-from ucoder.consensus.votes import votes_of
 from ucoder.pairs.difficulty import difficulty_of, with_reasons
 from ucoder.pairs.evidence import settle_examples
 from ucoder.pairs.preferences import find_rival
@@ -128,7 +127,7 @@ def _draft(
         measure=chosen.measure,
         cluster_measure=chosen.cluster_measure,
     )
-    rival = find_rival(case, winning, candidate)
+    rival = find_rival(case, candidate)
     preference = None
     if rival is not None:
         rejected = _example(settled.problem, rival.candidate)
@@ -157,9 +156,7 @@ def _behave_alike(case: Case, chosen: Candidate, greedy: Candidate) -> bool:
     """Whether the greedy answer runs, and answers like the chosen one on all inputs that count."""
     if greedy.reason is not None or greedy.program_id not in case.executions:
         return False
-    votes = votes_of([chosen, greedy], case.executions, case.suite.inputs)
-    counted = set(case.ballot.kept)
-    votes = votes.on([at for at, place in enumerate(votes.positions) if place in counted])
+    votes = case.votes_of([chosen, greedy])
     return {chosen.program_id, greedy.program_id} == set(votes.programs) and (
         np.unique(votes.clusters_P).size == 1
     )

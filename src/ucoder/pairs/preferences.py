@@ -8,13 +8,13 @@ training otherwise learns to write longer or shorter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from ucoder.analysis.ballots import Case
-from ucoder.consensus.selection import Cluster, fluency
-from ucoder.consensus.votes import votes_of
+from ucoder.consensus.selection import fluency
 from ucoder.execution.outcomes import Outcome, OutcomeKind
 from ucoder.records import Candidate
 
@@ -40,15 +40,14 @@ class Rival:
     rejected_outcome: str
 
 
-def find_rival(case: Case, winning: Cluster, chosen: Candidate) -> Rival | None:
+def find_rival(case: Case, chosen: Candidate) -> Rival | None:
     """The candidate to reject; None where no other cluster behaves differently on an input.
 
     Args:
         case: The problem, its candidates and their executions.
-        winning: The winner's cluster.
-        chosen: The member of it that the pair teaches.
+        chosen: The candidate that the pair teaches.
     """
-    for rejected in _by_preference(case.ballot.clusters, winning, chosen):
+    for rejected in _by_preference(case, chosen):
         at = _simplest_difference(case, chosen, rejected)
         if at is not None:
             ours, theirs = (case.executions[c.program_id].outcomes[at] for c in (chosen, rejected))
@@ -57,17 +56,24 @@ def find_rival(case: Case, winning: Cluster, chosen: Candidate) -> Rival | None:
     return None
 
 
-def _by_preference(
-    clusters: Sequence[Cluster], winning: Cluster, chosen: Candidate
-) -> Iterator[Candidate]:
-    """The candidates of other clusters: the largest first, in it those of closest length."""
-    length = len(chosen.completion)
-    rivals = [cluster for cluster in clusters if cluster is not winning]
-    for cluster in sorted(rivals, key=lambda cluster: -len(cluster.members)):
-        yield from sorted(
-            cluster.members,
-            key=lambda one: (abs(len(one.completion) - length), fluency(one)),
-        )
+def _by_preference(case: Case, chosen: Candidate) -> Iterator[Candidate]:
+    """The candidates of other clusters: the largest first, in it those of closest length.
+
+    Programs that run and could not win, because they raise on some inputs, are rivals as well.
+    """
+    votes = case.votes_of(case.candidates)
+    cluster_of = dict(zip(votes.programs, votes.clusters_P.tolist(), strict=True))
+    rivals: defaultdict[int, list[Candidate]] = defaultdict(list)
+    for candidate in case.candidates:
+        cluster = cluster_of.get(candidate.program_id)
+        if cluster is not None and cluster != cluster_of[chosen.program_id]:
+            rivals[cluster].append(candidate)
+
+    def rank(one: Candidate) -> tuple[int, tuple[float, str, int]]:
+        return (abs(len(one.completion) - len(chosen.completion)), fluency(one))
+
+    for cluster in sorted(rivals, key=lambda cluster: (-len(rivals[cluster]), cluster)):
+        yield from sorted(rivals[cluster], key=rank)
 
 
 def _simplest_difference(case: Case, chosen: Candidate, rejected: Candidate) -> int | None:
@@ -75,14 +81,9 @@ def _simplest_difference(case: Case, chosen: Candidate, rejected: Candidate) -> 
 
     Inputs on which both return are preferred to those on which one raises.
     """
-    votes = votes_of([chosen, rejected], case.executions, case.suite.inputs)
+    votes = case.votes_of([chosen, rejected])
     if len(votes.programs) < 2:
         return None
-    differing = {
-        votes.positions[place]
-        for place, (ours, theirs) in enumerate(votes.answers_PT.T.tolist())
-        if ours != theirs
-    }
     rows = [case.executions[one.program_id].outcomes for one in (chosen, rejected)]
 
     def rank(at: int) -> tuple[bool, int, str]:
@@ -91,8 +92,8 @@ def _simplest_difference(case: Case, chosen: Candidate, rejected: Candidate) -> 
 
     found = [
         at
-        for at in case.ballot.kept
-        if at in differing and all(row[at].kind in _COMPARED for row in rows)
+        for at, (ours, theirs) in zip(votes.positions, votes.answers_PT.T.tolist(), strict=True)
+        if ours != theirs and all(row[at].kind in _COMPARED for row in rows)
     ]
     return min(found, key=rank, default=None)
 

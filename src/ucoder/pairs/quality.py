@@ -12,13 +12,13 @@ import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 from ucoder.analysis.ballots import Case
 from ucoder.analysis.figures import shape
 from ucoder.config import ChooseRule
 from ucoder.consensus.selection import Cluster, fluency
-from ucoder.consensus.votes import votes_of
 from ucoder.records import NAN, Candidate
 from ucoder.texts import parse_module
 
@@ -53,7 +53,7 @@ def choose(case: Case, cluster: Cluster, rule: ChooseRule) -> Chosen:
     """
     measures = _measures(case, cluster, rule)
     known = [measure for measure in measures.values() if not math.isnan(measure)]
-    mean = sum(known) / len(known) if known else NAN
+    mean = fmean(known) if known else NAN
     sign = -1.0 if rule == "maintainable" else 1.0
 
     def rank(candidate: Candidate) -> tuple[float, tuple[float, str, int]]:
@@ -72,7 +72,7 @@ def _measures(case: Case, cluster: Cluster, rule: ChooseRule) -> dict[str, float
     if rule == "fastest":
         return {one.id: case.executions[one.program_id].cpu_s for one in members}
     if rule == "shortest":
-        votes = votes_of(members, case.executions, case.suite.inputs)
+        votes = case.votes_of(members)
         lengths = dict(zip(votes.programs, votes.lengths_P.tolist(), strict=True))
         return {one.id: lengths[one.program_id] for one in members}
     name = case.problem.interface.name
