@@ -396,6 +396,8 @@ class Selection:
             sampling stopped early.
         regret: By how much those that were not drawn would raise the probability of being right,
             in expectation (`ucoder.consensus.stopping`); NaN where sampling does not stop early.
+        share: Share of the candidates, those whose program did not load among them, that behave
+            like the would-be winner; NaN where there is none.
     """
 
     problem_id: str
@@ -419,6 +421,7 @@ class Selection:
     flags: tuple[Flag, ...]
     n_wanted: int
     regret: float
+    share: float = NAN
 
 
 class ExampleKind(StrEnum):

@@ -10,6 +10,8 @@ from ucoder.config.reading import apply_overrides, load_config, parse_config, pr
 from ucoder.config.run import RunConfig
 from ucoder.config.section import SamplingConfig, Section
 from ucoder.config.stages import (
+    DEFAULT_RHO,
+    DEFAULT_TAU,
     FORECASTING,
     ExecutorConfig,
     InterfacesConfig,
@@ -31,6 +33,8 @@ from ucoder.config.training import (
 )
 
 __all__ = [
+    "DEFAULT_RHO",
+    "DEFAULT_TAU",
     "FORECASTING",
     "ChooseRule",
     "ConsolidationConfig",

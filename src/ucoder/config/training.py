@@ -19,11 +19,11 @@ ChooseRule = Literal["perplexity", "shortest", "fastest", "maintainable"]
 class DifficultyTarget(Section):
     """How the training pairs are to be shared among the classes of difficulty."""
 
-    easy: Share
+    easy: Share = 0.2
     """Share of the pairs whose problem is easy."""
-    medium: Share
+    medium: Share = 0.5
     """Share of those in between."""
-    hard: Share
+    hard: Share = 0.3
     """Share of those whose problem is hard."""
 
     @model_validator(mode="after")
