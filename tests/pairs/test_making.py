@@ -38,7 +38,9 @@ def test_a_pair_is_replayed_where_the_greedy_answer_behaves_like_the_selected_on
 
 def test_without_a_greedy_answer_every_pair_counts_as_changed(make_run: MakeRun) -> None:
     run = make_run({"p1": dataclasses.replace(SURE, greedy=None)})
-    assert [e.kind for e in pairs_of(run).examples] == [ExampleKind.CHANGED]
+    pairs = pairs_of(run)
+    assert [e.kind for e in pairs.examples] == [ExampleKind.CHANGED]
+    assert [c.difficulty for c in pairs.choices] == [Difficulty.EASY]
 
 
 def test_a_greedy_answer_that_does_not_run_behaves_differently(make_run: MakeRun) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from ucoder.analysis.numbers import Distribution, describe, in_order, tally
+from ucoder.analysis.pairs import PairSpace, pair_space
 from ucoder.records import Candidate, Checkpoint, Execution, perplexity
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Iteration:
     cluster_sizes: Mapping[int, int]
     n_sandbox_failures: int  # candidates left out because the sandbox failed on them: no votes
     n_examples: int  # training pairs
+    pairs: PairSpace  # which problems they were made of, and what they say
     checkpoint: Checkpoint | None  # M(t+1), None while there is none
     tokens: int  # sampled in stage 5
 
@@ -120,6 +122,7 @@ def solution_space(run: Run, iteration: int) -> Iteration:
         cluster_sizes=dict(sorted(sizes.items())),
         n_sandbox_failures=sum(s.n_sandbox_failures for s in selections),
         n_examples=len(run.examples(iteration).rows()),
+        pairs=pair_space(run, iteration),
         checkpoint=checkpoints[-1] if checkpoints else None,
         tokens=candidates.tokens,
     )

@@ -21,17 +21,17 @@ from ucoder.records import Difficulty, ExampleKind, PairChoice, Reason
 from ucoder.seeds import derive_seed
 
 
-def difficulty_of(agreeing: float, kind: ExampleKind, config: DifficultyConfig) -> Difficulty:
+def difficulty_of(agreeing: float, is_greedy_wrong: bool, config: DifficultyConfig) -> Difficulty:
     """The class of a problem.
 
     Args:
         agreeing: Share of the candidates that behave like the selected one.
-        kind: Whether the greedy answer does; CHANGED as well where none was sampled.
+        is_greedy_wrong: Whether the greedy answer behaves differently; False where there is none.
         config: The thresholds.
     """
     if agreeing < config.hard_below:
         return Difficulty.HARD
-    is_easy = agreeing >= config.easy_from and kind is ExampleKind.REPLAYED
+    is_easy = agreeing >= config.easy_from and not is_greedy_wrong
     return Difficulty.EASY if is_easy else Difficulty.MEDIUM
 
 

@@ -122,7 +122,7 @@ def _draft(
         n_unverified=settled.n_unverified,
         kind=kind,
         agreeing=agreeing,
-        difficulty=difficulty_of(agreeing, kind, config.difficulty),
+        difficulty=difficulty_of(agreeing, greedy is not None and not is_known, config.difficulty),
         chosen_by=config.choose,
         measure=chosen.measure,
         cluster_measure=chosen.cluster_measure,

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Final
 
 from ucoder.analysis.ballots import Case
 from ucoder.analysis.figures import shape
@@ -21,14 +19,6 @@ from ucoder.config import ChooseRule
 from ucoder.consensus.selection import Cluster, fluency
 from ucoder.records import NAN, Candidate
 from ucoder.texts import parse_module
-
-MEASURES: Final[Mapping[str, str]] = {
-    "perplexity": "perplexity",
-    "shortest": "tokens without comments and docstring",
-    "fastest": "CPU seconds on all inputs",
-    "maintainable": "maintainability, 0 to 1",
-}
-"""What each rule measures, in words."""
 
 
 @dataclass(frozen=True, slots=True)
