@@ -23,6 +23,7 @@ from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
+from ucoder.pairs.difficulty import is_filled
 from ucoder.pairs.making import make_pairs
 from ucoder.progress import Progress, Tee, label_of
 from ucoder.records import LOST, Attempt, Checkpoint, Example, PairChoice, Problem
@@ -93,13 +94,18 @@ class Steps:
 
         return EngineOnDemand(lambda: self.components.scheduler(model, exports), note)
 
-    async def find_problems(self, engine: EngineOnDemand) -> list[Problem]:
+    async def find_problems(self, engine: EngineOnDemand, n_before: int = 0) -> list[Problem]:
         """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order.
+
+        Args:
+            engine: Opened where attempts are missing.
+            n_before: Problems of earlier rounds, which come first in what is returned.
 
         Raises:
             NothingToDo: No problem was accepted.
         """
         table, config, seed = self.run.attempts, self.config.problems, self.config.seed
+        config = config.model_copy(update={"n": n_before + config.n})
         stored = set(map(int, table.keys()))
         accepted = AcceptedProblems(config)
         while accepted.n_judged in stored and not accepted.is_complete:
@@ -132,6 +138,20 @@ class Steps:
                 f"`{command('status', self.run.path)}` counts the reasons"
             )
         return accepted.problems
+
+    async def find_more_problems(
+        self, problems: Sequence[Problem], engine: EngineOnDemand
+    ) -> list[Problem]:
+        """Another round of stages 1 to 3, where more pairs are wanted than these problems give.
+
+        Returns:
+            All problems, these first; none where no more are wanted, or the attempts are used up.
+        """
+        config = self.config.consolidation
+        if config.n_pairs is None or is_filled(make_pairs(self.run, 0, problems).choices, config):
+            return []
+        more = await self.find_problems(engine, len(problems))
+        return more if len(more) > len(problems) else []
 
     async def write_inputs(
         self, problems: Sequence[Problem], engine: EngineOnDemand
@@ -249,15 +269,22 @@ class Steps:
                 await evaluation.run(t, scheduler, tables, self.progress)
             await evaluation.grade_again(t, not_run, tables, self.progress)
 
-    def compare_with_benchmarks(self, problems: Sequence[Problem]) -> None:
-        """Find problems that a benchmark asks as well; once, and kept."""
-        if self.run.matches.keys():
+    def compare_with_benchmarks(self, problems: Sequence[Problem], n_before: int = 0) -> None:
+        """Find problems that a benchmark asks as well; once for each round of them, and kept.
+
+        Args:
+            problems: All of them.
+            n_before: Those of earlier rounds, which were compared then.
+        """
+        done, key = self.run.matches.keys(), f"matches-{n_before:06d}" if n_before else "matches"
+        if key in done:
             return
+        problems = problems[n_before:]
         datasets = self.components.compared_datasets()
         guard = Guard((name, dataset.tasks) for name, dataset in datasets.items())
         found = [match for problem in problems for match in guard.matches(problem)]
         self.run.save_manifest(compared={name: data.source for name, data in datasets.items()})
-        self.run.matches.put("matches", found)
+        self.run.matches.put(key, found)
         if found:
             n_problems = len({match.problem_id for match in found})
             is_excluded = self.config.evaluation.contamination.exclude
@@ -278,6 +305,9 @@ class Steps:
         if not pairs.examples:
             raise NothingToDo(self._why_nothing_to_train_on(iteration, pairs.choices))
         self.run.preferences(iteration).put("preferences", pairs.preferences)
+        n, wanted = len(pairs.examples), self.config.consolidation.n_pairs
+        if wanted is not None and n < wanted:
+            self.progress.message(f"{n} training pairs, and {wanted} were asked for")
         # Last: an iteration with examples has chosen them.
         table.put("examples", pairs.examples)
         return pairs.examples

@@ -93,9 +93,10 @@ class ConsolidationConfig(Section):
     changed_weight: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
     """Weight in the loss of the other pairs, whose greedy answer behaves differently."""
     n_pairs: Positive | None = None
-    """Training pairs wanted: more rounds of `problems.n` problems are found and solved until there
-    are as many, or the attempts are used up, and those beyond are left out; null: one round and all
-    its pairs, as in the paper."""
+    """Training pairs wanted of iteration 0: more rounds of `problems.n` problems are found and
+    solved until there are as many, with the shares of `difficulty.target` if it is set, or the
+    attempts are used up; pairs beyond are left out, in every iteration. Null: one round and all its
+    pairs, as in the paper."""
     difficulty: DifficultyConfig = DifficultyConfig()
     epochs: Annotated[float, Field(gt=0.0)] = 3.0
     """Passes over the training pairs in each iteration."""
