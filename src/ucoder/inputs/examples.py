@@ -42,6 +42,8 @@ _PUNCTUATION: Final = (
 BLOCK: Final = "Example:\nInput: "
 """How the block of a problem's example begins in its statement."""
 _MAX_EXAMPLES: Final = 32
+_MAX_TRIED: Final = 200
+"""Calls looked at in one text; bounds the time spent on a hostile one."""
 _MAX_RESULT: Final = 2_000
 _MAX_CUTS: Final = 12
 
@@ -177,7 +179,8 @@ def _pairs(text: str, name: str) -> Iterator[tuple[_Span, _Span]]:
     """Places of calls and of the literals given as their results."""
     # Letters of another script may stand right before a call, where no spaces are written.
     letters = "A-Za-z0-9_" if name.isascii() else r"\w"
-    for match in re.finditer(rf"(?<![{letters}.]){re.escape(name)}[ \t]*\(", text):
+    calls = re.finditer(rf"(?<![{letters}.]){re.escape(name)}[ \t]*\(", text)
+    for match in islice(calls, _MAX_TRIED):
         line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
         if line.rstrip().endswith("def"):
             continue
