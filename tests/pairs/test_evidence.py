@@ -101,6 +101,16 @@ def test_dropping_every_doctest_removes_their_heading() -> None:
     assert parse_module(source) is not None
 
 
+@pytest.mark.parametrize(
+    ("claim", "evidence"),
+    [("double(2) == 4", Evidence.HOLDS), ("double(2) is None", Evidence.DROPPED)],
+)
+def test_a_doctest_that_compares_is_an_example_too(claim: str, evidence: Evidence) -> None:
+    settled = settle(problem(f"Twice the number.\n\n    >>> {claim}\n    True\n    "))
+    assert settled.evidence is evidence
+    assert (claim in settled.problem.interface.source) is (evidence is Evidence.HOLDS)
+
+
 def test_a_doctest_whose_input_was_not_run_is_removed() -> None:
     docstring = "Twice the number.\n\n    >>> double(99)\n    198\n    "
     settled = settle(problem(docstring))

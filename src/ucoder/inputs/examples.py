@@ -62,7 +62,7 @@ class StatedExample:
         start: Where the words begin that go if the example is removed: its line or its sentence,
             which may hold other examples.
         end: Where they end.
-        result: Start and end of the stated result, equal where a doctest shows none.
+        result: Start and end of the stated result, equal where a doctest shows none of its own.
         call: The call with the stated output, None for the output where it is no literal; None
             where the call itself cannot be read.
     """
@@ -124,6 +124,12 @@ def _read(call: str, result: str, interface: Interface) -> Call | None:
     return None
 
 
+def _claim(source: str, interface: Interface) -> Call | None:
+    """What an expression that is said to be true states of a call."""
+    read = read_calls(f"assert {source}", interface)[:1]
+    return read[0] if read and isinstance(read[0], Call) else None
+
+
 def _block(text: str, interface: Interface, example: str) -> Iterator[StatedExample]:
     """The block that stage 1 makes of a problem's example."""
     begin, middle, joint = BLOCK, "\nOutput: ", " == "
@@ -156,7 +162,10 @@ def _doctests(text: str, interface: Interface) -> Iterator[StatedExample]:
             read = _read(source, output.strip() or "?", interface)
             called = name.match(source)
             is_call = called is not None and closing(source, called.end()) == len(source)
-            yield StatedExample(match.start(), match.end(), span, read if is_call else None)
+            if not is_call:  # `f(2) is None`, `f(2) == 3`: a claim, with nothing to put instead
+                is_claim = output.strip() == "True"
+                read, span = _claim(source, interface) if is_claim else None, (start, start)
+            yield StatedExample(match.start(), match.end(), span, read)
 
 
 def _words_around(text: str, start: int, end: int) -> tuple[int, int]:
