@@ -60,7 +60,7 @@ FLOORS = (
     {"evaluation", "inputs", "training"},
     {"programs", "runs"},
     {"analysis", "stages"},
-    {"attempts", "planning", "studies"},
+    {"attempts", "pairs", "planning", "studies"},
     {"scale"},
     {"components"},
     {"changes", "requirements", "steps"},

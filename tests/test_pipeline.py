@@ -339,3 +339,37 @@ async def test_an_error_before_any_work_is_told_as_well(tmp_path: Path) -> None:
         await run_pipeline(run)
     state = Run.open(run.path).state()
     assert state.phase == "failed" and "/nonexistent/model" in state.error
+
+
+async def test_rounds_of_problems_are_added_until_there_are_as_many_pairs_as_asked_for(
+    tmp_path: Path,
+) -> None:
+    wanted = ["problems.n=1", "consolidation.n_pairs=3", "consolidation.iterations=1"]
+    run = new_run(tmp_path, *wanted)
+    await run_pipeline(run)
+    assert len(run.examples(0).rows()) == 3
+    n_problems = sum(attempt.problem is not None for attempt in run.attempts.rows())
+    assert n_problems >= 3 and len(run.selections(0).keys()) == n_problems
+    before, again = shards(run.path), components(run, {})
+    await run_pipeline(run, again)
+    assert (again.opened, shards(run.path)) == (0, before)
+
+
+@pytest.mark.parametrize("n_requests", [9, 16])
+async def test_a_run_that_broke_between_rounds_is_resumed_to_the_same_records(
+    tmp_path: Path, n_requests: int
+) -> None:
+    wanted = ["problems.n=1", "consolidation.n_pairs=3", "consolidation.iterations=1"]
+    whole, broken = new_run(tmp_path / "a", *wanted), new_run(tmp_path / "b", *wanted)
+    await run_pipeline(whole)
+    with pytest.raises(EngineError, match="the engine broke"):
+        await run_pipeline(broken, components(broken, {0: Failing(n_requests)}))
+    await run_pipeline(broken)
+    assert tables(broken.path) == tables(whole.path)
+
+
+async def test_rounds_end_with_the_attempts(tmp_path: Path) -> None:
+    run = new_run(tmp_path, "problems.n=2", "problems.max_attempts=12", "consolidation.n_pairs=50",
+                  "consolidation.iterations=1")  # fmt: skip
+    await run_pipeline(run)
+    assert len(run.attempts.keys()) == 12 and 0 < len(run.examples(0).rows()) < 50

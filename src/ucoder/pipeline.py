@@ -51,6 +51,12 @@ async def run_pipeline(
                 if run.config.is_solved_by(t):
                     # Stage 5: candidates are sampled, executed, clustered, and one is selected.
                     await step.solve(t, solvable, engine)
+                    # Once more with further problems, while these give too few training pairs.
+                    while t == 0 and (more := await step.find_more_problems(problems, engine)):
+                        n_before, problems = len(problems), more
+                        solvable = await step.write_inputs(problems, engine)
+                        step.compare_with_benchmarks(problems, n_before)
+                        await step.solve(t, solvable, engine)
             # Stage 6: what was selected becomes training pairs, and these M(t+1).
             if run.config.is_solved_by(t):
                 examples = step.choose_examples(t, problems)

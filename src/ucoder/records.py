@@ -9,6 +9,7 @@ reason that a program can read. Undefined numbers are NaN or None, never 0.
     Candidate    stage 5      one sampled solution
     Execution    stage 5      one distinct program of a problem, run on its inputs
     Selection    stage 5      what consensus made of a problem's candidates
+    PairChoice   stage 6      what became of a problem with a selected program
     Example      stage 6      one training pair (q, r*)
     Checkpoint   stage 6      M(t+1)
 
@@ -69,6 +70,8 @@ class Reason(StrEnum):
     # stage 3: its interface
     MALFORMED_INTERFACE = "malformed_interface"
     INTERFACE_MISMATCH = "interface_mismatch"
+    # a problem that a benchmark asks as well
+    CONTAMINATED = "contaminated"
     # stage 4: a test input
     NOT_A_CALL = "not_a_call"
     NOT_LITERAL = "not_literal"
@@ -85,6 +88,12 @@ class Reason(StrEnum):
     NO_RELIABLE_CANDIDATE = "no_reliable_candidate"
     NO_CONSENSUS = "no_consensus"
     LOW_PROBABILITY = "low_probability"
+    SMALL_MINORITY = "small_minority"
+    # stage 6: a training pair
+    CONTRADICTED_EXAMPLE = "contradicted_example"
+    ALREADY_KNOWN = "already_known"
+    ENOUGH_OF_ITS_DIFFICULTY = "enough_of_its_difficulty"
+    ENOUGH_PAIRS = "enough_pairs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +396,8 @@ class Selection:
             sampling stopped early.
         regret: By how much those that were not drawn would raise the probability of being right,
             in expectation (`ucoder.consensus.stopping`); NaN where sampling does not stop early.
+        share: Share of the candidates, those whose program did not load among them, that behave
+            like the would-be winner; NaN where there is none.
     """
 
     problem_id: str
@@ -410,6 +421,7 @@ class Selection:
     flags: tuple[Flag, ...]
     n_wanted: int
     regret: float
+    share: float = NAN
 
 
 class ExampleKind(StrEnum):
@@ -419,6 +431,69 @@ class ExampleKind(StrEnum):
     """The selected program behaves differently from the greedy answer, or there is none."""
     REPLAYED = "replayed"
     """The greedy answer behaves like the selected program already."""
+
+
+class Evidence(StrEnum):
+    """What became of the examples of a problem when they were held against r*."""
+
+    NO_EXAMPLE = "no_example"
+    HOLDS = "holds"
+    """r* returns what every example says."""
+    UNVERIFIED = "unverified"
+    """Kept as it was, though an example cannot be read or its input was not run."""
+    CONTRADICTED = "contradicted"
+    """Kept as it was, though r* returns something else."""
+    CORRECTED = "corrected"
+    """What r* returns is written in the place of another output."""
+    DROPPED = "dropped"
+    """Examples were removed, those that r* contradicts or that cannot be verified."""
+    REJECTED = "rejected"
+    """The problem is left out of training, because r* contradicts an example."""
+
+
+class Difficulty(StrEnum):
+    """How hard a problem is for the model that solved it, as far as its candidates tell."""
+
+    EASY = "easy"
+    MEDIUM = "medium"
+    HARD = "hard"
+
+
+@dataclass(frozen=True, slots=True)
+class PairChoice:
+    """What stage 6 made of one problem with a selected program.
+
+    Attributes:
+        problem_id: Which problem.
+        iteration: As in `Example`.
+        candidate_id: The candidate that the pair teaches: r*, or one that behaves like it.
+        reason: Why the problem is left out of training, None where it is trained on.
+        evidence: What became of its examples.
+        n_examples: Examples that its statement and docstring had.
+        n_contradicted: Those that say another output than the selected program returned.
+        n_unverified: Those that cannot be read, or whose input was not run.
+        kind: What the pair teaches.
+        agreeing: Share of the candidates that behave like the selected one.
+        difficulty: The class that follows from this share and the greedy answer.
+        chosen_by: The rule that chose within the winning cluster (`consolidation.choose`).
+        measure: What the rule measures, of the chosen candidate; NaN where it is undefined.
+        cluster_measure: Its mean over the candidates of the cluster.
+    """
+
+    problem_id: str
+    iteration: int
+    candidate_id: str
+    reason: Reason | None
+    evidence: Evidence
+    n_examples: int
+    n_contradicted: int
+    n_unverified: int
+    kind: ExampleKind
+    agreeing: float
+    difficulty: Difficulty
+    chosen_by: str
+    measure: float
+    cluster_measure: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ encoding and the disk do not hold up the sampling of others.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import asdict, replace
@@ -22,14 +23,15 @@ from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
+from ucoder.pairs.difficulty import is_filled
+from ucoder.pairs.making import make_pairs
 from ucoder.progress import Progress, Tee, label_of
-from ucoder.records import LOST, Attempt, Checkpoint, Example, Problem
+from ucoder.records import LOST, Attempt, Checkpoint, Example, PairChoice, Problem
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
 from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
-from ucoder.stages.consolidation import make_examples
 from ucoder.stages.problems import load_topics, topic_of
 from ucoder.training.protocol import TrainingJob
 from ucoder.training.recipe import check_checkpoint
@@ -92,13 +94,18 @@ class Steps:
 
         return EngineOnDemand(lambda: self.components.scheduler(model, exports), note)
 
-    async def find_problems(self, engine: EngineOnDemand) -> list[Problem]:
+    async def find_problems(self, engine: EngineOnDemand, n_before: int = 0) -> list[Problem]:
         """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order.
+
+        Args:
+            engine: Opened where attempts are missing.
+            n_before: Problems of earlier rounds, which come first in what is returned.
 
         Raises:
             NothingToDo: No problem was accepted.
         """
         table, config, seed = self.run.attempts, self.config.problems, self.config.seed
+        config = config.model_copy(update={"n": n_before + config.n})
         stored = set(map(int, table.keys()))
         accepted = AcceptedProblems(config)
         while accepted.n_judged in stored and not accepted.is_complete:
@@ -131,6 +138,20 @@ class Steps:
                 f"`{command('status', self.run.path)}` counts the reasons"
             )
         return accepted.problems
+
+    async def find_more_problems(
+        self, problems: Sequence[Problem], engine: EngineOnDemand
+    ) -> list[Problem]:
+        """Another round of stages 1 to 3, where more pairs are wanted than these problems give.
+
+        Returns:
+            All problems, these first; none where no more are wanted, or the attempts are used up.
+        """
+        config = self.config.consolidation
+        if config.n_pairs is None or is_filled(make_pairs(self.run, 0, problems).choices, config):
+            return []
+        more = await self.find_problems(engine, len(problems))
+        return more if len(more) > len(problems) else []
 
     async def write_inputs(
         self, problems: Sequence[Problem], engine: EngineOnDemand
@@ -253,15 +274,22 @@ class Steps:
                 await evaluation.run(t, scheduler, tables, self.progress)
             await evaluation.grade_again(t, not_run, tables, self.progress)
 
-    def compare_with_benchmarks(self, problems: Sequence[Problem]) -> None:
-        """Find problems that a benchmark asks as well; once, and kept."""
-        if self.run.matches.keys():
+    def compare_with_benchmarks(self, problems: Sequence[Problem], n_before: int = 0) -> None:
+        """Find problems that a benchmark asks as well; once for each round of them, and kept.
+
+        Args:
+            problems: All of them.
+            n_before: Those of earlier rounds, which were compared then.
+        """
+        done, key = self.run.matches.keys(), f"matches-{n_before:06d}" if n_before else "matches"
+        if key in done:
             return
+        problems = problems[n_before:]
         datasets = self.components.compared_datasets()
         guard = Guard((name, dataset.tasks) for name, dataset in datasets.items())
         found = [match for problem in problems for match in guard.matches(problem)]
         self.run.save_manifest(compared={name: data.source for name, data in datasets.items()})
-        self.run.matches.put("matches", found)
+        self.run.matches.put(key, found)
         if found:
             n_problems = len({match.problem_id for match in found})
             is_excluded = self.config.evaluation.contamination.exclude
@@ -269,32 +297,34 @@ class Steps:
             self.progress.message(f"{n_problems} problems match a benchmark's prompt: {fate}")
 
     def choose_examples(self, iteration: int, problems: Sequence[Problem]) -> list[Example]:
-        """Stage 6: the training pairs made of what was selected.
+        """Stage 6: the training pairs made of what was selected, and the preference pairs.
 
         Raises:
-            NothingToDo: Nothing was selected.
+            NothingToDo: Nothing was selected, or all of it is left out of training.
         """
         table = self.run.examples(iteration)
-        if not (examples := table.rows()):
-            contaminated = self._contaminated()
-            selected = self.run.selected(iteration)
-            examples = make_examples(
-                {problem.id: problem for problem in problems},
-                (one for one in selected if one.problem_id not in contaminated),
-                self.config.solutions,
-                self.config.seed,
-            )
-            if not examples:
-                raise NothingToDo(self._why_nothing_to_train_on(iteration))
-            table.put("examples", examples)
-        return examples
+        if examples := table.rows():
+            return examples
+        pairs = make_pairs(self.run, iteration, problems)
+        self.run.pair_choices(iteration).put("pair_choices", pairs.choices)
+        if not pairs.examples:
+            raise NothingToDo(self._why_nothing_to_train_on(iteration, pairs.choices))
+        self.run.preferences(iteration).put("preferences", pairs.preferences)
+        n, wanted = len(pairs.examples), self.config.consolidation.n_pairs
+        if wanted is not None and n < wanted:
+            self.progress.message(f"{n} training pairs, and {wanted} were asked for")
+        # Last: an iteration with examples has chosen them.
+        table.put("examples", pairs.examples)
+        return pairs.examples
 
-    def _why_nothing_to_train_on(self, iteration: int) -> str:
+    def _why_nothing_to_train_on(self, iteration: int, choices: Sequence[PairChoice]) -> str:
         rule = rule_of(self.config.solutions)
-        if any(True for _ in self.run.selected(iteration)):
+        if choices:
+            counts = Counter(choice.reason for choice in choices if choice.reason)
+            said = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in counts.items())
             return (
-                f"iteration {iteration}: every selected problem matches a benchmark's prompt and "
-                f"is left out of training, so nothing is left to train on; start a run with more "
+                f"iteration {iteration}: every problem with a selected program is left out of "
+                f"training ({said}), so nothing is left to train on; start a run with more "
                 f"problems (problems.n)"
             )
         *more, last = (
@@ -307,12 +337,6 @@ class Steps:
             f"`{command('status', self.run.path)}` counts the reasons. A new run with "
             f"{', '.join(more)} or {last} may help"
         )
-
-    def _contaminated(self) -> set[str]:
-        """Problems that must not be trained on, because a benchmark asks them."""
-        if not self.config.evaluation.contamination.exclude:
-            return set()
-        return {match.problem_id for match in self.run.matches.rows()}
 
     async def _each(
         self,

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from ucoder.config import load_config, parse_config, preset_names
+from ucoder.consensus.selection import rule_of
 from ucoder.errors import ConfigError
 
 
 @pytest.mark.parametrize("name", preset_names())
 def test_presets_are_valid(name: str) -> None:
-    assert load_config(name).solutions.n >= load_config(name).solutions.tau
+    solutions = load_config(name).solutions
+    assert solutions.n >= rule_of(solutions).tau
 
 
 def test_the_papers_recipe_is_the_default() -> None:
@@ -20,7 +22,8 @@ def test_the_papers_recipe_is_the_default() -> None:
     assert (training.epochs, training.learning_rate, training.batch_size) == (3.0, 5e-6, 128)
     assert (training.schedule, training.lora, training.iterations) == ("cosine", None, 7)
     assert parse_config({}).solutions.n == 128
-    assert parse_config({}).solutions.rho == 0.8
+    rule = rule_of(parse_config({}).solutions)
+    assert (rule.selector, rule.rho, rule.tau, rule.min_share) == ("consensus", 0.8, 3, 0.0)
     assert load_config("paper-7b").consolidation == training
 
 

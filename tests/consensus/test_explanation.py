@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+from ucoder.config import parse_config
 from ucoder.consensus.explanation import criterion, explain, thresholds
+from ucoder.consensus.selection import rule_of
 from ucoder.consensus.selectors import SELECTORS, Rule, selector_named
 from ucoder.records import Reason
 
@@ -90,6 +92,29 @@ def test_agreement_tells_its_score_and_never_the_papers_thresholds() -> None:
     words = said(SPLIT, Rule("agreement", min_input_support=0.0))
     assert "agreement beyond chance" in words
     assert "at least 3" not in words and "0.8" not in words
+
+
+def test_agreement_honours_the_papers_thresholds_where_somebody_sets_them() -> None:
+    default = parse_config({"solutions": {"selector": "agreement"}}).solutions
+    assert thresholds(rule_of(default)) == ()
+    config = default.model_copy(update={"rho": 0.5, "tau": 4, "min_input_support": 0.0})
+    rule = rule_of(config)
+    assert thresholds(rule) == ("solutions.tau", "solutions.rho")
+    assert "e(r) of at least 0.5" in criterion(rule) and "at least 4" in criterion(rule)
+    assert SPLIT.select(rule).selection.reason is Reason.NO_CONSENSUS
+    half = case({"a": [1, RAISED, RAISED], "b": [1, 2, 4]}, n={"a": 9, "b": 4})
+    assert half.select(rule).clusters[0].members[0].program_id == "b"
+
+
+def test_a_small_minority_is_refused_and_told_with_its_share() -> None:
+    for selector in ("consensus", "agreement"):
+        rule = Rule(selector, min_share=0.51, min_input_support=0.0)
+        selection = SPLIT.select(rule).selection
+        assert (selection.reason, selection.share) == (Reason.SMALL_MINORITY, 0.5)
+        assert "only 50% of the candidates behave like the best one" in said(SPLIT, rule)
+        assert "at least 51% are required" in said(SPLIT, rule)
+        enough = Rule(selector, min_share=0.5, min_input_support=0.0)
+        assert SPLIT.select(enough).selection.reason is None
 
 
 def test_too_small_a_cluster_is_told_with_its_size_and_tau() -> None:

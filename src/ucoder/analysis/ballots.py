@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from ucoder.consensus.selection import Ballot, Cluster, n_wanted_by, rule_of, select
+from ucoder.consensus.votes import Votes, votes_of
 from ucoder.execution.outcomes import Outcome
 from ucoder.records import Candidate, Execution, Problem, TestSuite
 
@@ -28,6 +29,20 @@ class Case:
     candidates: tuple[Candidate, ...]  # all, including the rejected ones
     executions: Mapping[str, Execution]  # by program id
     ballot: Ballot  # their clusters and the selection
+
+    @property
+    def winning_cluster(self) -> Cluster | None:
+        """The cluster of the selected candidate; None where nothing was selected."""
+        selected = self.ballot.selection.candidate_id
+        return next(
+            (c for c in self.ballot.clusters if selected in {m.id for m in c.members}), None
+        )
+
+    def votes_of(self, candidates: Sequence[Candidate]) -> Votes:
+        """The votes of some candidates, or of the greedy answer, on the inputs that count."""
+        votes = votes_of(candidates, self.executions, self.suite.inputs)
+        counted = set(self.ballot.kept)
+        return votes.on([at for at, place in enumerate(votes.positions) if place in counted])
 
     def outcomes(self, cluster: Cluster) -> tuple[Outcome, ...]:
         """The outcomes of the cluster's best member, one for each input of the suite."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ucoder.analysis.numbers import Distribution, describe, in_order, tally
+from ucoder.analysis.pairs import PairSpace, pair_space
 from ucoder.records import Candidate, Checkpoint, Execution, perplexity
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Iteration:
     n_sandbox_failures: int  # candidates left out because the sandbox failed on them: no votes
     n_greedy: int  # answers at temperature 0, which do not vote and count above nowhere
     n_examples: int  # training pairs
+    pairs: PairSpace  # which problems they were made of, and what they say
     checkpoint: Checkpoint | None  # M(t+1), None while there is none
     tokens: int  # sampled in stage 5, those of greedy answers among them
 
@@ -145,6 +147,7 @@ def solution_space(run: Run, iteration: int) -> Iteration:
         n_sandbox_failures=sum(s.n_sandbox_failures for s in selections),
         n_greedy=greedy.n,
         n_examples=len(run.examples(iteration).rows()),
+        pairs=pair_space(run, iteration),
         checkpoint=checkpoints[-1] if checkpoints else None,
         tokens=candidates.tokens + greedy.tokens,
     )

@@ -124,17 +124,18 @@ def _targets(config: RunConfig, scored: Sequence[str]) -> Targets:
     # The name of a user's own benchmark is in its file, which is code and not run here; so its path
     # stands for it until there is a score with a name that is not one of ours.
     own = any(name not in NAMES for name in scored)
+    rule = rule_of(config.solutions)
     asked = [name for name in config.evaluation.benchmarks if not (own and name.endswith(".py"))]
     return Targets(
         problems=config.problems.n,
         max_attempts=config.problems.max_attempts,
         inputs=config.test_inputs.n,
         candidates=config.solutions.n,
-        rho=config.solutions.rho,
-        tau=config.solutions.tau,
+        rho=rule.rho,
+        tau=rule.tau,
         selector=config.solutions.selector,
         min_probability=config.solutions.min_probability,
-        criterion=criterion(rule_of(config.solutions)),
+        criterion=criterion(rule),
         iterations=config.consolidation.iterations,
         trains=config.consolidation.provider != "none",
         benchmarks=tuple(asked),

@@ -413,13 +413,22 @@ def export(
     iteration: Annotated[
         int | None, typer.Option("--iteration", "-t", help="One iteration. [all]")
     ] = None,
+    preferences: Annotated[
+        bool,
+        typer.Option(
+            "--preferences",
+            help="Preference pairs in TRL's format, each with an input on which they differ.",
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write the selected pairs as a chat data set, with provenance, for other trainers."""
-    from ucoder.cli.exporting import export_examples
+    from ucoder.cli.exporting import export_examples, export_preferences
 
-    n = export_examples(run, output, iteration, replace=force)
-    out.print(f"{n} examples in {output}", markup=False, highlight=False, soft_wrap=True)
+    export_pairs = export_preferences if preferences else export_examples
+    n = export_pairs(run, output, iteration, replace=force)
+    what = "preference pairs" if preferences else "examples"
+    out.print(f"{n} {what} in {output}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

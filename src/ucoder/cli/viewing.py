@@ -27,6 +27,7 @@ from ucoder.analysis.outcomes import (
     problem_outcomes,
     with_reasons,
 )
+from ucoder.analysis.pairs import explain_choice, said_of_pairs
 from ucoder.analysis.scores import ModelScore
 from ucoder.analysis.summary import Summary, summarise
 from ucoder.consensus.explanation import counted, explain
@@ -56,6 +57,9 @@ def print_status(path: Path, as_json: bool, out: Console) -> None:
     out.print(_stages_table(summary))
     if summary.scores:
         out.print(_scores_table(summary))
+    for iteration in summary.iterations:
+        for line in said_of_pairs(iteration.pairs):
+            out.print(Text(f"iteration {iteration.iteration}: {line}"), soft_wrap=True)
     for lack in summary.missing:
         out.print(f"to do: {lack}", style="yellow", highlight=False, markup=False)
 
@@ -110,6 +114,7 @@ def findings(summary: Summary) -> list[str]:
             f"problems selected from {iteration.n_candidates} candidates by "
             f"{summary.targets.selector}" + (f"; not selected: {lost}" if lost else "")
         )
+        lines += [f"  {line}" for line in said_of_pairs(iteration.pairs)]
     if lost_by_reason := _lost(summary):
         n_lost = sum(lost_by_reason.values())
         lines.append(f"{n_lost} completions were lost: {_reasons(lost_by_reason)}")
@@ -223,8 +228,10 @@ def print_problem(path: Path, prefix: str, iteration: int, as_json: bool, out: C
     (of,) = found
     problem, rule = of.problem, rule_of(run.config.solutions)
     case = take_ballot(run, iteration, problem)
+    choices = [c for c in run.pair_choices(iteration).rows() if c.problem_id == problem.id]
     if as_json:
-        print(json.dumps(problem_details(of, case, rule), indent=2))
+        pair = plain(choices[0]) if choices else None
+        print(json.dumps({**problem_details(of, case, rule), "pair": pair}, indent=2))
         return
     out.print(Panel(Text(problem.statement), title=Text(f"{problem.id}: {problem.topic}")))
     out.print(Syntax(problem.interface.source, "python"))
@@ -260,6 +267,8 @@ def print_problem(path: Path, prefix: str, iteration: int, as_json: bool, out: C
     if len(clusters) > 1:
         out.print(_outputs_table(case))
     out.print(Text("\n".join(explain(case.ballot.selection, rule))))
+    for choice in choices:
+        out.print(Text("\n".join(explain_choice(choice))))
 
 
 def _inputs_line(case: Case) -> Text:

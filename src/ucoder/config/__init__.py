@@ -10,6 +10,8 @@ from ucoder.config.reading import apply_overrides, load_config, parse_config, pr
 from ucoder.config.run import RunConfig
 from ucoder.config.section import SamplingConfig, Section
 from ucoder.config.stages import (
+    DEFAULT_RHO,
+    DEFAULT_TAU,
     FORECASTING,
     ExecutorConfig,
     InterfacesConfig,
@@ -22,14 +24,27 @@ from ucoder.config.stages import (
     StoppingConfig,
     TestInputsConfig,
 )
-from ucoder.config.training import ConsolidationConfig, LoraConfig
+from ucoder.config.training import (
+    ChooseRule,
+    ConsolidationConfig,
+    DifficultyConfig,
+    DifficultyTarget,
+    ExamplesPolicy,
+    LoraConfig,
+)
 
 __all__ = [
+    "DEFAULT_RHO",
+    "DEFAULT_TAU",
     "FORECASTING",
+    "ChooseRule",
     "ConsolidationConfig",
     "ContaminationConfig",
+    "DifficultyConfig",
+    "DifficultyTarget",
     "EngineConfig",
     "EvaluationConfig",
+    "ExamplesPolicy",
     "ExecutorConfig",
     "InterfacesConfig",
     "LiveCodeBenchConfig",

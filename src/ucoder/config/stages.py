@@ -125,6 +125,12 @@ class StoppingConfig(Section):
     """Never stop before this many candidates."""
 
 
+DEFAULT_RHO: Final = 0.8
+"""`rho` of the selectors that need one (section 2.3.2)."""
+DEFAULT_TAU: Final = 3
+"""`tau` of the selectors that need one: the smallest cluster that is more than a pair."""
+
+
 class SolutionsConfig(Section):
     """Stage 5: candidates, executed, clustered, one selected."""
 
@@ -151,12 +157,17 @@ class SolutionsConfig(Section):
     docs/selection.md quantifies the trade-off between precision and coverage."""
     raising_may_win: bool = False
     """Whether candidates that return on no input at all may be selected."""
-    rho: Share = 0.8
-    """Reliability: smallest e(r) with which a candidate may win. For the selectors `consensus`,
-    `consensus_pass_fail`, `random` and `low_perplexity`; the others do not use it."""
-    tau: Positive = 3
-    """Consensus: smallest size of the winning cluster. For the selectors `consensus` and
-    `consensus_pass_fail`; the others do not use it. The paper gives no value."""
+    rho: Share | None = None
+    """Reliability: smallest e(r) with which a candidate may win. Null: 0.8 for the selectors
+    `consensus`, `consensus_pass_fail`, `random` and `low_perplexity`, as in the paper, and none for
+    `agreement`; the others do not use it."""
+    tau: Positive | None = None
+    """Consensus: smallest size of the winning cluster. Null: 3 for the selectors `consensus` and
+    `consensus_pass_fail`, and none for `agreement`; the others do not use it. The paper gives no
+    value."""
+    min_share: Share = 0.0
+    """Select nothing where a smaller share of the candidates behaves like the choice, whatever the
+    selector; 0: off, as in the paper."""
     min_input_support: Share = 0.2
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
     stopping: StoppingConfig | None = None
@@ -171,9 +182,12 @@ class SolutionsConfig(Section):
 
     @model_validator(mode="after")
     def _consensus_is_possible(self) -> Self:
-        if self.selector in ("consensus", "consensus_pass_fail") and self.tau > self.n:
+        is_asked = self.selector in ("consensus", "consensus_pass_fail")
+        is_asked |= self.selector == "agreement" and self.tau is not None
+        tau = DEFAULT_TAU if self.tau is None else self.tau
+        if is_asked and tau > self.n:
             raise ValueError(
-                f"tau={self.tau} is more than n={self.n}: no cluster can be that large; "
+                f"tau={tau} is more than n={self.n}: no cluster can be that large; "
                 f"lower tau or raise n"
             )
         return self

@@ -6,7 +6,55 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ucoder.config.section import Positive, Section
+from ucoder.config.section import Positive, Section, Share
+
+ExamplesPolicy = Literal["keep", "correct", "drop", "reject"]
+"""What is done where the selected program does not return what an example says."""
+
+
+ChooseRule = Literal["perplexity", "shortest", "fastest", "maintainable"]
+"""Which member of the winning cluster is trained on."""
+
+
+class DifficultyTarget(Section):
+    """How the training pairs are to be shared among the classes of difficulty."""
+
+    easy: Share = 0.2
+    """Share of the pairs whose problem is easy."""
+    medium: Share = 0.5
+    """Share of those in between."""
+    hard: Share = 0.3
+    """Share of those whose problem is hard."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        total = self.easy + self.medium + self.hard
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"easy, medium and hard add up to {total:g}; they must add up to 1")
+        return self
+
+
+class DifficultyConfig(Section):
+    """How difficulty is estimated from a problem's candidates, and what share of each is wanted."""
+
+    easy_from: Share = 0.8
+    """A problem is easy where at least this share of the candidates behaves like the selected one,
+    and the greedy answer, if one was sampled, behaves like it too."""
+    hard_below: Share = 0.4
+    """A problem is hard where a smaller share of the candidates behaves like the selected one."""
+    target: DifficultyTarget | None = None
+    """Wanted shares, such as `{easy: 0.2, medium: 0.5, hard: 0.3}`: pairs beyond the share of their
+    class are left out, chosen by the seed, as shares of `consolidation.n_pairs`, or of all pairs
+    where that is null. Null: all pairs are kept, as in the paper."""
+
+    @model_validator(mode="after")
+    def _classes_do_not_overlap(self) -> Self:
+        if self.hard_below > self.easy_from:
+            raise ValueError(
+                f"hard_below={self.hard_below:g} is above easy_from={self.easy_from:g}, so that a "
+                f"problem could be both; lower hard_below or raise easy_from"
+            )
+        return self
 
 
 class LoraConfig(Section):
@@ -28,6 +76,28 @@ class ConsolidationConfig(Section):
     trainer; `scripted` copies the model unchanged (tests)."""
     iterations: Annotated[int, Field(ge=0, le=100)] = 7
     """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
+    examples: ExamplesPolicy = "keep"
+    """What to do with an example in a statement or docstring that the selected program does not
+    reproduce. `keep`: leave it; `correct`: write what the program returns; `drop`: remove the
+    example; `reject`: leave the problem out. But for `keep`, examples that cannot be verified are
+    removed. A statement from outside is never changed: a contradicted one is left out. The paper
+    does not say."""
+    choose: ChooseRule = "perplexity"
+    """Which program of the winning cluster, whose members behave alike, a pair teaches.
+    `perplexity`: the selected one, as in the paper; `shortest`: fewest tokens without comments and
+    docstring; `fastest`: least CPU time on the inputs; `maintainable`: docstring, annotations and
+    few branches (`ucoder.pairs.quality`)."""
+    replay: Share = 1.0
+    """Share of the pairs to keep whose greedy answer behaves like the selected program already;
+    1: all, as in the paper."""
+    changed_weight: Annotated[float, Field(gt=0.0, le=1000.0)] = 1.0
+    """Weight in the loss of the other pairs, whose greedy answer behaves differently."""
+    n_pairs: Positive | None = None
+    """Training pairs wanted of iteration 0: more rounds of `problems.n` problems are found and
+    solved until there are as many, with the shares of `difficulty.target` if it is set, or the
+    attempts are used up; pairs beyond are left out, in every iteration. Null: one round and all its
+    pairs, as in the paper."""
+    difficulty: DifficultyConfig = DifficultyConfig()
     epochs: Annotated[float, Field(gt=0.0)] = 3.0
     """Passes over the training pairs in each iteration."""
     learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 5e-6

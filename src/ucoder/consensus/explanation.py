@@ -60,6 +60,12 @@ _DRAWING: Final = ("random", "cluster", "success_rate", "codet", "srank")
 def criterion(rule: Rule) -> str:
     """What a rule selects, with its own thresholds, such as `the largest cluster, of at ...`."""
     said = _WINS[rule.selector].format(rule=rule)  # type: ignore[index]
+    if rule.selector == "agreement":
+        asked = [f"e(r) of at least {rule.rho:g}"] if rule.is_rho_set else []
+        asked += [f"a cluster of at least {rule.tau}"] if rule.is_tau_set else []
+        said += f", with {' in '.join(asked)}" if asked else ""
+    if rule.min_share:
+        said += f"; at least {rule.min_share:.0%} of the candidates must behave like it"
     if rule.min_probability:
         said += f"; its probability of being right must be at least {rule.min_probability:g}"
     return said
@@ -68,8 +74,9 @@ def criterion(rule: Rule) -> str:
 def thresholds(rule: Rule) -> tuple[str, ...]:
     """The settings whose lower value lets this rule select more, as keys of the configuration."""
     asked = {
-        "tau": rule.selector in _WITH_TAU,
-        "rho": rule.selector in _WITH_RHO,
+        "tau": rule.selector in _WITH_TAU or (rule.selector == "agreement" and rule.is_tau_set),
+        "rho": _asks_rho(rule),
+        "min_share": rule.min_share > 0,
         "min_probability": rule.min_probability > 0,
     }
     return tuple(f"solutions.{name}" for name, applies in asked.items() if applies)
@@ -77,7 +84,11 @@ def thresholds(rule: Rule) -> tuple[str, ...]:
 
 def excluded(rule: Rule) -> str:
     """Why a candidate that ran could not win under a rule, in few words."""
-    return "e(r) below ρ" if rule.selector in _WITH_RHO else "cannot win under the rule"
+    return "e(r) below ρ" if _asks_rho(rule) else "cannot win under the rule"
+
+
+def _asks_rho(rule: Rule) -> bool:
+    return rule.selector in _WITH_RHO or (rule.selector == "agreement" and rule.is_rho_set)
 
 
 def flags_of(votes: Votes, order: Sequence[int]) -> tuple[Flag, ...]:
@@ -188,7 +199,7 @@ def _why_none(selection: Selection, rule: Rule) -> str:
             f"none counts"
         )
     if reason is Reason.NO_RELIABLE_CANDIDATE:
-        if selection.selector in _WITH_RHO:
+        if _asks_rho(rule):
             return f"no candidate has e(r) of at least {rule.rho:g} on the inputs that count"
         if selection.selector == "success_rate":
             return f"no candidate has e(r) above {MIN_SUCCESS:g} on the inputs that count"
@@ -197,6 +208,11 @@ def _why_none(selection: Selection, rule: Rule) -> str:
         if selection.selector in _WITH_TAU:
             return f"at least {rule.tau} {selection.score_unit} are required"
         return f"it selects only {criterion(rule)}"
+    if reason is Reason.SMALL_MINORITY:
+        return (
+            f"only {selection.share:.0%} of the candidates behave like the best one, and at least "
+            f"{rule.min_share:.0%} are required"
+        )
     if reason is Reason.LOW_PROBABILITY:
         return (
             f"the best candidate is right with probability "

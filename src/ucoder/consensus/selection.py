@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ucoder.config import SolutionsConfig
+from ucoder.config import DEFAULT_RHO, DEFAULT_TAU, SolutionsConfig
 from ucoder.consensus.explanation import flags_of
 from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
@@ -27,9 +27,16 @@ from ucoder.records import NAN, Candidate, Execution, Reason, Selection, TestInp
 def rule_of(config: SolutionsConfig) -> Rule:
     """The rule of a run's configuration."""
     return Rule(
-        config.selector, config.rho, config.tau, config.min_input_support,
-        config.min_probability, config.raising_may_win,
-    )  # fmt: skip
+        selector=config.selector,
+        rho=DEFAULT_RHO if config.rho is None else config.rho,
+        tau=DEFAULT_TAU if config.tau is None else config.tau,
+        min_input_support=config.min_input_support,
+        min_probability=config.min_probability,
+        raising_may_win=config.raising_may_win,
+        min_share=config.min_share,
+        is_rho_set=config.rho is not None,
+        is_tau_set=config.tau is not None,
+    )
 
 
 def n_wanted_by(config: SolutionsConfig) -> int | None:
@@ -103,7 +110,10 @@ def select(
     members = _members(votes, candidates)
     clusters = _clusters(votes, ranking, order, members)
     probability = probability_right(votes, order[0]) if order else NAN
+    share = _share(votes, candidates, clusters)
     reason = ranking.reason
+    if reason is None and share < rule.min_share:
+        reason = Reason.SMALL_MINORITY
     if reason is None and probability < rule.min_probability:
         reason = Reason.LOW_PROBABILITY
     chosen = members[order[0]][0] if order and reason is None else None
@@ -129,6 +139,7 @@ def select(
         flags=flags_of(votes, order),
         n_wanted=len(candidates) if n_wanted is None else n_wanted,
         regret=NAN if n_wanted is None else regret_of(votes, rule, n_wanted - len(candidates)),
+        share=share,
     )
     # A program that defines no entry point returns on no input.
     successes = {
@@ -139,6 +150,15 @@ def select(
     for at, group in enumerate(members):
         successes.update((candidate.id, float(votes.success_P[at])) for candidate in group)
     return Ballot(selection, tuple(sorted(votes.positions)), clusters, successes)
+
+
+def _share(votes: Votes, candidates: Sequence[Candidate], clusters: Sequence[Cluster]) -> float:
+    """The share of the candidates that behave like the would-be winner.
+
+    Those whose program did not load count as well: that the others failed is no agreement.
+    """
+    n_voting = sum(c.reason is None and c.program_id not in votes.failed for c in candidates)
+    return len(clusters[0].members) / n_voting if clusters else NAN
 
 
 def ranked_programs(votes: Votes, ranking: Ranking) -> list[int]:

@@ -44,6 +44,8 @@ def problem_funnel(summary: Summary, iteration: Iteration | None) -> list[Step]:
         rows.append(
             (f"a program selected by {summary.targets.selector}", "5", iteration.n_selected, losses)
         )
+        if iteration.pairs.n_selected:
+            rows.append(("training pairs", "6", iteration.pairs.n_pairs, iteration.pairs.left_out))
         if iteration.checkpoint is not None:
             trained = iteration.checkpoint
             too_long = {"too_long_to_train_on": trained.n_left_out}

@@ -23,6 +23,7 @@ from ucoder.analysis.figures import (
     shape,
 )
 from ucoder.analysis.numbers import describe
+from ucoder.analysis.pairs import said_of_pairs
 from ucoder.analysis.summary import Summary, summarise
 from ucoder.evaluation.registry import title_of
 from ucoder.files import write_atomically
@@ -107,6 +108,7 @@ def _gather(run: Run) -> dict[str, Any]:
         "iteration": iteration,
         "problem_funnel": problem_funnel(summary, iteration),
         "candidate_funnel": candidate_funnel(iteration) if iteration else [],
+        "pairs": said_of_pairs(iteration.pairs) if iteration else [],
         "examples": examples(run, at) if at is not None else [],
         "thinned": len(points) > plots.MAX_POINTS,
         "quartiles": perplexity_groups(points),

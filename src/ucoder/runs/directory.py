@@ -40,6 +40,7 @@ from ucoder.records import (
     Checkpoint,
     Example,
     Execution,
+    PairChoice,
     PreferencePair,
     Selection,
     TestSuite,
@@ -326,6 +327,10 @@ class Run:
         """Stage 6; one shard."""
         return Table(self._of("examples", iteration), Example)
 
+    def pair_choices(self, iteration: int) -> Table[PairChoice]:
+        """Stage 6, why each selected problem is trained on or not; one shard."""
+        return Table(self._of("pair_choices", iteration), PairChoice)
+
     def preferences(self, iteration: int) -> Table[PreferencePair]:
         """Stage 6; one shard."""
         return Table(self._of("preferences", iteration), PreferencePair)
@@ -347,6 +352,23 @@ class Run:
     def matches(self) -> Table[Match]:
         """Problems that a benchmark asks as well; one shard, there once they were compared."""
         return Table(self.path / "tables" / "matches", Match)
+
+    def contaminated(self) -> set[str]:
+        """The problems that must not be trained on, because a benchmark asks them as well.
+
+        Empty where the configuration keeps them (`evaluation.contamination.exclude`).
+
+        Raises:
+            RunError: The problems have not been compared with benchmarks yet.
+        """
+        if not self.config.evaluation.contamination.exclude:
+            return set()
+        if not self.matches.keys():
+            raise RunError(
+                f"the problems of {self.path} have not been compared with benchmarks; "
+                f"`{command('resume', self.path)}` does so"
+            )
+        return {match.problem_id for match in self.matches.rows()}
 
     def iterations(self) -> list[int]:
         """The iterations that have begun, as the folders of stage 5 show."""

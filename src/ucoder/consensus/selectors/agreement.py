@@ -23,6 +23,9 @@ The ideas, none of which needs a tuned number:
   best one does cannot win. Examples of a problem that the model invented count as predictions: if
   the model got its own example wrong, the programs that reproduce the error would win.
 
+`rho` and `tau` are not needed; where they are set, only programs with e(r) >= rho in clusters of at
+least tau candidates can win.
+
 In addition, a program that returns on no input cannot win, and neither can one that returns its own
 argument, unless all programs do.
 """
@@ -37,6 +40,7 @@ from ucoder.consensus.agreement import agreement_of
 from ucoder.consensus.inputs import echoes, examples_met
 from ucoder.consensus.selectors.ranking import Ranking, Rule, has_executed, ranking_of
 from ucoder.consensus.votes import Votes
+from ucoder.records import Reason
 
 UNIT = "agreement beyond chance, 0 to 1"
 
@@ -52,5 +56,14 @@ def by_agreement(votes: Votes, rule: Rule) -> Ranking:
         may_win &= ~echo
     met = examples_met(votes)
     may_win &= met == met[may_win].max()
+    if rule.is_rho_set:
+        may_win &= votes.success_P >= rule.rho
     ranking = ranking_of(votes, agreement.scores()[votes.clusters_P], may_win, UNIT)
+    if rule.is_tau_set:
+        is_large_P = votes.sizes_P >= rule.tau
+        if ranking.reason is None and not (may_win & is_large_P).any():
+            ranking = replace(ranking, reason=Reason.NO_CONSENSUS)
+        elif ranking.reason is None:
+            scores_P = np.where(is_large_P, ranking.scores_P, np.nan)
+            ranking = replace(ranking, scores_P=scores_P)
     return replace(ranking, forecast=agreement.forecast)

@@ -13,20 +13,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ucoder.config import DEFAULT_RHO, DEFAULT_TAU
 from ucoder.consensus.votes import BOTTOM, Bools, Floats, Ints, Votes
 from ucoder.records import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A selector and its thresholds; `ucoder.config.SolutionsConfig` documents each."""
+    """A selector and its thresholds; `ucoder.config.SolutionsConfig` documents each.
+
+    `is_rho_set` and `is_tau_set` say that somebody asked for these thresholds: `agreement`, which
+    needs none, honours them then.
+    """
 
     selector: str = "consensus"
-    rho: float = 0.8
-    tau: int = 3
+    rho: float = DEFAULT_RHO
+    tau: int = DEFAULT_TAU
     min_input_support: float = 0.2
     min_probability: float = 0.0
     raising_may_win: bool = False
+    min_share: float = 0.0
+    is_rho_set: bool = False
+    is_tau_set: bool = False
 
 
 @dataclass(frozen=True, slots=True)
