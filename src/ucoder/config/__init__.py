@@ -21,12 +21,13 @@ from ucoder.config.stages import (
     StoppingConfig,
     TestInputsConfig,
 )
-from ucoder.config.training import ConsolidationConfig, LoraConfig
+from ucoder.config.training import ConsolidationConfig, DpoConfig, LoraConfig
 
 __all__ = [
     "FORECASTING",
     "ConsolidationConfig",
     "ContaminationConfig",
+    "DpoConfig",
     "EngineConfig",
     "EvaluationConfig",
     "ExecutorConfig",
