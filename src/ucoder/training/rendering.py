@@ -48,7 +48,7 @@ def example_rows(
     smallest = min((weight for weight in weights if weight > 0.0), default=None)
     if smallest is None:
         raise ValueError(f"all {len(weights)} examples have weight 0, so that nothing is learnt")
-    rows = []
+    rows: list[dict[str, list[Any]]] = []
     for example, weight in zip(examples, weights, strict=True):
         asked = Prompt(example["prompt"], example["prefill"])
         prompt, answer = example_tokens(tokenizer, asked, example["completion"], is_chat)
