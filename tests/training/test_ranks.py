@@ -116,9 +116,8 @@ def test_killing_the_trainer_ends_all_ranks_and_training_resumes(
     objective: str,
     n_steps: int,
 ) -> None:
-    asked = job(
-        tiny_checkpoint, tmp_path / "out", n_processes=2, strategy="ddp", objective=objective, **LONG
-    )  # fmt: skip
+    wanted = {**LONG, "objective": objective}
+    asked = job(tiny_checkpoint, tmp_path / "out", n_processes=2, strategy="ddp", **wanted)
     (tmp_path / "job.pickle").write_bytes(pickle.dumps(asked))
     command = [sys.executable, "-c", TRAIN, str(tmp_path / "job.pickle")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pipeline:
