@@ -9,10 +9,16 @@ from typing import Any
 
 import pytest
 
+from ucoder import Run, load_config
+from ucoder.components import Components
 from ucoder.config import parse_config
-from ucoder.errors import ConfigError, TrainingError
+from ucoder.errors import ConfigError, NothingToDo, TrainingError
+from ucoder.models import Model, Origin
+from ucoder.progress import Silent
 from ucoder.records import Example
+from ucoder.steps import Steps
 from ucoder.training import recipe
+from ucoder.training.protocol import TrainingJob, TrainingResult
 from ucoder.training.rendering import example_rows, preference_rows
 from ucoder.training.sft import TRLTrainer
 
@@ -184,3 +190,39 @@ def test_pairs_longer_than_the_limit_are_left_out(tiny_checkpoint: Path, tmp_pat
 def test_packing_pairs_is_refused_when_the_configuration_is_read() -> None:
     with pytest.raises(ConfigError, match="set packing to false"):
         parse_config({"consolidation": {"objective": "dpo", "packing": True}})
+
+
+class _Recorder:
+    """A trainer that keeps what it is asked for, and trains nothing."""
+
+    def __init__(self) -> None:
+        self.jobs: list[TrainingJob] = []
+
+    async def train(self, asked: TrainingJob, on_step: Any) -> TrainingResult:
+        self.jobs.append(asked)
+        raise TrainingError("asked")
+
+
+@pytest.mark.parametrize("objective", ["sft", "dpo"])
+async def test_a_run_trains_on_its_pairs_where_the_objective_needs_them(
+    tmp_path: Path, objective: str
+) -> None:
+    config = load_config("scripted", [f"consolidation.objective={objective}"])
+    run = Run.create(tmp_path / "run", config)
+    steps = Steps(run, Components(config), Silent())
+    recorder = _Recorder()
+    steps.components.trainer = lambda: recorder  # type: ignore[method-assign]
+    model = Model("m", tmp_path, "0", None, Origin.LOCAL, True)
+
+    async def fine_tune() -> None:
+        await steps.fine_tune(0, EXAMPLES, model)
+
+    if objective == "dpo":
+        with pytest.raises(NothingToDo, match=r"no preference pairs .*objective=sft"):
+            await fine_tune()
+        assert not recorder.jobs
+    run.preferences(0).put("preferences", PAIRS)
+    with pytest.raises(TrainingError, match="asked"):
+        await fine_tune()
+    (asked,) = recorder.jobs
+    assert list(asked.preferences) == (PAIRS if objective == "dpo" else [])
