@@ -2,10 +2,10 @@
 
 The first rank prints one JSON object a line: its steps, and the result at the end. The other ranks
 print nothing; the output of their libraries goes to their logs. The loss covers completions only.
-With LoRA the base is read in bfloat16 and only the adapter is trained, in float32; `checkpoints.save`
-merges it into the base's own weights. Without LoRA the weights are trained in float32 under
-bfloat16 autocast, because updates of 5e-6 would be lost in bfloat16 weights. A processor without
-bfloat16 instructions computes in float32 in both cases.
+With LoRA the base is read in bfloat16 and only the adapter is trained, in float32; at the end it is
+merged into the base as its checkpoint holds it. Without LoRA the weights are trained in float32
+under bfloat16 autocast, because updates of 5e-6 would be lost in bfloat16 weights. A processor
+without bfloat16 instructions computes in float32 in both cases.
 """
 
 from __future__ import annotations
