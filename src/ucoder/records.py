@@ -560,10 +560,12 @@ class Checkpoint:
         iteration: t.
         path: Relative to the run directory.
         sha256: Identity of its weights.
-        n_examples: Examples that it was trained on.
-        n_left_out: Examples left out because they exceed the training length.
+        n_examples: Examples that it was trained on, or preference pairs.
+        n_left_out: Those left out because they exceed the training length.
         n_steps: Optimiser steps.
         loss: Mean training loss, NaN where the trainer reports none.
+        first_loss: The first step's, before anything was learnt; NaN likewise.
+        first_accuracy: Share of the learnt tokens that M(t) ranked first then; NaN likewise.
     """
 
     iteration: int
@@ -573,3 +575,5 @@ class Checkpoint:
     n_left_out: int
     n_steps: int
     loss: float
+    first_loss: float = NAN
+    first_accuracy: float = NAN

@@ -26,7 +26,15 @@ from ucoder.models import Model, Origin
 from ucoder.pairs.difficulty import is_filled
 from ucoder.pairs.making import make_pairs
 from ucoder.progress import Progress, Tee, label_of
-from ucoder.records import LOST, Attempt, Checkpoint, Example, PairChoice, Problem
+from ucoder.records import (
+    LOST,
+    Attempt,
+    Checkpoint,
+    Example,
+    PairChoice,
+    PreferencePair,
+    Problem,
+)
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
@@ -225,6 +233,7 @@ class Steps:
         """Stage 6: M(t+1), which is M(t) fine-tuned on what was selected from its samples.
 
         Raises:
+            NothingToDo: It is to learn from preference pairs, and there are none.
             TrainingError: Training failed.
         """
         output = self.run.path / "checkpoints" / f"iteration-{iteration}"
@@ -239,6 +248,7 @@ class Steps:
                 config=self.config.consolidation,
                 seed=derive_seed(self.config.seed, "consolidation", iteration),
                 metrics_dir=self.run.path / "metrics" / f"iteration-{iteration}",
+                preferences=self._preferences(iteration),
             )
             self.progress.begin(label, 1)
             result = await self.components.trainer().train(job, self._on_training_step(label))
@@ -250,11 +260,25 @@ class Steps:
                 n_left_out=result.n_left_out,
                 n_steps=result.n_steps,
                 loss=result.loss,
+                first_loss=result.first_loss,
+                first_accuracy=result.first_accuracy,
             )
             table.put(key, [checkpoint])
             self.progress.end(label)
         trained = self.components.model(str(output))
         return replace(trained, origin=Origin.LOCAL, licence=model.licence)
+
+    def _preferences(self, iteration: int) -> list[PreferencePair]:
+        """The preference pairs that the objective needs; none for SFT."""
+        if self.config.consolidation.objective == "sft":
+            return []
+        if not (pairs := self.run.preferences(iteration).rows()):
+            raise NothingToDo(
+                f"iteration {iteration}: no problem has a selected program and one of a rival "
+                f"cluster, so there are no preference pairs to train on; "
+                f"consolidation.objective=sft learns the selected programs alone"
+            )
+        return pairs
 
     def _on_training_step(self, label: str) -> Callable[[int, int], None]:
         def on_step(done: int, total: int) -> None:

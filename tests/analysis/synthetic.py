@@ -366,9 +366,8 @@ def add_training_and_scores(run: Run) -> None:
     chosen = [s for s in run.selections(0).rows() if s.candidate_id]
     pairs = [Example(s.problem_id, s.candidate_id or "", 0, "prompt", "code") for s in chosen]
     run.examples(0).put("examples", pairs)
-    run.checkpoints.put(
-        "000", [Checkpoint(0, "checkpoints/iteration-0", "ab" * 32, len(pairs), 0, 3, 0.41)]
-    )
+    made = Checkpoint(0, "checkpoints/iteration-0", "ab" * 32, len(pairs), 0, 3, 0.41, 0.43, 0.88)
+    run.checkpoints.put("000", [made])
     tell(run, "consolidation", 0, 290, 350)
     for index, verdicts in enumerate((PASSED_BEFORE, PASSED_AFTER)):
         for at, passed in enumerate(verdicts):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,14 +32,27 @@ print(json.dumps([len(result.m_generation_ids), chat, tokenizer.decode(codes)]))
 """
 
 
+def _saved_in(precision: str, checkpoint: Path, folder: Path) -> Path:
+    """A copy of a checkpoint in another precision, as training writes it."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(checkpoint, folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, precision))
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_a_checkpoint_is_exported_once_and_openvino_genai_runs_it(
-    tiny_checkpoint: Path, tmp_path: Path
+    tiny_checkpoint: Path, tmp_path: Path, precision: str
 ) -> None:
     if importlib.util.find_spec("openvino_genai") is None:
         pytest.skip("openvino_genai is not installed")
     messages: list[str] = []
+    folder = _saved_in(precision, tiny_checkpoint, tmp_path / "qwen2")
     loaded = set(sys.modules)
-    checkpoint = resolve(str(tiny_checkpoint), tmp_path / "cache")
+    checkpoint = resolve(str(folder), tmp_path / "cache")
     assert checkpoint.is_chat
     stale = tmp_path / f".{checkpoint.sha256[:16]}-int8-r1.1.tmp"
     stale.mkdir()

@@ -43,6 +43,13 @@ def test_every_loss_of_the_funnel_has_a_reason(run):
             assert before.kept - after.kept == sum(after.losses.values())
 
 
+def test_how_much_there_was_to_learn_is_said_with_the_results(run):
+    said = "\n".join(findings(summarise(run)))
+    assert "M1: 3 optimiser steps; loss of the first step 0.43 at 88% token accuracy" in said
+    cells = "".join(f'<td class="n">{value}</td>' for value in ("3", "0.430", "0.410"))
+    assert cells in render(run)
+
+
 def test_unfinished_work_is_listed_as_still_to_come(synthetic, tmp_path):
     summary = summarise(synthetic.build(tmp_path / "run", "candidates"))
     (*_, last) = problem_funnel(summary, summary.iterations[0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig, LoraConfig
-from ucoder.records import Example
+from ucoder.records import Example, PreferencePair
+from ucoder.training import sft, worker
 from ucoder.training.protocol import TrainingJob
 
 LORA = LoraConfig(rank=4, alpha=8.0)
@@ -17,6 +19,13 @@ EXAMPLES = [
     )
     for i in range(10)
 ]
+PAIRS = [
+    PreferencePair(
+        "p", 0, one.prompt, one.prefill, one.completion, f"raise {one.prompt}\n```",
+        one.candidate_id, "r", "1", "1", "raised",
+    )
+    for one in EXAMPLES[:8]
+]  # fmt: skip
 TOO_LONG = Example("p", "long", 0, "Too long. " * 60, "x")
 
 
@@ -29,7 +38,29 @@ def job(
         "max_length": 200, "n_processes": 1, **settings,
     })  # fmt: skip
     metrics = output.parent / "metrics"
-    return TrainingJob(model, True, examples, output, config, 1, metrics)
+    pairs = PAIRS if config.objective == "dpo" else ()
+    return TrainingJob(model, True, examples, output, config, 1, metrics, pairs)
+
+
+def train_here(asked: TrainingJob, **replaced: Any) -> dict[str, Any]:
+    """Train in this process, which has its libraries loaded already; returns the result.
+
+    Args:
+        asked: What to train. Its output folder is written, without the record of the result.
+        replaced: Values of the job's file to replace.
+    """
+    work = asked.output.parent / f"{asked.output.name}.training"
+    work.mkdir(parents=True)
+    sft._write_job(asked, work, asked.output)
+    sent: list[dict[str, Any]] = []
+    written = json.loads((work / "job.json").read_text("utf-8"))
+    before, worker.send = worker.send, lambda **values: sent.append(values)
+    try:
+        worker.run_rank({**written, "metrics_dir": None, **replaced})
+    finally:
+        worker.send = before
+    result: dict[str, Any] = sent[-1]["result"]
+    return result
 
 
 def losses(metrics_dir: Path) -> list[float]:

@@ -6,7 +6,7 @@ import pytest
 
 from ucoder.config import ConsolidationConfig
 from ucoder.training.launcher import accumulation_steps, count_processes
-from ucoder.training.recipe import EpochOrder
+from ucoder.training.trainers import EpochOrder
 
 
 def _settings(**settings: object) -> ConsolidationConfig:

@@ -98,6 +98,14 @@ def test_a_model_that_names_no_end_ends_as_it_was_trained_to(
     assert _prepared(base, tmp_path / "out")["eos_token_id"] == 256
 
 
+@pytest.mark.parametrize(("before", "after"), [(7, [7, 256]), ([256, 7], [256, 7]), (256, 256)])
+def test_generation_ends_at_the_token_that_was_trained_and_where_it_ended_before(
+    tiny_checkpoint: Path, tmp_path: Path, before: Any, after: Any
+) -> None:
+    base = _copy(tiny_checkpoint, tmp_path / "base", generation_config={"eos_token_id": before})
+    assert _prepared(base, tmp_path / "out")["eos_token_id"] == after
+
+
 def test_folders_beside_the_tokenizers_files_do_not_keep_it_from_being_saved(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -196,10 +204,11 @@ class _Disk(NamedTuple):
     ("settings", "n_kept", "need_bytes"),
     [
         # Ten million parameters, one million of which are trained.
-        ({"epochs": 3.0}, 0, 12_000_000 + 20_000_000),
-        ({"epochs": 1.0}, 0, 12_000_000 + 20_000_000),
-        ({"epochs": 3.0, "checkpoint_steps": 500}, 0, 12_000_000 + 20_000_000),
-        ({"epochs": 3.0}, 1, 20_000_000),
+        ({"epochs": 3.0}, 0, 12_000_000 + 40_000_000),
+        ({"epochs": 1.0}, 0, 12_000_000 + 40_000_000),
+        ({"epochs": 3.0, "checkpoint_steps": 500}, 0, 12_000_000 + 40_000_000),
+        ({"epochs": 3.0}, 1, 40_000_000),
+        ({"save_precision": "bfloat16"}, 0, 12_000_000 + 20_000_000),
     ],
 )
 def test_a_disk_without_room_for_checkpoints_and_model_is_refused(

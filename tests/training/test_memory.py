@@ -34,6 +34,11 @@ def test_activations_and_logits_agree_with_a_computation_by_hand() -> None:
     assert memory.logits == 2 * 4_096 * 32_768 + 4 * 152_064 * 3_584
 
 
+def test_a_preference_pair_takes_the_activations_of_two_examples() -> None:
+    pairs = training_memory(SEVEN, _settings(objective="dpo", micro_batch_size=2), 8)
+    assert pairs == training_memory(SEVEN, _settings(micro_batch_size=4), 8)
+
+
 @pytest.mark.parametrize("strategy", ["fsdp", "deepspeed"])
 def test_fsdp_and_deepspeed_divide_the_states_and_ddp_does_not(strategy: str) -> None:
     one, eight = (training_memory(SEVEN, _settings(strategy=strategy), n) for n in (1, 8))

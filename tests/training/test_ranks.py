@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +33,19 @@ asyncio.run(TRLTrainer().train(job, lambda done, total: print(done, flush=True))
 
 
 @pytest.fixture(scope="module")
-def alone(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingJob:
-    """The training by one process that the others are compared with."""
-    asked = job(tiny_checkpoint, tmp_path_factory.mktemp("alone") / "out", **LONG)
-    asyncio.run(TRLTrainer().train(asked, lambda *_: None))
-    return asked
+def alone(
+    tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], TrainingJob]:
+    """The training by one process that the others are compared with, for an objective."""
+
+    @cache
+    def train(objective: str) -> TrainingJob:
+        output = tmp_path_factory.mktemp("alone") / "out"
+        asked = job(tiny_checkpoint, output, objective=objective, **LONG)
+        asyncio.run(TRLTrainer().train(asked, lambda *_: None))
+        return asked
+
+    return train
 
 
 def _processes(of: TrainingJob, rank: int | None = None) -> list[int]:
@@ -74,10 +84,10 @@ def _metrics(of: TrainingJob) -> Path:
     return of.metrics_dir
 
 
-async def test_a_killed_rank_raises_TrainingError_and_sharded_training_resumes(
-    alone: TrainingJob, tmp_path: Path
+def test_a_killed_rank_raises_TrainingError_and_sharded_training_resumes(
+    alone: Callable[[str], TrainingJob], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
-    asked = job(alone.model, tmp_path / "out", n_processes=2, strategy="fsdp", **LONG)
+    asked = job(tiny_checkpoint, tmp_path / "out", n_processes=2, strategy="fsdp", **LONG)
 
     def kill_second_rank(done: int, total: int) -> None:
         assert total == 24
@@ -86,25 +96,31 @@ async def test_a_killed_rank_raises_TrainingError_and_sharded_training_resumes(
             os.kill(pid, signal.SIGKILL)
 
     with pytest.raises(TrainingError, match="rank 1 of 2 was killed by signal 9; it may have run"):
-        await TRLTrainer().train(asked, kill_second_rank)
+        asyncio.run(TRLTrainer().train(asked, kill_second_rank))
     _assert_all_end(asked)
     assert not asked.output.exists()
 
     steps: list[int] = []
-    result = await TRLTrainer().train(asked, lambda done, _: steps.append(done))
+    result = asyncio.run(TRLTrainer().train(asked, lambda done, _: steps.append(done)))
     assert steps == list(range(4, 25))  # from the checkpoint of step 3
     assert result.n_steps == 24
     assert [p.name for p in tmp_path.iterdir() if p != asked.metrics_dir] == ["out"]
-    _assert_same_training(alone, asked)
+    _assert_same_training(alone("sft"), asked)
 
 
-async def test_killing_the_trainer_ends_all_ranks_and_training_resumes(
-    alone: TrainingJob, tmp_path: Path
+@pytest.mark.parametrize(("objective", "n_steps"), [("sft", 24), ("dpo", 16)])
+def test_killing_the_trainer_ends_all_ranks_and_training_resumes(
+    alone: Callable[[str], TrainingJob],
+    tiny_checkpoint: Path,
+    tmp_path: Path,
+    objective: str,
+    n_steps: int,
 ) -> None:
-    asked = job(alone.model, tmp_path / "out", n_processes=2, strategy="ddp", **LONG)
+    wanted = {**LONG, "objective": objective}
+    asked = job(tiny_checkpoint, tmp_path / "out", n_processes=2, strategy="ddp", **wanted)
     (tmp_path / "job.pickle").write_bytes(pickle.dumps(asked))
     command = [sys.executable, "-c", TRAIN, str(tmp_path / "job.pickle")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pipeline:  # noqa: ASYNC220
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as pipeline:
         assert pipeline.stdout is not None
         for line in pipeline.stdout:
             if line.strip() == "8":
@@ -113,10 +129,10 @@ async def test_killing_the_trainer_ends_all_ranks_and_training_resumes(
     _assert_all_end(asked)
 
     steps: list[int] = []
-    result = await TRLTrainer().train(asked, lambda done, _: steps.append(done))
-    assert steps == list(range(7, 25))
-    assert result.n_steps == 24
-    _assert_same_training(alone, asked)
+    result = asyncio.run(TRLTrainer().train(asked, lambda done, _: steps.append(done)))
+    assert steps == list(range(7, n_steps + 1))
+    assert result.n_steps == n_steps
+    _assert_same_training(alone(objective), asked)
 
 
 async def test_a_sharded_adapter_is_gathered_and_merged(
@@ -131,6 +147,7 @@ async def test_a_sharded_adapter_is_gathered_and_merged(
         asked.output.parent.mkdir()
         await TRLTrainer().train(asked, lambda *_: None)
     _assert_same_training(one, sharded)
+    assert (sharded.output / "adapter" / "adapter_model.safetensors").is_file()
 
 
 async def test_the_error_names_the_failed_rank_and_its_reason(

@@ -48,8 +48,9 @@ def test_the_loss_is_on_the_answer_and_its_end_and_on_nothing_else(
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from ucoder.training.recipe import arguments, balanced_trainer
-    from ucoder.training.worker import _row
+    from ucoder.training.recipe import arguments
+    from ucoder.training.rendering import example_rows
+    from ucoder.training.trainers import balanced_trainer
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_checkpoint)
     # As Qwen3's: a finished answer would begin with a section that a prompt does not have.
@@ -58,13 +59,14 @@ def test_the_loss_is_on_the_answer_and_its_end_and_on_nothing_else(
         "{{ m['content'] }};{% endfor %}{% if add_generation_prompt %}A:{% endif %}"
     )
     job = {"is_chat": True, "seed": 0, "metrics_dir": None, "run_name": "r"}
-    example = {"prompt": "Add.", "prefill": "```\n", "completion": "x = 1\n```"}
-    row = _row(example, job, tokenizer, end=256)
+    example = {"prompt": "Add.", "prefill": "```\n", "completion": "x = 1\n```", "weight": 1.0}
+    rows = example_rows(tokenizer, [example], is_chat=True, end=256)
     config = load_config("demo").consolidation.model_copy(update={"packing": packing, "lora": None})
     trainer = balanced_trainer(
+        "sft",
         model=AutoModelForCausalLM.from_pretrained(tiny_checkpoint),
         args=arguments(config, {**job, "trainer_dir": str(tmp_path)}, gpu=False),
-        train_dataset=Dataset.from_list([row]),
+        train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
     (prepared,) = list(trainer.train_dataset)

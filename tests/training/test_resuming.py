@@ -38,6 +38,6 @@ def test_checkpoints_of_another_job_or_number_of_processes_are_not_used(
 
 
 def test_the_mark_of_a_job_does_not_depend_on_its_paths() -> None:
-    job = {"is_chat": True, "examples": [], "config": {"epochs": 3}, "seed": 1}
+    job = {"is_chat": True, "examples": [], "preferences": [], "config": {"epochs": 3}, "seed": 1}
     here, there = Mark.of({**job, "output": "/a"}, 2), Mark.of({**job, "output": "/b"}, 2)
     assert here == there != Mark.of({**job, "seed": 2}, 2)

@@ -60,6 +60,8 @@ def print_status(path: Path, as_json: bool, out: Console) -> None:
     for iteration in summary.iterations:
         for line in said_of_pairs(iteration.pairs):
             out.print(Text(f"iteration {iteration.iteration}: {line}"), soft_wrap=True)
+    for line in training_lines(summary):
+        out.print(Text(line), soft_wrap=True)
     for lack in summary.missing:
         out.print(f"to do: {lack}", style="yellow", highlight=False, markup=False)
 
@@ -100,6 +102,17 @@ def print_findings(run: Run, report: Path | None, out: Console) -> None:
         out.print(Text(line), soft_wrap=True)
 
 
+def training_lines(summary: Summary) -> list[str]:
+    """How much each training could teach: its first step is computed before anything is learnt."""
+    return [
+        f"M{made.iteration + 1}: {made.n_steps} optimiser steps; loss of the first step "
+        f"{made.first_loss:.2f} at {made.first_accuracy:.0%} token accuracy, "
+        f"mean loss {made.loss:.2f}"
+        for made in (iteration.checkpoint for iteration in summary.iterations)
+        if made is not None and not math.isnan(made.first_loss + made.first_accuracy)
+    ]
+
+
 def findings(summary: Summary) -> list[str]:
     """A run's results in sentences."""
     space = summary.problem_space
@@ -115,6 +128,7 @@ def findings(summary: Summary) -> list[str]:
             f"{summary.targets.selector}" + (f"; not selected: {lost}" if lost else "")
         )
         lines += [f"  {line}" for line in said_of_pairs(iteration.pairs)]
+    lines += training_lines(summary)
     if lost_by_reason := _lost(summary):
         n_lost = sum(lost_by_reason.values())
         lines.append(f"{n_lost} completions were lost: {_reasons(lost_by_reason)}")

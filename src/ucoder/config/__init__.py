@@ -29,6 +29,7 @@ from ucoder.config.training import (
     ConsolidationConfig,
     DifficultyConfig,
     DifficultyTarget,
+    DpoConfig,
     ExamplesPolicy,
     LoraConfig,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "ContaminationConfig",
     "DifficultyConfig",
     "DifficultyTarget",
+    "DpoConfig",
     "EngineConfig",
     "EvaluationConfig",
     "ExamplesPolicy",

@@ -68,8 +68,18 @@ class LoraConfig(Section):
     """Dropout on the input of the adapter, during training."""
 
 
+class DpoConfig(Section):
+    """Direct preference optimisation: the chosen program against a rejected one."""
+
+    beta: Annotated[float, Field(gt=0.0)] = 0.1
+    """How strongly the trained model is held to the one before it."""
+    sft_weight: Annotated[float, Field(ge=0.0)] = 0.2
+    """Weight of a term that learns the chosen program as SFT does, so that its probability does not
+    fall together with that of the rejected one; 0: no such term."""
+
+
 class ConsolidationConfig(Section):
-    """Stage 6: supervised fine-tuning (section 3.1), and how often stages 5 and 6 repeat."""
+    """Stage 6: fine-tuning (section 3.1: supervised), and how often stages 5 and 6 repeat."""
 
     provider: Literal["trl", "scripted", "none"] = "trl"
     """`trl` trains; `none` ends the run with the training pairs, for a data set or your own
@@ -98,6 +108,11 @@ class ConsolidationConfig(Section):
     attempts are used up; pairs beyond are left out, in every iteration. Null: one round and all its
     pairs, as in the paper."""
     difficulty: DifficultyConfig = DifficultyConfig()
+    objective: Literal["sft", "dpo"] = "sft"
+    """`sft`, as in the paper: learn the selected programs. `dpo`: learn to prefer them to programs
+    that behave differently, on the run's preference pairs."""
+    dpo: DpoConfig = DpoConfig()
+    """Settings of `objective: dpo`."""
     epochs: Annotated[float, Field(gt=0.0)] = 3.0
     """Passes over the training pairs in each iteration."""
     learning_rate: Annotated[float, Field(gt=0.0, lt=1.0)] = 5e-6
@@ -107,7 +122,7 @@ class ConsolidationConfig(Section):
     warmup_ratio: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the steps in which the learning rate rises. The paper gives none."""
     batch_size: Positive = 128
-    """Examples per optimiser step, reached by gradient accumulation."""
+    """Examples (or preference pairs) per optimiser step, reached by gradient accumulation."""
     micro_batch_size: Positive = 4
     """Examples per forward pass of one process."""
     max_length: Annotated[int, Field(ge=64)] = 2048
@@ -115,6 +130,9 @@ class ConsolidationConfig(Section):
     and counted."""
     lora: LoraConfig | None = None
     """Null: full fine-tuning, as in the paper."""
+    save_precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the trained checkpoint. Fine-tuning changes most weights by less than bfloat16
+    can tell apart, so `bfloat16` takes half the disk and loses a part of what was learnt."""
     packing: bool = False
     """Join short examples to sequences of `max_length`, each attending to itself alone: fewer
     padding tokens, and other batches than the paper's."""
@@ -138,6 +156,12 @@ class ConsolidationConfig(Section):
                 f"provider=none trains no model, so iterations={self.iterations} cannot go beyond "
                 f"the first; set iterations=1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_not_packed(self) -> Self:
+        if self.objective == "dpo" and self.packing:
+            raise ValueError("objective=dpo compares two programs a row: set packing to false")
         return self
 
     @model_validator(mode="after")

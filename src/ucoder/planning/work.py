@@ -166,8 +166,11 @@ def checkpoint_bytes(config: RunConfig) -> Range | None:
     training, n = config.consolidation, parameters_of(config.model)
     if training.provider != "trl" or not training.iterations:
         return Range.exactly(0)
-    # Weights in 16 bits; OpenVINO keeps its own form, 8 bits a weight, beside them.
-    each = training.iterations * (3 if config.engine.provider == "openvino" else 2)
+    # OpenVINO keeps its own form, 8 bits a weight, beside the checkpoint.
+    weight = (4 if training.save_precision == "float32" else 2) + (
+        config.engine.provider == "openvino"
+    )
+    each = training.iterations * weight
     return n and Range(n.low * each, n.likely * each, n.high * each)
 
 

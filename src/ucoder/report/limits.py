@@ -79,6 +79,8 @@ def _of_size(run: Run, summary: Summary) -> list[str]:
         smaller.append(f"{plural(done, 'iteration')} instead of {_PAPER_ITERATIONS}")
     if smaller:
         said.append(f"Smaller than the paper's runs: {', '.join(smaller)}.")
+    if run.config.consolidation.objective == "dpo":
+        said.append("Fine-tuning learnt preferences; the paper learns the selected programs.")
     if run.config.consolidation.lora is not None:
         said.append("Fine-tuning moved a low-rank adapter only; the paper fine-tunes all weights.")
     return said

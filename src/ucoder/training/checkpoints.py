@@ -16,9 +16,12 @@ from typing import Any, Self
 
 from ucoder.config import ConsolidationConfig
 from ucoder.engines.protocol import Prompt, prompt_tokens
+from ucoder.engines.transformers import end_tokens
 from ucoder.records import digest
 from ucoder.training.recipe import adapter
 
+ADAPTER = "adapter"
+"""The folder of a checkpoint that holds its LoRA adapter as PEFT writes it."""
 _MARK = "ucoder_mark.json"
 _TOKENIZER_FILES = ("tokenizer*", "chat_template*", "special_tokens_map.json", "added_tokens.json",
                     "vocab*", "merges.txt", "*.model", "*.tiktoken")  # fmt: skip
@@ -31,7 +34,8 @@ class Mark:
     """The training that wrote a checkpoint; only the same training resumes from it.
 
     Attributes:
-        job: Digest of examples, settings and seed; not of paths, so that a run may be moved.
+        job: Digest of examples, preference pairs, settings and seed; not of paths, so that a run
+            may be moved.
         n_processes: The number of ranks, each of which has written a part.
     """
 
@@ -41,7 +45,7 @@ class Mark:
     @classmethod
     def of(cls, job: dict[str, Any], n_processes: int) -> Self:
         """The mark of a job's checkpoints."""
-        what = {key: job[key] for key in ("is_chat", "examples", "config", "seed")}
+        what = {key: job[key] for key in ("is_chat", "examples", "preferences", "config", "seed")}
         return cls(digest(json.dumps(what, sort_keys=True)), n_processes)
 
 
@@ -88,7 +92,8 @@ def prepare(model: Any, tokenizer: Any, job: dict[str, Any], end: int) -> Any:
         model: As it was loaded; it gets a generation configuration that can be saved.
         tokenizer: Its tokenizer, which goes into checkpoints.
         job: What will be trained.
-        end: The token that examples end with.
+        end: The token that examples end with, at which generation ends from now on; the tokens at
+            which it ended before stay.
 
     Returns:
         The generation configuration of the trained model, for `save`.
@@ -101,8 +106,8 @@ def prepare(model: Any, tokenizer: Any, job: dict[str, Any], end: int) -> Any:
     source, output = Path(job["model"]), Path(job["output"])
     make_generation: Any = GenerationConfig
     generation = copy.deepcopy(model.generation_config)
-    if generation.eos_token_id is None:
-        generation.eos_token_id = end
+    if end not in (ends := end_tokens(model)):
+        generation.eos_token_id = sorted({*ends, end}) if ends else end
     try:
         output.mkdir(parents=True, exist_ok=True)
         for pattern in _TOKENIZER_FILES:
@@ -141,7 +146,8 @@ def check_space(
     """Refuse a training for whose checkpoints or whose model the disk surely lacks the room.
 
     A checkpoint has 12 bytes for each trained parameter, the weight and AdamW's two moments in
-    float32, and the one before it is kept until it is complete; the model has 2 for each.
+    float32, and the one before it is kept until it is complete; the model has 4 for each in
+    float32 and 2 in bfloat16.
 
     Args:
         trainer: Ready to train.
@@ -158,7 +164,7 @@ def check_space(
     ]
     checkpoint = 12 * sum(n for n, is_trained in sizes if is_trained)
     n_checkpoints = 1 if config.checkpoint_steps or config.epochs <= 1 else 2
-    model = 2 * sum(n for n, _ in sizes)
+    model = (4 if config.save_precision == "float32" else 2) * sum(n for n, _ in sizes)
     need = max(n_checkpoints * checkpoint, checkpoint + model) - n_kept * checkpoint
     free = shutil.disk_usage(Path(job["output"])).free
     if free < need:
@@ -169,10 +175,15 @@ def check_space(
 
 
 def save(trainer: Any, job: dict[str, Any], config: ConsolidationConfig, generation: Any) -> None:
-    """Write the trained model as a transformers checkpoint in bfloat16, its adapter merged.
+    """Write the trained model as a transformers checkpoint, and its adapter beside it.
+
+    An adapter is merged into M(t) as its checkpoint holds it, in float32, whatever precision the
+    training computed in: an update of a weight is mostly smaller than the distance between two
+    bfloat16 numbers, and would be rounded away. For the same reason the result is saved in float32,
+    unless `save_precision` asks for the smaller file.
 
     All ranks must call it, because shards are gathered from all of them. The first rank writes, and
-    needs memory for the whole model.
+    needs memory for the whole model in float32.
 
     Args:
         trainer: It has trained.
@@ -182,21 +193,24 @@ def save(trainer: Any, job: dict[str, Any], config: ConsolidationConfig, generat
     """
     import torch
 
-    if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
-        trained = _gathered(trainer, job, config)
-    else:
-        trained = trainer.accelerator.unwrap_model(trainer.model)
+    trained = _in_float32(trainer, job, config)
     if not trainer.is_world_process_zero():
         return
     if config.lora:
+        folder = Path(job["output"]) / ADAPTER
+        trained.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's form, not filled in
         trained = trained.merge_and_unload()
     trained.generation_config = generation  # the trainer has added the tokenizer's end token
-    trained.to(torch.bfloat16).save_pretrained(job["output"])
+    trained.to(getattr(torch, config.save_precision)).save_pretrained(job["output"])
 
 
-def _gathered(trainer: Any, job: dict[str, Any], config: ConsolidationConfig) -> Any:
-    """A new copy of the model with the trained weights, on the first rank; None on the others."""
-    state = _trained_state(trainer)
+def _in_float32(trainer: Any, job: dict[str, Any], config: ConsolidationConfig) -> Any:
+    """The trained model in float32, its adapter not merged yet; None on all but the first rank."""
+    is_sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    if not is_sharded and not config.lora:
+        return trainer.accelerator.unwrap_model(trainer.model)
+    state = _trained_state(trainer, is_sharded)
     if not trainer.is_world_process_zero():
         return None
     import torch
@@ -205,17 +219,23 @@ def _gathered(trainer: Any, job: dict[str, Any], config: ConsolidationConfig) ->
     from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
     unset_hf_deepspeed_config()  # otherwise this copy would be sharded as well
-    whole = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.bfloat16)
+    whole = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32)
     if config.lora:
         whole = get_peft_model(whole, adapter(config))
+    trained = {name for name, one in whole.named_parameters() if one.requires_grad}
+    if config.lora:  # the base stays as its checkpoint holds it, whatever it was trained in
+        state = {name: values for name, values in state.items() if name in trained}
     missing, unexpected = whole.load_state_dict(state, strict=False)
-    if unexpected or (missing and not config.lora):
+    if unexpected or trained & {*missing}:
         raise RuntimeError(f"gathered weights do not fit the model: {missing=} {unexpected=}")
     return whole
 
 
-def _trained_state(trainer: Any) -> dict[str, Any]:
+def _trained_state(trainer: Any, is_sharded: bool) -> dict[str, Any]:
     """The trained weights, on the first rank; not to be used on the others."""
+    if not is_sharded:
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        return {name: one.data for name, one in model.named_parameters() if one.requires_grad}
     if trainer.is_deepspeed_enabled:
         state: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
         return state

@@ -2,7 +2,7 @@
 
 In bytes a GPU, for P parameters of which T are trained, P_1 of them in one layer, n processes,
 hidden size h, MLP size i, L layers, vocabulary V, and t = micro batch x sequence length tokens in a
-forward pass:
+forward pass, twice that for preference pairs, which are two sequences:
 
     weights      full: 4 P, float32. LoRA: 2 P, the bfloat16 base, and 4 T, the float32 adapter
     gradients    4 T
@@ -150,7 +150,8 @@ def training_memory(
     trained = n_parameters if config.lora is None else shape.adapter_parameters(config.lora.rank)
     weights = 4 * n_parameters if full else 2 * n_parameters + 4 * trained
     recompute = gpu if config.gradient_checkpointing is None else config.gradient_checkpointing
-    n_tokens = config.micro_batch_size * (tokens or config.max_length)
+    n_sequences = config.micro_batch_size * (2 if config.objective == "dpo" else 1)
+    n_tokens = n_sequences * (tokens or config.max_length)
     at_work = n_tokens * (34 * shape.hidden_size + 8 * shape.intermediate_size)
     if not full:
         at_work += n_tokens * (24 * shape.hidden_size + 4 * shape.intermediate_size)

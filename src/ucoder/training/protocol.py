@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ucoder.config import ConsolidationConfig
 from ucoder.files import replacing
-from ucoder.records import NAN, Example, digest
+from ucoder.records import NAN, Example, PreferencePair, digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,12 @@ class TrainingJob:
     Attributes:
         model: Folder of M(t), a transformers checkpoint.
         is_chat: Whether prompts go through its chat template, as in sampling.
-        examples: The pairs (q, r*).
+        examples: The pairs (q, r*); SFT learns them.
         output: Folder that will hold M(t+1); it must not exist.
         config: Hyperparameters.
         seed: Of the order of examples and the initial adapter.
         metrics_dir: Folder for TensorBoard's event files; None writes none.
+        preferences: Chosen and rejected completions; DPO learns them, and SFT needs none.
     """
 
     model: Path
@@ -34,6 +35,7 @@ class TrainingJob:
     config: ConsolidationConfig
     seed: int
     metrics_dir: Path | None = None
+    preferences: Sequence[PreferencePair] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,20 @@ class TrainingResult:
     """The outcome of a fine-tuning.
 
     Attributes:
-        n_examples: Examples trained on.
-        n_left_out: Examples longer than `max_length` or the model's context.
+        n_examples: Examples trained on, or preference pairs.
+        n_left_out: Those longer than `max_length` or the model's context.
         n_steps: Optimiser steps.
         loss: Mean training loss; NaN where none is reported.
+        first_loss: That of the first step, before anything was learnt; NaN likewise.
+        first_accuracy: Share of the completions' tokens that the model ranked first then.
     """
 
     n_examples: int
     n_left_out: int
     n_steps: int
     loss: float
+    first_loss: float = NAN
+    first_accuracy: float = NAN
 
 
 class Trainer(Protocol):

@@ -1,10 +1,9 @@
-"""The training configuration in terms of TRL, PEFT, accelerate and DeepSpeed; order of examples."""
+"""The training configuration in terms of TRL, PEFT, accelerate and DeepSpeed."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ _ATTENTION_LAYERS = ("full_attention", "sliding_attention", "chunked_attention")
 
 
 def arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> Any:
-    """TRL's `SFTConfig`; creating it joins the ranks of `torch.distributed`."""
-    from trl import SFTConfig
+    """TRL's `SFTConfig` or `DPOConfig`; creating it joins the ranks of `torch.distributed`."""
+    from trl import DPOConfig, SFTConfig
 
     n_processes = int(os.environ.get("WORLD_SIZE", "1"))
     sharded = n_processes > 1 and config.strategy != "ddp"
@@ -29,7 +28,9 @@ def arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> An
     recompute = gpu if config.gradient_checkpointing is None else config.gradient_checkpointing
     by_fsdp = sharded and config.strategy == "fsdp"
     together = config.micro_batch_size * n_processes
-    settings = SFTConfig(
+    is_dpo = config.objective == "dpo"
+    settings = (DPOConfig if is_dpo else SFTConfig)(
+        **(_dpo_settings(config, n_processes) if is_dpo else _sft_settings(config)),
         output_dir=job["trainer_dir"],
         run_name=job["run_name"],
         num_train_epochs=config.epochs,
@@ -39,10 +40,8 @@ def arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> An
         lr_scheduler_type=config.schedule,
         warmup_steps=config.warmup_ratio,  # below 1, a share of the steps
         optim="adamw_torch",
-        completion_only_loss=True,
         max_length=config.max_length,
-        packing=config.packing,
-        packing_strategy="bfd",
+        remove_unused_columns=False,  # the rows have none, and the weights are one
         bf16=gpu or processor_has_bfloat16(),
         use_cpu=not gpu,
         # FSDP has its own recomputation; this one would gather the weights twice.
@@ -65,6 +64,26 @@ def arguments(config: ConsolidationConfig, job: dict[str, Any], gpu: bool) -> An
     if n_processes > 1 and not gpu:
         _enable_ranks_on_cpu(settings, by_fsdp)
     return settings
+
+
+def _sft_settings(config: ConsolidationConfig) -> dict[str, Any]:
+    return {"packing": config.packing, "packing_strategy": "bfd"}
+
+
+def _dpo_settings(config: ConsolidationConfig, n_processes: int) -> dict[str, Any]:
+    """Settings of `DPOConfig` alone.
+
+    The reference is computed once, unless a LoRA adapter can be switched off, or several processes
+    would have to share the results, which TRL writes into a file of each.
+    """
+    weights = {"sigmoid": 1.0, "sft": config.dpo.sft_weight}
+    used = {name: weight for name, weight in weights.items() if weight}
+    return {
+        "beta": config.dpo.beta,
+        "loss_type": list(used),
+        "loss_weights": list(used.values()),
+        "precompute_ref_log_probs": config.lora is None and n_processes == 1,
+    }
 
 
 def processor_has_bfloat16() -> bool:
@@ -207,68 +226,3 @@ def check_packing(model: Any) -> None:
             f"packing needs attention that keeps packed examples apart; {config.model_type} here "
             f"has {', '.join(sorted(layers))} by {kernel}; set consolidation.packing to false"
         )
-
-
-class EpochOrder:
-    """A sampler: a permutation of the rows, drawn from seed and epoch, then the padding rows.
-
-    accelerate gives each process every n-th micro batch, and where the last ones are incomplete it
-    repeats examples from the start of the epoch: with few examples and many GPUs, many of them
-    twice. Here an epoch ends with padding rows without loss instead, so that every optimiser step
-    has the same examples, each once an epoch, and the same loss, on any number of processes.
-
-    Attributes:
-        epoch: Counted from 0; to be set before each epoch.
-    """
-
-    def __init__(self, n_rows: int, n_padding: int, seed: int) -> None:
-        self.n_rows, self.n_padding, self.seed = n_rows, n_padding, seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.n_rows + self.n_padding
-
-    def __iter__(self) -> Iterator[int]:
-        import torch
-
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        yield from torch.randperm(self.n_rows, generator=generator).tolist()
-        yield from range(self.n_rows, len(self))
-
-
-def balanced_trainer(**parts: Any) -> Any:
-    """TRL's `SFTTrainer` with the same arguments, but in the order of `EpochOrder`."""
-    from transformers import TrainerCallback
-    from trl import SFTTrainer
-
-    class BalancedTrainer(SFTTrainer):  # type: ignore[misc]
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return order
-
-    class SetEpoch(TrainerCallback):  # type: ignore[misc]
-        """Sets the epoch of `order`, which accelerate does not do for an epoch that it resumes."""
-
-        def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            order.epoch = int(state.epoch + 1e-6)
-
-    trainer = BalancedTrainer(**parts)
-    n_rows = len(trainer.train_dataset)
-    together = trainer.args.per_device_train_batch_size * trainer.args.world_size
-    n_padding = -n_rows % together if trainer.args.world_size > 1 else 0
-    order = EpochOrder(n_rows, n_padding, trainer.args.seed)
-    trainer.train_dataset = _padded(trainer.train_dataset, n_padding)
-    trainer.add_callback(SetEpoch())
-    return trainer
-
-
-def _padded(dataset: Any, n_padding: int) -> Any:
-    """The tokenised rows and `n_padding` rows without loss, each of two tokens of the first row."""
-    if not n_padding:
-        return dataset
-    from datasets import Dataset, concatenate_datasets
-
-    row = {"input_ids": dataset[0]["input_ids"][:2], "labels": [-100, -100]}
-    if "seq_lengths" in dataset.column_names:  # packed
-        row["seq_lengths"] = [2]
-    rows = dataset.select_columns(list(row))
-    return concatenate_datasets([rows, Dataset.from_list([row] * n_padding, rows.features)])

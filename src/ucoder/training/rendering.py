@@ -1,9 +1,10 @@
 """The tokens of a training example: those that sampling gives the model, and those it should write.
 
 An example is the prompt's tokens as every engine makes them (`prompt_tokens`: the rendered template
-and the prefill), the answer's tokens, and one token that ends a completion. The answer never goes
-through the chat template, because templates render a finished turn otherwise than one that is being
-written: with an empty thinking section, with other whitespace, without earlier reasoning.
+and the prefill), the answer's tokens, and one token that ends a completion; so is either side of a
+preference pair. The answer never goes through the chat template, because templates render a
+finished turn otherwise than one that is being written: with an empty thinking section, with other
+whitespace, without earlier reasoning.
 
 The answer is tokenised by itself. What a tokenizer would merge across the border in the joined text
 stays apart, as in sampling, where the prompt is given as tokens. Text in the answer that spells a
@@ -12,12 +13,84 @@ special token stays text, because a sampled special token would not have appeare
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ucoder.engines.protocol import Prompt, chat_text, prompt_tokens, render, tokens_of
 
+_IGNORED = -100
+"""The label of a token that is not learnt, for transformers and TRL."""
 _QUESTION, _ANSWER = "A question.", "The answer to it."
+
+
+def example_rows(
+    tokenizer: Any, examples: Sequence[Mapping[str, Any]], is_chat: bool, end: int
+) -> list[dict[str, list[Any]]]:
+    """Examples as SFT takes them: tokens, labels, and the tokens' weights in the loss.
+
+    Weights are relative, and are given as multiples of the smallest one above 0, so that equal ones
+    are exactly 1.
+
+    Args:
+        tokenizer: The model's `transformers` tokenizer.
+        examples: The fields of `Example`s.
+        is_chat: Whether prompts go through the chat template.
+        end: The token that ends a completion.
+
+    Raises:
+        ValueError: A weight is negative or not finite, none is above 0, or an example's tokens do
+            not read as its text.
+    """
+    weights = [float(example["weight"]) for example in examples]
+    if wrong := [weight for weight in weights if not (math.isfinite(weight) and weight >= 0.0)]:
+        raise ValueError(f"the weight of an example is {wrong[0]}, and must be 0 or more, finite")
+    smallest = min((weight for weight in weights if weight > 0.0), default=None)
+    if smallest is None:
+        raise ValueError(f"all {len(weights)} examples have weight 0, so that nothing is learnt")
+    rows: list[dict[str, list[Any]]] = []
+    for example, weight in zip(examples, weights, strict=True):
+        asked = Prompt(example["prompt"], example["prefill"])
+        prompt, answer = example_tokens(tokenizer, asked, example["completion"], is_chat)
+        tokens = [*prompt, *answer, end]
+        rows.append({
+            "input_ids": tokens,
+            "labels": [_IGNORED] * len(prompt) + tokens[len(prompt):],
+            "token_weights": [weight / smallest] * len(tokens),
+        })  # fmt: skip
+    return rows
+
+
+def preference_rows(
+    tokenizer: Any, pairs: Sequence[Mapping[str, Any]], is_chat: bool, end: int
+) -> list[dict[str, list[Any]]]:
+    """Preference pairs as DPO takes them: the prompt's tokens and those of both completions.
+
+    Args:
+        tokenizer: The model's `transformers` tokenizer.
+        pairs: The fields of `PreferencePair`s.
+        is_chat: Whether prompts go through the chat template.
+        end: The token that ends a completion.
+
+    Raises:
+        ValueError: A pair's tokens do not read as its text.
+    """
+    rows = []
+    for pair in pairs:
+        asked = Prompt(pair["prompt"], pair["prefill"])
+        prompt, chosen = example_tokens(tokenizer, asked, pair["chosen"], is_chat)
+        _, rejected = example_tokens(tokenizer, asked, pair["rejected"], is_chat)
+        rows.append({
+            "prompt_ids": prompt, "chosen_ids": [*chosen, end], "rejected_ids": [*rejected, end],
+        })  # fmt: skip
+    return rows
+
+
+def sequences(row: Mapping[str, list[Any]]) -> list[list[int]]:
+    """The token sequences of a row that a model reads: one, or two of a preference pair."""
+    if "input_ids" in row:
+        return [row["input_ids"]]
+    return [[*row["prompt_ids"], *row[side]] for side in ("chosen_ids", "rejected_ids")]
 
 
 def example_tokens(

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer and PEFT, in processes of their own: one, or one a GPU.
+"""TRL's trainers and PEFT, in processes of their own: one, or one a GPU.
 
 Separate processes return all their memory when they end, and a crash of one (mostly for lack of
 memory) is a `TrainingError` instead of the end of the run. Their checkpoints are TRL's; training
@@ -34,6 +34,11 @@ class TRLTrainer:
         if (result := saved_result(job.output)) is not None:
             return result
         require_packages(job.config)
+        if job.config.objective == "dpo" and not job.preferences:
+            raise TrainingError(
+                "consolidation.objective=dpo learns from preference pairs, and there are none; "
+                "set it to sft to learn from the selected programs alone"
+            )
         work = job.output.with_name(f"{job.output.name}.training")
         merged = work / "merged"
         try:
@@ -108,6 +113,7 @@ def _write_job(job: TrainingJob, work: Path, merged: Path) -> None:
         "model": str(job.model.resolve()),
         "is_chat": job.is_chat,
         "examples": [asdict(example) for example in job.examples],
+        "preferences": [asdict(pair) for pair in job.preferences],
         "output": str(merged.resolve()),
         "run_name": job.output.name,
         "trainer_dir": str((work / "trainer").resolve()),

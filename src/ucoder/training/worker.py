@@ -2,9 +2,10 @@
 
 The first rank prints one JSON object a line: its steps, and the result at the end. The other ranks
 print nothing; the output of their libraries goes to their logs. The loss covers completions only.
-With LoRA the base stays in bfloat16 and only the adapter is trained, then merged. Without LoRA the
-weights are trained in float32 under bfloat16 autocast, because updates of 5e-6 would be lost in
-bfloat16 weights. A processor without bfloat16 instructions computes in float32 in both cases.
+With LoRA the base is read in bfloat16 and only the adapter is trained, in float32; at the end it is
+merged into the base as its checkpoint holds it. Without LoRA the weights are trained in float32
+under bfloat16 autocast, because updates of 5e-6 would be lost in bfloat16 weights. A processor
+without bfloat16 instructions computes in float32 in both cases.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ucoder.config import ConsolidationConfig
-from ucoder.engines.protocol import Prompt
 from ucoder.engines.transformers import end_tokens
 from ucoder.runtime import die_with_parent
-from ucoder.training.rendering import end_token, example_tokens
+from ucoder.training.rendering import end_token, example_rows, preference_rows, sequences
 
 
 def log_file(log_dir: Path, rank: int) -> Path:
@@ -54,13 +54,8 @@ def run_rank(job: dict[str, Any]) -> None:
         prepare,
         save,
     )
-    from ucoder.training.recipe import (
-        adapter,
-        arguments,
-        balanced_trainer,
-        check_packing,
-        check_weights,
-    )
+    from ucoder.training.recipe import adapter, arguments, check_packing, check_weights
+    from ucoder.training.trainers import balanced_trainer
 
     if job["metrics_dir"] is not None:
         os.environ["TENSORBOARD_LOGGING_DIR"] = job["metrics_dir"]  # the only way to set it
@@ -75,13 +70,14 @@ def run_rank(job: dict[str, Any]) -> None:
         check_packing(model)
     try:
         end = end_token(tokenizer, end_tokens(model), job["is_chat"])
-        rows = [_row(example, job, tokenizer, end) for example in job["examples"]]
+        rows = _rows(config, job, tokenizer, end)
     except ValueError as error:
         raise SystemExit(f"{job['model']} cannot be trained: {error}") from error
     kept = _fitting(rows, config.max_length, model)
     generation = prepare(model, tokenizer, job, end) if settings.process_index == 0 else None
     mark = Mark.of(job, settings.world_size)
     trainer = balanced_trainer(
+        config.objective,
         model=model,
         args=settings,
         train_dataset=Dataset.from_list(kept),
@@ -101,40 +97,53 @@ def run_rank(job: dict[str, Any]) -> None:
             "n_left_out": len(rows) - len(kept),
             "n_steps": int(outcome.global_step),
             "loss": loss if math.isfinite(loss) else math.nan,
+            **_first_step(trainer.state.log_history),
         })  # fmt: skip
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
-def _row(
-    example: dict[str, Any], job: dict[str, Any], tokenizer: Any, end: int
-) -> dict[str, list[int]]:
-    """An example in the form that TRL takes as it is: its tokens, and which of them are learnt."""
-    asked = Prompt(example["prompt"], example["prefill"])
-    prompt, answer = example_tokens(tokenizer, asked, example["completion"], job["is_chat"])
-    mask = [0] * len(prompt) + [1] * (len(answer) + 1)
-    return {"input_ids": [*prompt, *answer, end], "completion_mask": mask}
+def _rows(
+    config: ConsolidationConfig, job: dict[str, Any], tokenizer: Any, end: int
+) -> list[dict[str, list[Any]]]:
+    """What the objective is computed on, as the tokens that `balanced_trainer` takes."""
+    if config.objective == "dpo":
+        return preference_rows(tokenizer, job["preferences"], job["is_chat"], end)
+    return example_rows(tokenizer, job["examples"], job["is_chat"], end)
 
 
 def _fitting(
-    rows: list[dict[str, list[int]]], max_length: int, model: Any
-) -> list[dict[str, list[int]]]:
-    """The examples that are short enough for the configuration and for the model."""
+    rows: list[dict[str, list[Any]]], max_length: int, model: Any
+) -> list[dict[str, list[Any]]]:
+    """The examples or pairs that are short enough for the configuration and for the model."""
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     longest = min(max_length, context or max_length)
-    kept = [row for row in rows if len(row["input_ids"]) <= longest]
+    kept = [row for row in rows if max(map(len, sequences(row))) <= longest]
     if not kept:
         limit = f"max_length={max_length}; raise it" if longest == max_length else (
             f"the model's context of {longest} tokens; take a model with a longer one"
         )  # fmt: skip
         raise SystemExit(f"all {len(rows)} examples are longer than {limit}")
     n_known = model.get_input_embeddings().num_embeddings
-    if (highest := max(max(row["input_ids"]) for row in kept)) >= n_known:
+    if (highest := max(max(tokens) for row in kept for tokens in sequences(row))) >= n_known:
         raise SystemExit(
             f"the tokenizer writes token {highest}, and the model knows tokens 0 to {n_known - 1} "
             f"only: they do not belong together; give a model with its own tokenizer"
         )
     return kept
+
+
+def _first_step(log_history: list[dict[str, float]]) -> dict[str, float]:
+    """Loss and token accuracy before anything was learnt; resuming keeps the log of earlier steps.
+
+    A loss that is small from the start says that the model would have written the same anyway.
+    """
+    first = next((entry for entry in log_history if "loss" in entry), {})
+    found = {
+        "first_loss": first.get("loss", math.nan),
+        "first_accuracy": first.get("mean_token_accuracy", math.nan),
+    }
+    return {name: value if math.isfinite(value) else math.nan for name, value in found.items()}
 
 
 def _reporter() -> Any:
