@@ -38,9 +38,9 @@ HOPELESS = {**TASK, "candidate_bodies": ["    return x + x\n", "    return x + 1
 SETTINGS = """
 model: scripted
 engine: {provider: scripted}
-problems: {n: 2}
-test_inputs: {n: 8, n_completions: 1}
-solutions: {n: 8}
+problems: {n: 3}
+test_inputs: {n: 20, n_completions: 1}
+solutions: {n: 12, min_probability: 0.75}  # some problems are selected, some are not
 consolidation: {provider: scripted, iterations: 1}
 evaluation: {benchmarks: [humaneval], n_tasks: 2}
 max_concurrency: 4
