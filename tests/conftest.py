@@ -19,6 +19,7 @@ settings.load_profile("default")
 settings.register_profile("thorough", max_examples=2_000, deadline=None)
 
 SLOW = (
+    "documentation",  # every documented command
     "engines/test_conformance.py",  # real engines on real models
     "engines/test_openai.py",
     "engines/test_transformers.py",

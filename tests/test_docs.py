@@ -9,25 +9,29 @@ from __future__ import annotations
 import ast
 import importlib
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
-import typer
 
 import ucoder
-from ucoder.cli.app import app
 from ucoder.config import load_config, preset_names
 
-ROOT = Path(__file__).parents[1]
+from .documentation.exceptions import APPENDED, NOT_RUN, REPLACED
+from .documentation.pages import (
+    ALL_COMMANDS,
+    COMMAND,
+    FENCE,
+    PAGES,
+    ROOT,
+    blocks,
+    code_lines,
+    command_of,
+    page_id,
+)  # fmt: skip
+
 SOURCE = Path(ucoder.__file__).parent
-PAGES = sorted(
-    path
-    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*")]
-    if path.name != "CHANGELOG.md"  # its older entries name what there was
-)
 # Where a path that a page names may begin.
 BASES = (ROOT, SOURCE, SOURCE.parent, ROOT / "docs")
 KNOWN_FOLDERS = {"src", "tests", "docs", "benchmarks", "fuzz", "examples", ".ci", ".github"} | {
@@ -35,26 +39,7 @@ KNOWN_FOLDERS = {"src", "tests", "docs", "benchmarks", "fuzz", "examples", ".ci"
 }
 READERS_FILES = {"interview.py", "yours.py"}
 OWN = ("runs/", "studies/adversary")  # folders that a reader's commands make
-FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SPAN = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-
-def page_id(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-def code_lines(page: Path) -> Iterator[str]:
-    """Lines of code blocks, joined where a backslash continues them, and code spans."""
-    text = page.read_text("utf-8")
-    if page.suffix != ".md":
-        yield from (line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
-        return
-    for block in FENCE.findall(text):
-        yield from block.replace("\\\n", " ").splitlines()
-    rest = FENCE.sub("", text)
-    yield from (line for line in rest.splitlines() if line.startswith("    "))
-    yield from SPAN.findall(rest)
 
 
 def paths_in(page: Path) -> Iterator[str]:
@@ -115,39 +100,13 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
 
 
-def commands_in(page: Path) -> Iterator[list[str]]:
-    """The words of every `ucoder COMMAND ...` line, without shell comments and redirections."""
-    for line in code_lines(page):
-        if not (start := re.match(r"\s*(?:\$ )?(?:\S*=\S* )?(?:\S*/)?(ucoder(?: .*)?)$", line)):
-            continue
-        command = re.split(r"\s[|;&>]|&&|;\s", start[1])[0]
-        words = shlex.split(command, comments=True)[1:]
-        words = [word for word in words if word != "..."]
-        if words and re.fullmatch(r"[a-z]+|--?[a-z-]+", words[0]):
-            yield words
-
-
-ALL_COMMANDS = [(page, words) for page in PAGES for words in commands_in(page)]
-
-
-def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
-    """The command that the words name, and the words after it.
-
-    Raises:
-        click.UsageError: There is no such command.
-    """
-    command: click.Command = typer.main.get_command(app)
-    context = click.Context(command)
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        _, found, words = command.resolve_command(context, words)
-        assert found is not None
-        command = found
-        context = click.Context(command, parent=context)
-    return command, words
+UCODER_COMMANDS = [(one.page, words) for one in ALL_COMMANDS if (words := one.ucoder_words)]
 
 
 @pytest.mark.parametrize(
-    ("page", "words"), ALL_COMMANDS, ids=[f"{page_id(p)}-{' '.join(w)}" for p, w in ALL_COMMANDS]
+    ("page", "words"),
+    UCODER_COMMANDS,
+    ids=[f"{page_id(p)}-{' '.join(w)}" for p, w in UCODER_COMMANDS],
 )
 def test_every_command_line_in_the_docs_is_one_that_ucoder_takes(
     page: Path, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -160,7 +119,7 @@ def test_every_command_line_in_the_docs_is_one_that_ucoder_takes(
     assert not values, f"too many arguments: {values}"
 
 
-OF_PRESETS = [(p, w) for p, w in ALL_COMMANDS if w[0] in ("run", "plan") and len(w) > 1]
+OF_PRESETS = [(p, w) for p, w in UCODER_COMMANDS if w[0] in ("run", "plan") and len(w) > 1]
 
 
 @pytest.mark.parametrize(("page", "words"), OF_PRESETS, ids=str)
@@ -174,9 +133,25 @@ def test_every_override_in_the_docs_is_one_that_the_configuration_takes(
 
 def test_the_docs_name_the_commands_that_there_are() -> None:
     """Guards the search itself: a page whose commands are not found would pass."""
-    named = {words[0] for _, words in ALL_COMMANDS}
+    named = {words[0] for _, words in UCODER_COMMANDS}
     assert {"run", "resume", "status", "show", "eval", "compare", "export", "report"} <= named
-    assert len(ALL_COMMANDS) > 40
+    assert len(UCODER_COMMANDS) > 40
+
+
+def test_every_exception_names_a_documented_command() -> None:
+    documented = {command.text for command in ALL_COMMANDS}
+    assert set(APPENDED) | set(NOT_RUN) <= documented
+    assert not set(APPENDED) & set(NOT_RUN)
+    snippets = [snippet for page in PAGES for snippet in blocks(page, "python")]
+    assert all(any(part in snippet for snippet in snippets) for part in REPLACED)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_a_block_of_commands_holds_nothing_that_is_not_read_as_one(page: Path) -> None:
+    for block in blocks(page, ""):
+        lines = [line for line in block.replace("\\\n", " ").splitlines() if line]
+        read = [COMMAND.fullmatch(line) is not None for line in lines]
+        assert all(read) or not any(read), block
 
 
 def test_an_unknown_option_or_command_would_be_found() -> None:

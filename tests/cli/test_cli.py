@@ -140,6 +140,10 @@ def test_show_lists_only_what_has_a_reason(run: Path) -> None:
     assert "duplicate" in ucoder("show", str(run), "--reason", "duplicate").stdout
     unknown = ucoder("show", str(run), "--reason", "bad luck")
     assert unknown.returncode == 1 and "these occur: selected" in " ".join(unknown.stderr.split())
+    some = ucoder("show", str(run), "--reason", "selected", "--reason", "too_few_inputs", "--json")
+    assert some.returncode == 0 and {row["outcome"] for row in json.loads(some.stdout)} == {
+        "selected"
+    }, "a reason that could occur and does not is no fault beside one that does"
     both = ucoder("show", str(run), "abc", "--reason", "selected")
     assert both.returncode == 2
 

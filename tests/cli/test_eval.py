@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,18 @@ def test_results_say_how_many_of_the_tasks_they_are_of(desk: Desk) -> None:
     assert (score["scope"], score["n_tasks"]) == ("8 of 20 tasks", 8)
     (score,) = desk.scored(samples, "--n-tasks", "5")["scores"]
     assert score["scope"] == "2 of 20 tasks"  # of q0, q4, q8, q12 and q16 the file has two
+
+
+def test_every_column_of_the_scores_has_a_heading(desk: Desk) -> None:
+    samples = desk.samples(("A", ADD), ("B", WRONG))
+    lines = desk.ucoder("eval", "--samples", samples, "-b", "interview.py").stdout.splitlines()
+    heading = next(line for line in lines if "pass@1" in line)
+    row = next(line for line in lines if "50.0%" in line)
+    names = [cell.strip() for cell in re.split("[┃│]", heading)[1:-1]]
+    cells = [cell.strip() for cell in re.split("[┃│]", row)[1:-1]]
+    assert all(names) and len(names) == len(cells)
+    found = dict(zip(names, cells, strict=True))
+    assert (found["tasks"], found["pass@1"], found["passed"]) == ("2", "50.0%", "1/2")
 
 
 def test_a_file_with_a_bom_a_null_and_integer_ids_loses_the_null_alone(desk: Desk) -> None:

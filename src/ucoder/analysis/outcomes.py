@@ -14,7 +14,7 @@ from ucoder.analysis.ballots import Case
 from ucoder.analysis.numbers import plain
 from ucoder.consensus.explanation import explain
 from ucoder.errors import RunError
-from ucoder.records import Problem, Selection
+from ucoder.records import Problem, Reason, Selection
 
 if TYPE_CHECKING:
     from ucoder.consensus.selectors import Rule
@@ -90,8 +90,8 @@ def with_reasons(
 
     Raises:
         DamagedShard: A table's file cannot be read.
-        RunError: The iteration has not begun, or a reason does not occur; the message lists those
-            that do.
+        RunError: The iteration has not begun, or none of the reasons occurs, or one of them
+            never can; the message lists those that do.
     """
     problems = problem_outcomes(run, iteration)
     if not reasons:
@@ -102,9 +102,11 @@ def with_reasons(
         if attempt.reason is not None
     ]
     occurring = dict.fromkeys([*(p.outcome for p in problems), *(a.reason for a in refused)])
-    if unknown := [reason for reason in reasons if reason not in occurring]:
+    absent = [reason for reason in reasons if reason not in occurring]
+    known = {SELECTED, NOT_YET, *Reason}
+    if len(absent) == len(reasons) or not known.issuperset(absent):
         raise RunError(
-            f"no problem or attempt of {run.path} has the reason {', '.join(unknown)}; these "
+            f"no problem or attempt of {run.path} has the reason {', '.join(absent)}; these "
             f"occur: {', '.join(occurring) or 'none'}"
         )
     return (

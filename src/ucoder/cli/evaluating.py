@@ -237,6 +237,7 @@ def _plain(result: BenchmarkResult) -> dict[str, Any]:
 
 def _table(results: Sequence[BenchmarkResult]) -> Table:
     table = Table(Column("benchmark", overflow="fold"), title_justify="left")
+    table.add_column("tasks", justify="right")
     ks = sorted({at.k for result in results for at in result.score.pass_at})
     for k in ks:
         table.add_column(f"pass@{k}", justify="right")
