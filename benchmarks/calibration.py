@@ -34,6 +34,7 @@ from ucoder.consensus.votes import Floats
 from ucoder.errors import UcoderError
 from ucoder.studies.calibration import precisions
 from ucoder.studies.pools import open_pools
+from ucoder.studies.samples import samples_file
 from ucoder.studies.tasks import StudyTask, tasks_of
 
 RULE = Rule("agreement")
@@ -148,7 +149,9 @@ def main() -> None:
     try:
         with Bars(Console(stderr=True)) as bars:
             for path in asked.data:
-                pools = open_pools(path, asked.cache, n_tasks=asked.tasks, progress=bars)
+                pools = open_pools(
+                    samples_file(path), asked.cache, n_tasks=asked.tasks, progress=bars
+                )
                 files.append(choices_of(path.name, tasks_of(pools)))
     except UcoderError as error:
         sys.exit(f"{type(error).__name__}: {error}")

@@ -25,6 +25,7 @@ from ucoder.errors import UcoderError
 from ucoder.runtime import require
 from ucoder.studies.pools import open_pools
 from ucoder.studies.results import Study, mean_of, records
+from ucoder.studies.samples import samples_file
 from ucoder.studies.selection import ALL, OWN, best_selector, probability_lines, study_selection
 from ucoder.studies.tasks import tasks_of
 
@@ -39,7 +40,9 @@ def main() -> None:
     try:
         require("a study", "pandas", extra="study")
         with Bars(Console(stderr=True)) as bars:
-            pools = open_pools(asked.data, asked.cache, n_tasks=asked.tasks, progress=bars)
+            pools = open_pools(
+                samples_file(asked.data), asked.cache, n_tasks=asked.tasks, progress=bars
+            )
             bars.message("choosing")
             study = study_selection(tasks_of(pools))
     except UcoderError as error:
