@@ -33,7 +33,9 @@ from ucoder.studies.tasks import tasks_of
 def main() -> None:
     """Execute what the cache lacks, choose, and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("data", type=Path, help="samples, gzipped JSON lines")
+    parser.add_argument(
+        "data", type=Path, help="samples, gzipped JSON lines; or `known-answers`, which comes along"
+    )
     parser.add_argument("--tasks", type=int, default=None, help="only this many, the first ones")
     parser.add_argument("--cache", type=Path, default=None, help="where executions are kept")
     asked = parser.parse_args()

@@ -1,9 +1,9 @@
 """`ucoder study`: experiments on samples that exist already.
 
 DATA is a file of samples (gzipped JSON lines, one task a line, with a test script for scoring), the
-name of one that comes with ucoder, or a run directory. Programs run once, in the sandbox; their results are kept, so the next study of the
-same data starts at once. Which candidates of a run are right is unknown: there, studies say how
-often choices agree, and nothing of pass@1.
+name of one that comes with ucoder, or a run directory. Programs run once, in the sandbox; their
+results are kept, so the next study of the same data starts at once. Which candidates of a run are
+right is unknown: there, studies say how often choices agree, and nothing of pass@1.
 """
 
 from __future__ import annotations
