@@ -163,12 +163,27 @@ def test_coverage_finds_the_only_distinguishing_input() -> None:
     assert by_size[1].pass_at_1 <= by_size[2].pass_at_1
 
 
-def test_there_is_no_knee_where_no_input_was_left_out() -> None:
+def test_the_same_choice_with_nothing_left_out_is_no_finding() -> None:
     easy = task({"a": SQUARES, "b": CUBES}, {"a": 4, "b": 1}, ["a"])
     study = study_coverage([easy], ["consensus"], sizes=(5, 10), repeats=2)
-    assert knee(study.tables["coverage"]) is None
+    assert knee(study.tables["coverage"], "same_choice") is None
     study = study_coverage([easy], ["consensus"], sizes=(3, 4, 10), repeats=2)
-    assert knee(study.tables["coverage"]) == 3
+    assert knee(study.tables["coverage"], "same_choice") == 3
+
+
+def test_reliability_is_the_share_right_of_the_more_probable_half() -> None:
+    sure = task({"a": SQUARES, "b": CUBES}, {"a": 9, "b": 1}, ["a"], task_id="sure")
+    unsure = task({"a": SQUARES, "b": CUBES}, {"a": 5, "b": 4}, ["b"], task_id="unsure")
+    wrong = task({"a": SQUARES, "b": CUBES}, {"a": 9, "b": 1}, ["b"], task_id="wrong")
+    made = study_coverage([sure, unsure], ["agreement", "codet"], sizes=(4, 5), repeats=2)
+    rows = {(row.selector, row.n_inputs): row for row in rows_of(made)}
+    assert (rows["agreement", 5].reliability, rows["agreement", 5].pass_at_1) == (1.0, 0.5)
+    assert made.summary["knee"] == {"agreement": 4, "codet": "not reached"}
+    assert math.isnan(rows["codet", 5].reliability)  # it draws, and gives no probability
+    # Equally probable: the wrong one is kept, so that the order of tasks cannot flatter.
+    for order in ([sure, wrong], [wrong, sure]):
+        made = study_coverage(order, ["agreement"], sizes=(5,), repeats=1)
+        assert [row.reliability for row in rows_of(made)] == [0.0]
 
 
 def test_leaving_candidates_out_equals_never_having_sampled_them() -> None:

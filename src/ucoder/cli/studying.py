@@ -74,11 +74,11 @@ Examples:
 """
 _COVERAGE = """How many inputs a choice needs: 1 to 200 at random, and the fewest that distinguish.
 
-The knee is the fewest inputs from which on more than 95% of the choices are those of all
-inputs.
+The knee is the fewest inputs from which on more than 95% of the more probable half of the choices
+are right.
 
 Examples:
-    ucoder study coverage samples.jsonl.gz -s consensus -s agreement
+    ucoder study coverage known-answers -s consensus -s agreement
 """
 _SAMPLES = """How many samples a choice needs: 4 to 128, and where sampling in rounds may stop.
 
