@@ -30,9 +30,9 @@ from rich.console import Console
 
 from ucoder.cli.drawing import Bars
 from ucoder.consensus import probability
-from ucoder.consensus.inputs import kept_inputs, n_examples
+from ucoder.consensus.inputs import n_examples
 from ucoder.consensus.probability import Chances
-from ucoder.consensus.selection import ranked_programs
+from ucoder.consensus.selection import counting, ranked_programs
 from ucoder.consensus.selectors import Rule, selector_named
 from ucoder.consensus.votes import Floats, Ints, Votes
 from ucoder.errors import UcoderError
@@ -113,7 +113,7 @@ def without_given(votes: Votes) -> Votes:
 
 def features_of(task: StudyTask, votes: Votes) -> list[float]:
     """The features of the choice, then 1 or 0 for right or wrong; none without choice or truth."""
-    votes = votes.on(kept_inputs(votes, RULE.min_input_support))
+    votes = counting(votes, RULE)
     order = ranked_programs(votes, selector_named(RULE.selector)(votes, RULE))
     if not order or np.isnan(task.right_P[order[0]]):
         return []

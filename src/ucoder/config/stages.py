@@ -143,6 +143,10 @@ class SolutionsConfig(Section):
     tau: Positive = 3
     """Consensus: smallest size of the winning cluster. For the selectors `consensus` and
     `consensus_pass_fail`; the others do not use it. The paper gives no value."""
+    inputs: Literal["selector", "own", "all"] = "selector"
+    """Which inputs count. `own`: the examples and those that the model wrote, as in the paper;
+    `all`: boundary values and mutants too; `selector`: whichever served the selector better on
+    known answers (docs/selection.md)."""
     min_input_support: Share = 0.2
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
     stopping: StoppingConfig | None = None

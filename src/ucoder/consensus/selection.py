@@ -17,7 +17,7 @@ from ucoder.config import SolutionsConfig
 from ucoder.consensus.explanation import flags_of
 from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
-from ucoder.consensus.selectors import Ranking, Rule, selector_named
+from ucoder.consensus.selectors import ON_OWN_INPUTS, Ranking, Rule, selector_named
 from ucoder.consensus.selectors.ranking import waiting_times
 from ucoder.consensus.stopping import regret_of
 from ucoder.consensus.votes import Votes, votes_of
@@ -27,9 +27,16 @@ from ucoder.records import NAN, Candidate, Execution, Reason, Selection, TestInp
 def rule_of(config: SolutionsConfig) -> Rule:
     """The rule of a run's configuration."""
     return Rule(
-        config.selector, config.rho, config.tau, config.min_input_support,
+        config.selector, config.rho, config.tau, config.inputs, config.min_input_support,
         config.min_probability, config.raising_may_win,
     )  # fmt: skip
+
+
+def counting(votes: Votes, rule: Rule) -> Votes:
+    """The votes on the inputs that count under a rule."""
+    by_selector = rule.inputs == "selector" and rule.selector in ON_OWN_INPUTS
+    own = rule.inputs == "own" or by_selector
+    return votes.on(kept_inputs(votes, rule.min_input_support, own=own))
 
 
 def n_wanted_by(config: SolutionsConfig) -> int | None:
@@ -97,7 +104,7 @@ def select(
         ConfigError: The rule's selector is unknown.
     """
     votes = votes_of(candidates, executions, inputs)
-    votes = votes.on(kept_inputs(votes, rule.min_input_support))
+    votes = counting(votes, rule)
     ranking = selector_named(rule.selector)(votes, rule)
     order = ranked_programs(votes, ranking)
     members = _members(votes, candidates)

@@ -5,11 +5,12 @@ the larger ones: how often the choice is right (`pass_at_1`), and how often it a
 the choice on everything does (`same_choice`). `n_tasks_with_more` counts the tasks from which
 something was left out.
 
-Of inputs, the knee is the fewest from which on `reliability` is above 95%: the share of right
-choices among the more probable half of them, which is what a threshold for training data would
-keep. To choose as on all inputs is not to be right, so the fewest inputs from which on
-`same_choice` is above 95% are reported beside it. The table `coverage_distinguishing` says how few
-inputs, chosen greedily, tell as many behaviours apart as all of those that count.
+Of inputs, every selector counts all that are left. The knee is the fewest from which on
+`reliability` is above 95%: the share of right choices among the more probable half of them, which
+is what a threshold for training data would keep. To choose as on all inputs is not to be right, so
+the fewest inputs from which on `same_choice` is above 95% are reported beside it. The table
+`coverage_distinguishing` says how few inputs, chosen greedily, tell as many behaviours apart as all
+of those that count.
 
 Of samples, the study also asks where sampling in rounds may stop by itself, see `sequential`.
 """
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucoder.consensus.inputs import distinguishing_inputs
+from ucoder.consensus.selection import counting
 from ucoder.consensus.votes import Votes
 from ucoder.evaluation.statistics import bootstrap_interval
 from ucoder.records import NAN
@@ -32,11 +34,13 @@ from ucoder.studies import results
 from ucoder.studies.figures import curves, tradeoff
 from ucoder.studies.sequential import MEASURES, REGRETS, ROUND, can_forecast, stops_of
 from ucoder.studies.tasks import (
+    ALL,
+    AS_RUN,
     MAIN,
+    ON_ALL,
     StudyChoice,
     StudyTask,
     choose,
-    counting,
     known_selectors,
 )
 
@@ -82,8 +86,9 @@ def study_coverage(
             return votes.on(np.sort(kept).tolist())
 
         found = _subsets(
-            task, names, sizes, repeats, (seed, "coverage"), n, on, with_probability=True
-        )
+            task, names, sizes, repeats, (seed, "coverage"), n, on,
+            inputs=ALL, with_probability=True,
+        )  # fmt: skip
         rows += ({"task": len(suites), **row} for row in found)
         suites.append(_distinguishing(task))
     fewest = results.frame(
@@ -237,12 +242,13 @@ def _subsets(
     n: int,
     votes_on: Callable[[NDArray[np.int64]], Votes],
     *,
+    inputs: str = AS_RUN,
     with_probability: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Choices on subsets of the n inputs or candidates of one task, compared with that on all."""
 
     def chosen(votes: Votes) -> dict[str, StudyChoice]:
-        return choose(votes, names, with_probability=with_probability)
+        return choose(votes, names, inputs=inputs, with_probability=with_probability)
 
     full = chosen(task.votes)
     for repeat, order in enumerate(task.orders(n, repeats, *seed)):
@@ -279,7 +285,7 @@ def _table(
 
 
 def _distinguishing(task: StudyTask) -> dict[str, Any]:
-    votes = counting(task.votes)
+    votes = counting(task.votes, ON_ALL)
     return {
         "task_id": results.readable(task.task_id),
         "n_inputs": len(task.votes.inputs),

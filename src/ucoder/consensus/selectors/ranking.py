@@ -24,6 +24,7 @@ class Rule:
     selector: str = "consensus"
     rho: float = 0.8
     tau: int = 3
+    inputs: str = "selector"
     min_input_support: float = 0.2
     min_probability: float = 0.0
     raising_may_win: bool = False
