@@ -40,7 +40,7 @@ SELECTORS: Final[Mapping[str, Selector]] = MappingProxyType(cast("dict[str, Sele
 
 
 ON_OWN_INPUTS: Final[frozenset[SelectorName]] = frozenset({
-    "consensus", "consensus_pass_fail", "cluster", "mbr_hard",
+    "consensus", "cluster", "mbr_hard",
 })  # fmt: skip
 """Selectors to which an input that nobody asked for does more harm than good: they compare all
 outputs at once, so that one invalid input splits programs which agree on everything else."""
