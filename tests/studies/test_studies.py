@@ -81,7 +81,7 @@ def test_choices_are_compared_where_the_truth_is_unknown() -> None:
     made = pool({"a": SQUARES, "b": CUBES}, {"a": 3, "b": 2}, None, n_refused=1)
     study = study_selection([task_of(made, has_truth=False)], ["consensus", "mbr_soft"])
     assert study.summary["random"].n == study.summary["oracle"].n == 0
-    assert study.summary["theorem_2_4"] == {OWN: None, ALL: None}
+    assert study.summary["theorem_2_4"] == {}
     assert all(math.isnan(row.pass_at_1) for row in rows_of(study))
     assert all(row.as_paper == 1.0 for row in rows_of(study, inputs=ALL))
 
@@ -101,6 +101,14 @@ def test_best_prefers_agreement_where_several_are_equal() -> None:
     study = study_selection(three_tasks()[:1], ["consensus", "mbr_soft", "agreement"])
     assert {row.pass_at_1 for row in rows_of(study, inputs=ALL)} == {1.0}
     assert best_selector(study.tables["selection"])["selector"] == "agreement"
+
+
+def test_the_theorem_stands_beside_what_was_observed() -> None:
+    study = study_selection(three_tasks(), ["consensus"])
+    found = study.summary["theorem_2_4"]
+    assert [found[inputs]["observed"] for inputs in (OWN, ALL)] == [pytest.approx(1 / 3)] * 2
+    said = [note for note in study.notes if note.startswith("theorem 2.4")]
+    assert len(said) == 2 and "in 33.3% of 3 tasks" in said[0]
 
 
 def test_an_unknown_selector_is_named_with_those_that_are_known() -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from ucoder.consensus.selection import counting
 from ucoder.consensus.selectors import Rule
-from ucoder.consensus.theorem import Observation, estimate, observe
+from ucoder.consensus.theorem import Observation, TheoremEstimate, estimate, observe
 from ucoder.evaluation.statistics import Interval, mean_interval
 from ucoder.records import NAN
 from ucoder.studies import results
@@ -73,6 +73,7 @@ def study_selection(
         random.append(task.share_right())
         for inputs, observed in observations.items():
             observed += _observed(task, replace(RULE, inputs=inputs))
+    theorems = {inputs: estimate(observed) for inputs, observed in observations.items() if observed}
     oracle = [NAN if math.isnan(value) else float(value > 0.0) for value in random]
     choices = results.frame(rows, _CHOICES)
     measured = ({**row, "pass_at_1": row["right"], "coverage": row["selected"]} for row in rows)
@@ -96,13 +97,10 @@ def study_selection(
             "selectors": results.nested(table),
             "calibration": results.nested(tables["selection_calibration"]),
             "precision": results.nested(tables["selection_precision"]),
-            "theorem_2_4": {
-                inputs: asdict(estimate(observed)) if observed else None
-                for inputs, observed in observations.items()
-            },
+            "theorem_2_4": {inputs: asdict(found) for inputs, found in theorems.items()},
         },
         listings=_listings(table, len(random)),
-        notes=_notes(tables, lines),
+        notes=[*_notes(tables, lines), *theorem_lines(theorems)],
         figures=_figures(tables, lines),
     )
 
@@ -140,6 +138,17 @@ def probability_lines(tables: Mapping[str, DataFrame]) -> Iterator[str]:
         yield (
             f"{name}: Brier {said['brier']:.3f}, calibration error {said['expected_error']:.3f}; "
             f"precision {precision}"
+        )
+
+
+def theorem_lines(theorems: Mapping[str, TheoremEstimate]) -> Iterator[str]:
+    """What theorem 2.4 promises for the largest cluster, and what was observed."""
+    for inputs, found in theorems.items():
+        is_promise = found.bound > 0.0  # False for NaN
+        promised = f"in at least {100 * found.bound:.1f}%" if is_promise else "nothing"
+        yield (
+            f"theorem 2.4, {TITLES[inputs]}: the largest cluster holds right programs alone in "
+            f"{100 * found.observed:.1f}% of {found.n_problems} tasks; promised: {promised}"
         )
 
 
