@@ -116,7 +116,8 @@ def print_origins(pools: Sequence[ExecutedTask], reports: Sequence[Reports]) -> 
 
 def print_choices(tasks: Sequence[StudyTask]) -> None:
     """pass@1 of every selector on each set of inputs."""
-    print(f"\n{'selector':<20}", *(f"{name:<20}" for name in SETS))
+    headings = ("selector", "as a run", *SETS[1:])
+    print("\n" + " ".join(f"{heading:<20}" for heading in headings))
     for selector in SELECTORS:
         print(f"{selector:<20}", *(f"{pass_at_1(tasks, selector, name)!s:<20}" for name in SETS))
 

@@ -38,12 +38,11 @@ _BY_NAME: Final[dict[SelectorName, Selector]] = {
 }
 SELECTORS: Final[Mapping[str, Selector]] = MappingProxyType(cast("dict[str, Selector]", _BY_NAME))
 
-
-ON_OWN_INPUTS: Final[frozenset[SelectorName]] = frozenset({
-    "consensus", "cluster", "mbr_hard",
-})  # fmt: skip
-"""Selectors to which an input that nobody asked for does more harm than good: they compare all
-outputs at once, so that one invalid input splits programs which agree on everything else."""
+ON_OWN_INPUTS: Final[frozenset[SelectorName]] = frozenset(
+    {"consensus", "cluster", "mbr_hard", "srank"}
+)
+"""Selectors to which an input that nobody asked for does more harm than good: they count programs
+with equal outputs on every input, so one invalid input splits programs that are right."""
 
 
 def selector_named(name: str) -> Selector:
