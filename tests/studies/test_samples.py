@@ -281,7 +281,7 @@ def test_the_samples_that_come_with_ucoder_are_of_the_known_answers_as_they_are(
         task = tasks[samples.task_id]
         assert samples.prompt == f"{task.fields['interface']}\n"
         assert samples.test == known_answers.script(task)
-        assert len(samples.programs) == 32
+        assert len(samples.programs) >= 16
 
 
 def test_a_file_of_a_packaged_name_comes_first(

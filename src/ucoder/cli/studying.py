@@ -32,7 +32,7 @@ study = typer.Typer(
 Experiments on samples that exist already: which selector, how many inputs, how many samples.
 
 DATA is a file of samples (`.jsonl.gz`, one task a line), a run directory, or `known-answers`:
-samples of the default model for 121 problems whose answers are certain, which come with ucoder.
+samples of the default model for problems whose answers are certain, which come with ucoder.
 Each study writes tables (Parquet and CSV), a summary (JSON) and figures (PNG and SVG), with 95%
 intervals over tasks.
 """,

@@ -8,8 +8,8 @@
     generated_test_texts    each continues the word "assert"; that word may be written out
     test                    the truth: a script that passes where a program is right
 
-`known-answers` stands for a file that comes with ucoder: 32 samples of the default model for each
-of its known answers, drawn by `benchmarks/draw_samples.py`.
+`known-answers` stands for a file that comes with ucoder: samples of the default model for its known
+answers, in random order, drawn by `benchmarks/draw_samples.py`.
 
 CodeT: Chen et al., "CodeT: Code Generation with Generated Tests", arXiv 2207.10397. Beyond its
 format, a file may say of each candidate what the engine knew: `n_tokens`, `sum_logprobs` (natural
