@@ -125,8 +125,8 @@ bench-scale: $(STAMP)  ## a run of the paper's size without an accelerator: FOLD
 
 ##@ Benchmarks: quality
 
-bench-selection:  ## pass@1 of every selector on samples in CodeT's format: DATA=samples.jsonl.gz
-bench-calibration:  ## fit the probability again, on files like bench-selection's: DATA="file file"
+bench-selection:  ## pass@1 of every selector: DATA=known-answers, or samples.jsonl.gz in CodeT's format
+bench-calibration:  ## fit the probability again: DATA=known-answers ARGS="--judge samples.jsonl.gz"
 bench-duplicates:  ## executions saved on samples in CodeT's format: FILE=samples.jsonl.gz
 bench-contamination:  ## what the contamination guard finds: ARGS="--data FILE ... --run RUN ..."
 bench-verdicts:  ## verdicts against EvalPlus's; needs HUMANEVAL_OVERRIDE_PATH and MBPP_OVERRIDE_PATH

@@ -177,7 +177,7 @@ def config(**changes: Any) -> RunConfig:
     values: dict[str, Any] = {
         "problems": {"n": 6, "max_attempts": 40},
         "test_inputs": {"n": 6},
-        "solutions": {"n": 8},
+        "solutions": {"n": 8, "inputs": "all"},
         "consolidation": {"iterations": 1, "batch_size": 4, "lora": {"rank": 16}},
         "evaluation": {"n_tasks": 20},
     }
@@ -186,7 +186,7 @@ def config(**changes: Any) -> RunConfig:
 
 def build(path: Path, upto: str = "evaluation", **solutions: Any) -> Run:
     """Write the run as far as a stage: attempts, suites, candidates, selections, evaluation."""
-    run = Run.create(path, config(solutions={"n": 8, **solutions}))
+    run = Run.create(path, config(solutions={"n": 8, "inputs": "all", **solutions}))
     run.save_manifest(
         created=1_764_000_000.0,
         commit="3f2c1ab",

@@ -6,9 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ucoder.analysis.figures import Quality, perplexity_groups, qualities, rank_correlation
+from ucoder.consensus.selectors import Rule
 from ucoder.execution.outcomes import ProgramStatus
 
 from .synthetic import COUNT_VOWELS, FLATTEN, PARSE_DATE, candidates_of, executions_of, suite_of
+
+RULE = Rule(inputs="all")
 
 
 def points(*pairs):
@@ -17,9 +20,14 @@ def points(*pairs):
 
 def test_success_is_measured_over_the_kept_inputs():
     # flatten(7) runs in 2 of 7 candidates, 29%: kept at a support of 20%, dropped at one of 30%.
-    loose = qualities(candidates_of(FLATTEN), executions_of(FLATTEN), suite_of(FLATTEN).inputs, 0.2)
+    loose = qualities(
+        candidates_of(FLATTEN), executions_of(FLATTEN), suite_of(FLATTEN).inputs, RULE
+    )
     strict = qualities(
-        candidates_of(FLATTEN), executions_of(FLATTEN), suite_of(FLATTEN).inputs, 0.3
+        candidates_of(FLATTEN),
+        executions_of(FLATTEN),
+        suite_of(FLATTEN).inputs,
+        replace(RULE, min_input_support=0.3),
     )
     assert [point.success for point in loose] == [pytest.approx(5 / 6)] * 5 + [1.0] * 2
     assert {point.success for point in strict} == {1.0}
@@ -32,7 +40,7 @@ def test_candidates_without_a_program_have_no_quality():
                 candidates_of(COUNT_VOWELS),
                 executions_of(COUNT_VOWELS),
                 suite_of(COUNT_VOWELS).inputs,
-                0.2,
+                RULE,
             )
         )
         == 7
@@ -42,7 +50,7 @@ def test_candidates_without_a_program_have_no_quality():
 def test_without_a_kept_input_success_is_undefined_and_left_out():
     assert (
         qualities(
-            candidates_of(PARSE_DATE), executions_of(PARSE_DATE), suite_of(PARSE_DATE).inputs, 0.2
+            candidates_of(PARSE_DATE), executions_of(PARSE_DATE), suite_of(PARSE_DATE).inputs, RULE
         )
         == []
     )
@@ -52,19 +60,21 @@ def test_a_sandbox_failure_is_not_a_failure_of_the_program():
     first, *others = executions_of(COUNT_VOWELS)
     failed = replace(first, status=ProgramStatus.SANDBOX_FAILED)
     found = qualities(
-        candidates_of(COUNT_VOWELS), [failed, *others], suite_of(COUNT_VOWELS).inputs, 0.2
+        candidates_of(COUNT_VOWELS), [failed, *others], suite_of(COUNT_VOWELS).inputs, RULE
     )
     assert len(found) == 3
     assert {point.success for point in found} == {1.0}
 
 
 def test_programs_that_were_not_run_yet_are_left_out():
-    assert qualities(candidates_of(COUNT_VOWELS), [], suite_of(COUNT_VOWELS).inputs, 0.2) == []
+    assert qualities(candidates_of(COUNT_VOWELS), [], suite_of(COUNT_VOWELS).inputs, RULE) == []
 
 
 def test_unknown_log_probabilities_are_left_out():
     unknown = [replace(c, sum_logprob=math.nan) for c in candidates_of(COUNT_VOWELS)]
-    assert qualities(unknown, executions_of(COUNT_VOWELS), suite_of(COUNT_VOWELS).inputs, 0.2) == []
+    assert (
+        qualities(unknown, executions_of(COUNT_VOWELS), suite_of(COUNT_VOWELS).inputs, RULE) == []
+    )
 
 
 def test_quartiles_by_hand():

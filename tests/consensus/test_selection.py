@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ucoder.config import SolutionsConfig
 from ucoder.consensus.inputs import kept_inputs
-from ucoder.consensus.selection import Ballot, select
-from ucoder.consensus.selectors import Rule
+from ucoder.consensus.selection import Ballot, counting, rule_of, select
+from ucoder.consensus.selectors import ON_OWN_INPUTS, SELECTORS, Rule
 from ucoder.consensus.votes import votes_of
 from ucoder.execution.outcomes import Outcome, OutcomeKind, ProgramStatus
 from ucoder.records import (
@@ -24,6 +27,8 @@ from ucoder.records import (
     Reason,
     TestInput,
 )  # fmt: skip
+
+from .cases import case
 
 RAISED = Outcome(OutcomeKind.RAISED, "ValueError: no")
 SANDBOX = Outcome(OutcomeKind.SANDBOX_FAILED)
@@ -224,3 +229,47 @@ def test_the_winner_returns_on_at_least_rho_of_the_kept_inputs(pool: list) -> No
     if selection.candidate_id is not None:
         assert selection.success >= 0.8
         assert sum(selection.cluster_sizes) == selection.n_reliable
+
+
+UNASKED = (InputOrigin.BOUNDARY, InputOrigin.MUTATION)
+
+
+def split_by_an_unasked_input(origin: InputOrigin) -> tuple[list[Candidate], Any, list[TestInput]]:
+    """Two right programs that differ on one input, and a wrong one that more candidates wrote."""
+    rows = {"a": [1, 4, 9, -1], "b": [1, 4, 9, 0], "wrong": [1, 2, 3, 0]}
+    made = case(rows, {"a": 2, "b": 2, "wrong": 3})
+    inputs = [*made.inputs[:3], replace(made.inputs[3], origin=origin)]
+    return list(made.candidates), made.executions, inputs
+
+
+@pytest.mark.parametrize("origin", UNASKED)
+@pytest.mark.parametrize(
+    ("selector", "inputs", "winner", "n_kept"),
+    [("consensus", "selector", "a", 3), ("consensus", "own", "a", 3),
+     ("consensus", "all", "wrong", 4), ("agreement", "own", "a", 3),
+     ("agreement", "selector", "wrong", 4)],
+)  # fmt: skip
+def test_an_input_that_nobody_asked_for_splits_no_cluster_of_a_rule_on_own_inputs(
+    origin: InputOrigin, selector: str, inputs: str, winner: str, n_kept: int
+) -> None:
+    rule = Rule(selector, tau=2, inputs=inputs)
+    selection = select("p", 0, *split_by_an_unasked_input(origin), rule).selection
+    candidates, _, _ = split_by_an_unasked_input(origin)
+    (program,) = (c.program_id for c in candidates if c.id == selection.candidate_id)
+    assert (program, selection.n_kept_inputs) == (winner, n_kept)
+
+
+def test_a_search_asks_for_its_distinguishing_inputs() -> None:
+    votes = votes_of(*split_by_an_unasked_input(InputOrigin.DISTINGUISHING))
+    assert len(counting(votes, Rule(inputs="own")).inputs) == 4
+
+
+def test_with_hardly_an_own_input_all_count() -> None:
+    candidates, executions, inputs = split_by_an_unasked_input(InputOrigin.BOUNDARY)
+    few = [inputs[0], *(replace(one, origin=InputOrigin.MUTATION) for one in inputs[1:])]
+    assert len(counting(votes_of(candidates, executions, few), Rule(inputs="own")).inputs) == 4
+
+
+def test_a_rule_on_own_inputs_is_one_that_a_configuration_can_name() -> None:
+    assert set(SELECTORS) >= ON_OWN_INPUTS
+    assert rule_of(SolutionsConfig(inputs="own")).inputs == "own"

@@ -13,6 +13,7 @@ import yaml
 
 from ucoder.analysis.ballots import take_ballot
 from ucoder.config import SolutionsConfig, parse_config
+from ucoder.consensus.selectors import Rule
 from ucoder.consensus.votes import votes_of
 from ucoder.engines.protocol import Completion
 from ucoder.errors import FileError
@@ -121,7 +122,7 @@ async def test_an_input_of_the_suite_that_does_not_count_is_not_found_again(
         running.start(candidate)
     new = await seek_inputs(
         suite, candidates, await running.results(), running.probe,
-        n=64, min_support=0.2, seed=1,
+        n=64, rule=Rule(), seed=1,
     )  # fmt: skip
     assert new and not {i.arguments for i in new} & {i.arguments for i in suite.inputs}
 

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+from ucoder.evaluation.benchmarks import known_answers
 from ucoder.studies.samples import interface_of, make_candidates, read_samples
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "draw_samples.py"
@@ -93,3 +94,29 @@ def test_drawn_samples_of_humaneval_hold_bodies_and_the_published_test(
         assert samples.completions[0] == "    return 1\n\n"  # cut at the next function
         assert samples.test.endswith(f"check({samples.entry_point})\n")
         assert interface_of(samples) is not None
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_drawn_samples_of_known_answers_are_bodies_or_whole_functions_and_hold_a_judge(
+    script: ModuleType, tmp_path: Path, whole: bool
+) -> None:
+    written = "def f(x):\n    return x\n```\ndone" if whole else "    return 1\n```\ndone"
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(json.dumps({"rules": [{"when": ["def "], "answers": [written]}]}), "utf-8")
+    output = tmp_path / "drawn.jsonl"
+    options = ["--n", "3", "--tasks", "2", *["--whole"] * whole]
+    options += ["--set", "engine.provider=scripted", "--set", f"engine.script={rules}"]
+    script.main(["known-answers", str(output), *options])
+    tasks = {task.id: task for task in known_answers.load().tasks}
+    drawn = list(read_samples(output))
+    assert len(drawn) == 2
+    for samples in drawn:
+        task = tasks[samples.task_id]
+        assert samples.prompt == ("" if whole else f"{task.fields['interface']}\n")
+        assert samples.programs == (samples.prompt + written.removesuffix("\n```\ndone"),) * 3
+        assert all(text.startswith(f"assert {task.entry_point}(") for text in samples.test_texts)
+        right: dict[str, object] = {}
+        exec(task.fields["reference"], right)
+        exec(samples.test, right)
+        with pytest.raises(AssertionError):
+            exec(samples.test, {task.entry_point: lambda *arguments: "wrong"})

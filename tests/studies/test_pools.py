@@ -185,7 +185,14 @@ def test_inputs_are_the_most_frequent_calls_with_every_predicted_output(
     assert [i.arguments for i in inputs[:3]] == ["(5,)", "(2,)", "(-3,)"]
     assert inputs[0].predictions == (Prediction("10", 2), Prediction("25", 1))
     assert {i.origin for i in inputs[:3]} == {InputOrigin.MODEL}
-    assert {i.origin for i in inputs[3:]} == {InputOrigin.MUTATION} and len(inputs) == 11
+
+
+def test_annotated_arguments_get_boundary_values_before_mutants(pools: list[ExecutedTask]) -> None:
+    origins = [i.origin for i in pools[0].inputs[3:]]
+    n = SETTINGS.inputs.n_boundary
+    assert set(origins[:n]) == {InputOrigin.BOUNDARY}
+    assert set(origins[n:]) == {InputOrigin.MUTATION}
+    assert len({i.arguments for i in pools[0].inputs}) == len(pools[0].inputs)
 
 
 def test_without_calls_and_annotations_argument_types_are_found_by_trial(

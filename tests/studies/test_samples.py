@@ -15,8 +15,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ucoder.errors import BenchmarkError
+from ucoder.evaluation.benchmarks import known_answers
 from ucoder.records import FinishReason, Reason
-from ucoder.studies.samples import TaskSamples, interface_of, make_candidates, program, read_samples
+from ucoder.studies.samples import (
+    TaskSamples,
+    interface_of,
+    make_candidates,
+    program,
+    read_samples,
+    samples_file,
+)
 
 RECORD: dict[str, Any] = {
     "task_id": "T/1",
@@ -265,3 +273,23 @@ def test_arbitrary_texts_make_candidates(
     )  # fmt: skip
     interface_of(samples)
     assert len(make_candidates(samples)) == len(bodies)
+
+
+def test_the_samples_that_come_with_ucoder_are_of_the_known_answers_as_they_are() -> None:
+    tasks = {task.id: task for task in known_answers.load().tasks}
+    for samples in read_samples(samples_file(Path("known-answers"))):
+        task = tasks[samples.task_id]
+        assert samples.prompt == f"{task.fields['interface']}\n"
+        assert samples.test == known_answers.script(task)
+        assert len(samples.programs) >= 16
+
+
+def test_a_file_of_a_packaged_name_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = Path("known-answers")
+    assert samples_file(name).name == "known-answers-qwen2.5-coder-0.5b-instruct.jsonl.gz"
+    name.write_text("{}", "utf-8")
+    assert samples_file(name) == name
+    assert samples_file(Path("other.jsonl")) == Path("other.jsonl")

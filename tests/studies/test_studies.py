@@ -17,9 +17,9 @@ from ucoder.evaluation.statistics import bootstrap_interval
 from ucoder.studies.adversary import breaks_at, plant, study_adversary, wrong_behaviour
 from ucoder.studies.calibration import calibration, precisions, reliability
 from ucoder.studies.results import Study, frame, write_study
-from ucoder.studies.selection import ALL, OWN, best_selector, study_selection
+from ucoder.studies.selection import best_selector, study_selection
 from ucoder.studies.subsets import knee, study_coverage, study_sampling
-from ucoder.studies.tasks import StudyTask, choose, task_of
+from ucoder.studies.tasks import ALL, AS_RUN, OWN, StudyTask, choose, task_of
 
 from .cases import pool, task
 
@@ -69,21 +69,19 @@ def test_a_task_without_a_selection_counts_as_wrong_and_lowers_coverage() -> Non
 
 
 def test_the_models_own_inputs_can_lead_to_another_choice() -> None:
-    rows = {"right": [0, 1, 4, 9], "a": [0, 1, 5, 6], "b": [0, 1, 7, 8]}
-    mixed = task(rows, {"right": 3, "a": 2, "b": 2}, ["right"], n_own=2)
-    assert len(mixed.with_own_inputs().inputs) == 2
-    none_own = task(rows, {"right": 3, "a": 2, "b": 2}, ["right"], n_own=0)
-    assert len(none_own.with_own_inputs().inputs) == 4
+    rows = {"right": [0, 1, 2, 9], "a": [0, 1, 2, 6], "b": [0, 1, 2, 8]}
+    mixed = task(rows, {"right": 3, "a": 2, "b": 2}, ["right"], n_own=3)
     study = study_selection([mixed], ["cluster"])
     assert [row.pass_at_1 for row in rows_of(study, inputs=ALL)] == [1.0]
-    assert [row.pass_at_1 for row in rows_of(study, inputs=OWN)] == [pytest.approx(3 / 7)]
+    for inputs in (OWN, AS_RUN):  # a run counts only its own inputs for the largest cluster
+        assert [r.pass_at_1 for r in rows_of(study, inputs=inputs)] == [pytest.approx(3 / 7)]
 
 
 def test_choices_are_compared_where_the_truth_is_unknown() -> None:
     made = pool({"a": SQUARES, "b": CUBES}, {"a": 3, "b": 2}, None, n_refused=1)
     study = study_selection([task_of(made, has_truth=False)], ["consensus", "mbr_soft"])
     assert study.summary["random"].n == study.summary["oracle"].n == 0
-    assert study.summary["theorem_2_4"] is None
+    assert study.summary["theorem_2_4"] == {}
     assert all(math.isnan(row.pass_at_1) for row in rows_of(study))
     assert all(row.as_paper == 1.0 for row in rows_of(study, inputs=ALL))
 
@@ -103,6 +101,14 @@ def test_best_prefers_agreement_where_several_are_equal() -> None:
     study = study_selection(three_tasks()[:1], ["consensus", "mbr_soft", "agreement"])
     assert {row.pass_at_1 for row in rows_of(study, inputs=ALL)} == {1.0}
     assert best_selector(study.tables["selection"])["selector"] == "agreement"
+
+
+def test_the_theorem_stands_beside_what_was_observed() -> None:
+    study = study_selection(three_tasks(), ["consensus"])
+    found = study.summary["theorem_2_4"]
+    assert [found[inputs]["observed"] for inputs in (OWN, ALL)] == [pytest.approx(1 / 3)] * 2
+    said = [note for note in study.notes if note.startswith("theorem 2.4")]
+    assert len(said) == 2 and "in 33.3% of 3 tasks" in said[0]
 
 
 def test_an_unknown_selector_is_named_with_those_that_are_known() -> None:
@@ -163,12 +169,27 @@ def test_coverage_finds_the_only_distinguishing_input() -> None:
     assert by_size[1].pass_at_1 <= by_size[2].pass_at_1
 
 
-def test_there_is_no_knee_where_no_input_was_left_out() -> None:
+def test_the_same_choice_with_nothing_left_out_is_no_finding() -> None:
     easy = task({"a": SQUARES, "b": CUBES}, {"a": 4, "b": 1}, ["a"])
     study = study_coverage([easy], ["consensus"], sizes=(5, 10), repeats=2)
-    assert knee(study.tables["coverage"]) is None
+    assert knee(study.tables["coverage"], "same_choice") is None
     study = study_coverage([easy], ["consensus"], sizes=(3, 4, 10), repeats=2)
-    assert knee(study.tables["coverage"]) == 3
+    assert knee(study.tables["coverage"], "same_choice") == 3
+
+
+def test_reliability_is_the_share_right_of_the_more_probable_half() -> None:
+    sure = task({"a": SQUARES, "b": CUBES}, {"a": 9, "b": 1}, ["a"], task_id="sure")
+    unsure = task({"a": SQUARES, "b": CUBES}, {"a": 5, "b": 4}, ["b"], task_id="unsure")
+    wrong = task({"a": SQUARES, "b": CUBES}, {"a": 9, "b": 1}, ["b"], task_id="wrong")
+    made = study_coverage([sure, unsure], ["agreement", "codet"], sizes=(4, 5), repeats=2)
+    rows = {(row.selector, row.n_inputs): row for row in rows_of(made)}
+    assert (rows["agreement", 5].reliability, rows["agreement", 5].pass_at_1) == (1.0, 0.5)
+    assert made.summary["knee"] == {"agreement": 4, "codet": "not reached"}
+    assert math.isnan(rows["codet", 5].reliability)  # it draws, and gives no probability
+    # Equally probable: the wrong one is kept, so that the order of tasks cannot flatter.
+    for order in ([sure, wrong], [wrong, sure]):
+        made = study_coverage(order, ["agreement"], sizes=(5,), repeats=1)
+        assert [row.reliability for row in rows_of(made)] == [0.0]
 
 
 def test_leaving_candidates_out_equals_never_having_sampled_them() -> None:

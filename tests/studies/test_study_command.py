@@ -60,6 +60,17 @@ def test_every_study_of_a_file_writes_all_files(name: str, data: Path, tmp_path:
     assert "agreement" in shown.stdout and "95% intervals" in shown.stdout
 
 
+def test_the_known_answers_are_studied_by_their_name(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ucoder", "study", "selection", "known-answers", "--tasks", "1",
+         "--cache", "cache", "-s", "consensus", "--json"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["random"]["n"] == 1
+    assert (tmp_path / "studies" / "known-answers" / "selection.csv").exists()
+
+
 def test_the_benchmark_ends_with_the_best_selector(data: Path) -> None:
     script = Path(__file__).parents[2] / "benchmarks" / "selection.py"
     done = subprocess.run(
@@ -89,8 +100,9 @@ def test_a_run_is_studied_without_pass_at_1(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary["oracle"]["value"] is None
-    (row, _) = summary["selectors"]
-    assert row["pass_at_1"]["value"] is None and row["as_paper"]["value"] == 1.0
+    assert [row["inputs"] for row in summary["selectors"]] == ["selector", "all", "own"]
+    for row in summary["selectors"]:
+        assert row["pass_at_1"]["value"] is None and row["as_paper"]["value"] == 1.0
 
 
 @pytest.mark.parametrize(

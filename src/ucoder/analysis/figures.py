@@ -26,7 +26,8 @@ from statistics import fmean
 
 import numpy as np
 
-from ucoder.consensus.inputs import kept_inputs
+from ucoder.consensus.selection import counting
+from ucoder.consensus.selectors import Rule
 from ucoder.consensus.votes import sandbox_failed, votes_of
 from ucoder.records import NAN, Candidate, Execution, TestInput
 from ucoder.texts import words
@@ -120,18 +121,18 @@ def qualities(
     candidates: Sequence[Candidate],
     executions: Iterable[Execution],
     inputs: Sequence[TestInput],
-    min_support: float,
+    rule: Rule,
 ) -> list[Quality]:
     """f(r) and e(r) of the candidates of one problem and iteration.
 
     Candidates for which one of the two is undefined are left out: those without a program, those
     whose program was not run yet or on which the sandbox failed, those whose log-probabilities are
-    unknown, and all of them where no input is kept (`SolutionsConfig.min_input_support`).
+    unknown, and all of them where no input counts under the rule.
     """
     by_program = {e.program_id: e for e in executions if not sandbox_failed(e)}
     voters = [c for c in candidates if c.reason is None and c.program_id in by_program]
     votes = votes_of(voters, by_program, inputs)
-    votes = votes.on(kept_inputs(votes, min_support))
+    votes = counting(votes, rule)
     if not votes.inputs:
         return []
     successes = dict(zip(votes.programs, votes.success_P.tolist(), strict=True))

@@ -1,9 +1,9 @@
 """`ucoder study`: experiments on samples that exist already.
 
-DATA is a file of samples (gzipped JSON lines, one task a line, with a test script for scoring), or
-a run directory. Programs run once, in the sandbox; their results are kept, so the next study of the
-same data starts at once. Which candidates of a run are right is unknown: there, studies say how
-often choices agree, and nothing of pass@1.
+DATA is a file of samples (gzipped JSON lines, one task a line, with a test script for scoring), the
+name of one that comes with ucoder, or a run directory. Programs run once, in the sandbox; their
+results are kept, so the next study of the same data starts at once. Which candidates of a run are
+right is unknown: there, studies say how often choices agree, and nothing of pass@1.
 """
 
 from __future__ import annotations
@@ -31,12 +31,17 @@ study = typer.Typer(
     help="""
 Experiments on samples that exist already: which selector, how many inputs, how many samples.
 
-DATA is a file of samples (`.jsonl.gz`, one task a line) or a run directory. Each study writes
-tables (Parquet and CSV), a summary (JSON) and figures (PNG and SVG), with 95% intervals over tasks.
+DATA is a file of samples (`.jsonl.gz`, one task a line), a run directory, or `known-answers`:
+samples of the default model for problems whose answers are certain, which come with ucoder.
+Each study writes tables (Parquet and CSV), a summary (JSON) and figures (PNG and SVG), with 95%
+intervals over tasks.
 """,
 )
 
-Data = Annotated[Path, typer.Argument(help="A file of samples (.jsonl.gz), or a run directory.")]
+Data = Annotated[
+    Path,
+    typer.Argument(help="A file of samples (.jsonl.gz), a run directory, or `known-answers`."),
+]
 Output = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Where tables and figures go. [studies/NAME OF DATA]"),
@@ -63,17 +68,17 @@ candidate is. Every selector chooses on all inputs, and on the model's own alone
 selection carries a probability: how reliable it is, and precision at 50 to 100% coverage.
 
 Examples:
-    ucoder study selection samples.jsonl.gz
+    ucoder study selection known-answers
 
     ucoder study selection runs/demo -s agreement -s consensus
 """
 _COVERAGE = """How many inputs a choice needs: 1 to 200 at random, and the fewest that distinguish.
 
-The knee is the fewest inputs from which on more than 95% of the choices are those of all
-inputs.
+The knee is the fewest inputs from which on more than 95% of the more probable half of the choices
+are right.
 
 Examples:
-    ucoder study coverage samples.jsonl.gz -s consensus -s agreement
+    ucoder study coverage known-answers -s consensus -s agreement
 """
 _SAMPLES = """How many samples a choice needs: 4 to 128, and where sampling in rounds may stop.
 
@@ -144,7 +149,10 @@ def _study(
     """Run one study, write it down and print it."""
     from ucoder.analysis.numbers import plain
     from ucoder.studies.results import print_study, write_study
+    from ucoder.studies.samples import samples_file
 
+    folder = output or Path("studies") / data.resolve().name.split(".")[0]
+    data = samples_file(data)
     module, _, name = function.partition(".")
     if seed and name == "study_selection":
         raise typer.BadParameter("--seed has no effect: study selection draws nothing at random")
@@ -156,7 +164,6 @@ def _study(
     out = PlainConsole(stderr=as_json)
     with Bars(out) as bars:
         found = study_of(_tasks(data, cache, n_tasks, iteration, bars), selectors or (), seed)
-    folder = output or Path("studies") / data.resolve().name.split(".")[0]
     write_study(found, folder)
     if as_json:
         print(json_module.dumps(plain(found.summary), indent=2))

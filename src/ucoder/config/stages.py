@@ -168,6 +168,10 @@ class SolutionsConfig(Section):
     min_share: Share = 0.0
     """Select nothing where a smaller share of the candidates behaves like the choice, whatever the
     selector; 0: off, as in the paper."""
+    inputs: Literal["selector", "own", "all"] = "selector"
+    """Which inputs count. `own`: the examples and those that the model wrote, as in the paper;
+    `all`: boundary values and mutants too; `selector`: whichever served the selector better on
+    known answers (docs/selection.md)."""
     min_input_support: Share = 0.2
     """An input that a smaller share of the runnable candidates can run is dropped before e(r)."""
     stopping: StoppingConfig | None = None

@@ -8,11 +8,19 @@ input counts.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from ucoder.consensus.votes import BOTTOM, Bools, Floats, Ints, Votes
 from ucoder.execution.canonical import CanonicalError, key, parse, write
 from ucoder.records import InputOrigin, Prediction
+
+UNASKED: Final = (InputOrigin.BOUNDARY, InputOrigin.MUTATION)
+"""Origins of inputs that neither the statement, nor the model, nor a search brought up."""
+
+MIN_OWN: Final = 3
+"""With fewer inputs besides, those of `UNASKED` count under every rule."""
 
 
 def support(votes: Votes) -> Floats:
@@ -24,7 +32,7 @@ def support(votes: Votes) -> Floats:
     return shares
 
 
-def kept_inputs(votes: Votes, min_support: float) -> tuple[int, ...]:
+def kept_inputs(votes: Votes, min_support: float, *, own: bool = False) -> tuple[int, ...]:
     """The inputs that enough candidates can answer, by place in `votes.inputs`.
 
     This departs from the paper, which computes e(r) over all inputs; `min_support=0` restores it.
@@ -32,10 +40,16 @@ def kept_inputs(votes: Votes, min_support: float) -> tuple[int, ...]:
     Args:
         votes: Of the problem, on all inputs.
         min_support: Minimum share of the candidates that answer, from 0 to 1.
+        own: Whether boundary values and mutants are left out, where at least `MIN_OWN` other
+            inputs are kept.
     """
     if votes.n == 0:
         return ()
-    return tuple(int(at) for at in np.flatnonzero(support(votes) >= min_support))
+    kept_T = support(votes) >= min_support
+    own_T = kept_T & np.array([one.origin not in UNASKED for one in votes.inputs], dtype=np.bool_)
+    if own and own_T.sum() >= MIN_OWN:
+        kept_T = own_T
+    return tuple(int(at) for at in np.flatnonzero(kept_T))
 
 
 def distinguishing_inputs(votes: Votes, limit: int | None = None) -> tuple[int, ...]:

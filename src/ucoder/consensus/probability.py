@@ -9,10 +9,11 @@ given examples both brackets are 0.
 The coefficients were fitted by penalised logistic regression (ridge 0.5) on the choices of the
 `agreement` selector on 144 problems of two models (CodeGen-16B on the even-numbered half of
 HumanEval as CodeT published it, without examples; Qwen2.5-Coder-0.5B-Instruct on 45 HumanEval and
-17 sanitized MBPP problems, with examples). `benchmarks/calibration.py` fits them again. On those
-problems they also hold for the choices of other selectors, because the features describe the
-program, not the rule. For other models or kinds of problems, check the reliability table of
-`ucoder study selection` first.
+17 sanitized MBPP problems, with examples), and so rest on the labels of benchmarks;
+`benchmarks/calibration.py` fits them on known answers instead. On those problems they also hold for
+the choices of other selectors, because the features describe the program, not the rule. On harder
+problems they claim too much (docs/selection.md). For other models or kinds of problems, check the
+reliability table of `ucoder study selection` first.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ucoder.config import DEFAULT_RHO, DEFAULT_TAU, SolutionsConfig
 from ucoder.consensus.explanation import flags_of
 from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
-from ucoder.consensus.selectors import Ranking, Rule, selector_named
+from ucoder.consensus.selectors import ON_OWN_INPUTS, Ranking, Rule, selector_named
 from ucoder.consensus.selectors.ranking import waiting_times
 from ucoder.consensus.stopping import regret_of
 from ucoder.consensus.votes import Votes, votes_of
@@ -30,6 +30,7 @@ def rule_of(config: SolutionsConfig) -> Rule:
         selector=config.selector,
         rho=DEFAULT_RHO if config.rho is None else config.rho,
         tau=DEFAULT_TAU if config.tau is None else config.tau,
+        inputs=config.inputs,
         min_input_support=config.min_input_support,
         min_probability=config.min_probability,
         raising_may_win=config.raising_may_win,
@@ -37,6 +38,13 @@ def rule_of(config: SolutionsConfig) -> Rule:
         is_rho_set=config.rho is not None,
         is_tau_set=config.tau is not None,
     )
+
+
+def counting(votes: Votes, rule: Rule) -> Votes:
+    """The votes on the inputs that count under a rule."""
+    by_selector = rule.inputs == "selector" and rule.selector in ON_OWN_INPUTS
+    own = rule.inputs == "own" or by_selector
+    return votes.on(kept_inputs(votes, rule.min_input_support, own=own))
 
 
 def n_wanted_by(config: SolutionsConfig) -> int | None:
@@ -104,7 +112,7 @@ def select(
         ConfigError: The rule's selector is unknown.
     """
     votes = votes_of(candidates, executions, inputs)
-    votes = votes.on(kept_inputs(votes, rule.min_input_support))
+    votes = counting(votes, rule)
     ranking = selector_named(rule.selector)(votes, rule)
     order = ranked_programs(votes, ranking)
     members = _members(votes, candidates)

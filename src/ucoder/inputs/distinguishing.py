@@ -16,7 +16,9 @@ from typing import Final
 
 import numpy as np
 
-from ucoder.consensus.inputs import distinguishing_inputs, kept_inputs
+from ucoder.consensus.inputs import distinguishing_inputs
+from ucoder.consensus.selection import counting
+from ucoder.consensus.selectors import Rule
 from ucoder.consensus.votes import BOTTOM, Votes, votes_of
 from ucoder.inputs.mutation import mutations
 from ucoder.records import Candidate, Execution, InputOrigin, TestInput, TestSuite
@@ -46,7 +48,7 @@ async def seek_inputs(
     probe: Probe,
     *,
     n: int,
-    min_support: float,
+    rule: Rule,
     seed: int,
 ) -> tuple[TestInput, ...]:
     """Search for inputs on which programs differ that agree so far.
@@ -57,7 +59,7 @@ async def seek_inputs(
         executions: By program id, on the suite.
         probe: Runs programs on the new inputs.
         n: Number of new inputs to try.
-        min_support: As `SolutionsConfig.min_input_support`.
+        rule: That of the selection.
         seed: Of the mutations.
 
     Returns:
@@ -67,7 +69,7 @@ async def seek_inputs(
         SandboxClosed: The executor was shut down.
     """
     votes = votes_of(candidates, executions, suite.inputs)
-    votes = votes.on(kept_inputs(votes, min_support))
+    votes = counting(votes, rule)
     tried = [votes.programs[at] for at in programs_to_tell_apart(votes)]
     parents = [test_input.arguments for test_input in votes.inputs]
     if len(tried) < 2 or not parents:

@@ -94,8 +94,9 @@ def _of_execution(run: Run, iteration: Iteration | None) -> list[str]:
         dropped = iteration.n_inputs - iteration.n_kept_inputs
         if dropped:
             said.append(
-                f"{dropped:,} of {plural(iteration.n_inputs, 'test input')} did not count in e(r), "
-                f"because hardly any candidate could run them: a departure from the paper."
+                f"{dropped:,} of {plural(iteration.n_inputs, 'test input')} did not count, because "
+                f"hardly any candidate could run them, or because the rule takes only the "
+                f"model's own inputs."
             )
         if iteration.n_sandbox_failures:
             said.append(

@@ -25,6 +25,7 @@ from ucoder.analysis.figures import (
 from ucoder.analysis.numbers import describe
 from ucoder.analysis.pairs import said_of_pairs
 from ucoder.analysis.summary import Summary, summarise
+from ucoder.consensus.selection import rule_of
 from ucoder.evaluation.registry import title_of
 from ucoder.files import write_atomically
 from ucoder.report import plots, words
@@ -139,9 +140,9 @@ def _candidates(run: Run, iteration: int) -> tuple[list[Quality], list[Any]]:
     table, executions = run.candidates(iteration), run.executions(iteration)
     for key in sorted(table.keys()):
         candidates = table.get(key)
-        min_support = run.config.solutions.min_input_support
+        rule = rule_of(run.config.solutions)
         inputs = [i for suite in run.suites.get(key) for i in suite.inputs]
-        points += qualities(candidates, executions.get(key), inputs, min_support)
+        points += qualities(candidates, executions.get(key), inputs, rule)
         distinct = {c.program_id: c.program for c in candidates if c.reason is None}
         for program in distinct.values():
             if len(shapes) < _MAX_SHAPES and (measured := shape(program)) is not None:

@@ -251,7 +251,7 @@ async def _extended(
     new = await seek_inputs(
         suite, candidates, await running.results(), running.probe,
         n=config.distinguishing_inputs,
-        min_support=config.min_input_support,
+        rule=rule_of(config),
         seed=derive_seed(run_seed, "separation", problem.id),
     )  # fmt: skip
     if new:

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucoder.consensus.inputs import echoes
+from ucoder.consensus.selection import counting
 from ucoder.consensus.votes import BOTTOM, Bools, Ints
 from ucoder.errors import BenchmarkError
 from ucoder.records import NAN
@@ -31,11 +32,11 @@ from ucoder.studies import results
 from ucoder.studies.figures import curves
 from ucoder.studies.tasks import (
     MAIN,
+    ON_ALL,
     RULE,
     StudyChoice,
     StudyTask,
     choose,
-    counting,
     known_selectors,
 )
 
@@ -147,7 +148,7 @@ def wrong_behaviour(task: StudyTask) -> PlantedBehaviour:
     candidate gives. The task must have a right program.
     """
     votes = task.votes
-    kept = counting(votes)
+    kept = counting(votes, ON_ALL)
     sizes_C = np.bincount(votes.clusters_P, votes.weights_P)
     not_wrong_C = np.bincount(votes.clusters_P, task.right_P != 0.0)
     varied_P = np.array([len(set(row) - {BOTTOM}) > 1 for row in kept.answers_PT.tolist()])

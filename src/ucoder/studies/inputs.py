@@ -1,9 +1,10 @@
 """The test inputs of one task: calls that the model wrote, their mutations, and trial by type.
 
 Inputs come from the generated test texts first: they are what the model thinks worth testing. Where
-these hold hardly a call (a third of a weak model's texts are empty), the types of the arguments are
-found by trial: every program runs on boundary values of each shape of arguments, and the shape on
-which most candidates do something is taken. The truth script is never looked at.
+the signature says what each argument is made of, boundary values of these types follow, as in stage
+4. Where the texts hold hardly a call (a third of a weak model's texts are empty), the types of the
+arguments are found by trial: every program runs on boundary values of each shape of arguments, and
+the shape on which most candidates do something is taken. The truth script is never looked at.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class InputSettings:
     """How a task's inputs are made."""
 
     n: int = 100  # most inputs out of the test texts, and out of boundary values with them
+    n_boundary: int = 16  # boundary inputs of the annotated types, as many as stage 4 makes
     n_mutations: int = 100  # most mutations of these
     min_parsed: int = 3  # with fewer valid calls read, types are found by trial
     n_trial: int = 10  # boundary inputs of each shape in that trial
@@ -81,12 +83,28 @@ async def make_inputs(
         new = [arguments for arguments in dict.fromkeys(tried) if arguments not in known]
         inputs += [TestInput(arguments, InputOrigin.BOUNDARY) for arguments in new]
         inputs = inputs[: settings.n]
-    if inputs:
-        seed = derive_seed(settings.seed, "mutations", samples.task_id)
-        parents = [test_input.arguments for test_input in inputs]
-        found = mutations(parents, settings.n_mutations, seed)
-        inputs += [TestInput(arguments, InputOrigin.MUTATION) for arguments in found]
-    return tuple(inputs)
+    if not inputs:
+        return ()
+    seed = derive_seed(settings.seed, "mutations", samples.task_id)
+    parents = [test_input.arguments for test_input in inputs]
+    if all(test_input.origin is not InputOrigin.BOUNDARY for test_input in inputs):
+        inputs += annotated_inputs(interface, parents, samples.task_id, settings)
+    known = {test_input.arguments for test_input in inputs}
+    found = mutations(parents, settings.n_mutations, seed, known=known)
+    return (*inputs, *(TestInput(arguments, InputOrigin.MUTATION) for arguments in found))
+
+
+def annotated_inputs(
+    interface: Interface, known: Sequence[str], task_id: str, settings: InputSettings
+) -> list[TestInput]:
+    """Boundary inputs of the annotated types that are not known yet; none where types are open."""
+    annotations = [parameter.annotation for parameter in interface.parameters]
+    if not annotations or not all(map(_is_specific, annotations)):
+        return []
+    seed = derive_seed(settings.seed, "boundaries", task_id)
+    drawn = boundary_inputs(annotations, settings.n_boundary + len(known), seed)
+    new = [arguments for arguments in drawn if arguments not in known][: settings.n_boundary]
+    return [TestInput(arguments, InputOrigin.BOUNDARY) for arguments in new]
 
 
 def written_inputs(texts: Sequence[str], interface: Interface, n: int) -> list[TestInput]:

@@ -33,7 +33,7 @@ from ucoder.runtime import gather_bounded
 from ucoder.studies.inputs import InputSettings, make_inputs
 from ucoder.studies.samples import TaskSamples, make_candidates, read_samples
 
-FORMAT = 2
+FORMAT = 3
 """Raised when inputs are made in another way, or files hold something else."""
 
 MAX_CONCURRENT_TASKS = 3

@@ -8,6 +8,9 @@
     generated_test_texts    each continues the word "assert"; that word may be written out
     test                    the truth: a script that passes where a program is right
 
+`known-answers` stands for a file that comes with ucoder: samples of the default model for its known
+answers, in random order, drawn by `benchmarks/draw_samples.py`.
+
 CodeT: Chen et al., "CodeT: Code Generation with Generated Tests", arXiv 2207.10397. Beyond its
 format, a file may say of each candidate what the engine knew: `n_tokens`, `sum_logprobs` (natural
 logarithms) and `finish` ("stop" or "length", or why it was lost, such as "content_filter"). Other
@@ -33,7 +36,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, cast
 
 from ucoder.errors import BenchmarkError
 from ucoder.execution.duplicates import program_key
@@ -43,6 +46,9 @@ from ucoder.texts import parse_module
 
 STOP = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Where CodeT cuts a sample, one after the other."""
+
+PACKAGED: Final = {"known-answers": "known-answers-qwen2.5-coder-0.5b-instruct.jsonl.gz"}
+"""Files of samples that come with ucoder, by the name that stands for each."""
 
 MAX_LINE_BYTES = 256 << 20
 """A longer line is refused: all of a task is held in memory."""
@@ -94,6 +100,12 @@ class TaskSamples:
     sum_logprobs: tuple[float, ...]  # in nats, NaN where unknown
     finish: tuple[FinishReason, ...]  # STOP where the file does not say
     digest: str  # sha256 of the line
+
+
+def samples_file(data: Path) -> Path:
+    """The file that a name in `PACKAGED` stands for; any other path, and one that exists, as is."""
+    name = PACKAGED.get(str(data))
+    return data if name is None or data.exists() else Path(__file__).parent / "data" / name
 
 
 def program(prompt: str, body: str) -> str:

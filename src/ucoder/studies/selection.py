@@ -3,38 +3,52 @@
 pass@1 is the share of tasks whose choice the truth accepts. A selector that draws at random is
 scored by its exact expectation, not by one draw. Two lines frame all of them: a candidate drawn
 from everything that was sampled, rejected ones being wrong, and the oracle, which is right wherever
-one candidate is. Every selector also chooses on the model's own inputs alone, which shows how much
-mutations and boundary values help.
+one candidate is. Every selector chooses on the inputs that a run would count for it, on all, and on
+the model's own alone, which shows how much mutations and boundary values help or hurt.
 
 In the table `selection`, `against_paper` is pass@1 less that of the paper's consensus on the same
 inputs, paired by task, and `as_paper` the share of tasks whose choice answers all inputs as the
 paper's choice does. `selection_tasks` holds every choice; the tables of probabilities, which are
-those on all inputs, are made in `calibration`.
+those on the inputs of a run, are made in `calibration`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from ucoder.consensus.theorem import Observation, estimate, observe
+from ucoder.consensus.selection import counting
+from ucoder.consensus.selectors import Rule
+from ucoder.consensus.theorem import Observation, TheoremEstimate, estimate, observe
 from ucoder.evaluation.statistics import Interval, mean_interval
 from ucoder.records import NAN
 from ucoder.studies import results
 from ucoder.studies.calibration import calibration, precisions, reliability
 from ucoder.studies.figures import selector_rows, tradeoff
-from ucoder.studies.tasks import PAPER, RULE, StudyTask, choose, counting, known_selectors
+from ucoder.studies.tasks import (
+    ALL,
+    AS_RUN,
+    OWN,
+    PAPER,
+    RULE,
+    StudyTask,
+    choose,
+    known_selectors,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-ALL: Final = "all"
-OWN: Final = "own"
+TITLES: Final = {
+    AS_RUN: "the inputs that a run counts",
+    ALL: "all inputs",
+    OWN: "the model's own inputs",
+}
 
 _CHOICES = ("task_id", "inputs", "selector", "selected", "right", "probability", "as_paper")
 _MEASURES = ("pass_at_1", "against_paper", "coverage", "as_paper")
@@ -53,15 +67,17 @@ def study_selection(
     names = known_selectors(selectors)
     rows: list[dict[str, Any]] = []
     random: list[float] = []
-    observations: list[Observation] = []
+    observations: dict[str, list[Observation]] = {OWN: [], ALL: []}
     for number, task in enumerate(tasks):
         rows += ({"task": number, **row} for row in _choices(task, names))
         random.append(task.share_right())
-        observations += _observed(task)
+        for inputs, observed in observations.items():
+            observed += _observed(task, replace(RULE, inputs=inputs))
+    theorems = {inputs: estimate(observed) for inputs, observed in observations.items() if observed}
     oracle = [NAN if math.isnan(value) else float(value > 0.0) for value in random]
     choices = results.frame(rows, _CHOICES)
     measured = ({**row, "pass_at_1": row["right"], "coverage": row["selected"]} for row in rows)
-    by = {"inputs": (ALL, OWN), "selector": names}
+    by = {"inputs": tuple(TITLES), "selector": names}
     table = results.interval_table(measured, by, _MEASURES, seed)
     probabilities = _probability_tables(choices, names)
     lines = {
@@ -81,17 +97,17 @@ def study_selection(
             "selectors": results.nested(table),
             "calibration": results.nested(tables["selection_calibration"]),
             "precision": results.nested(tables["selection_precision"]),
-            "theorem_2_4": asdict(estimate(observations)) if observations else None,
+            "theorem_2_4": {inputs: asdict(found) for inputs, found in theorems.items()},
         },
         listings=_listings(table, len(random)),
-        notes=_notes(tables, lines),
+        notes=[*_notes(tables, lines), *theorem_lines(theorems)],
         figures=_figures(tables, lines),
     )
 
 
 def best_selector(table: DataFrame) -> dict[str, Any]:
-    """The row with the highest pass@1 on all inputs; `agreement`, then the first, where equal."""
-    shown = table[table["inputs"] == ALL]
+    """The row with the highest pass@1 as in a run; `agreement`, then the first, where equal."""
+    shown = table[table["inputs"] == AS_RUN]
     shown = shown.assign(
         rounded=shown["pass_at_1"].round(9), other=shown["selector"] != "agreement"
     )
@@ -106,7 +122,7 @@ def shown_probabilities(tables: Mapping[str, DataFrame]) -> list[str]:
     """
     known = set(tables["selection_calibration"]["selector"])
     table = tables["selection"]
-    ranked = table[(table["inputs"] == ALL) & table["selector"].isin(known)]
+    ranked = table[(table["inputs"] == AS_RUN) & table["selector"].isin(known)]
     best = ranked.sort_values("pass_at_1", ascending=False, kind="stable")["selector"].head(1)
     return [name for name in dict.fromkeys((PAPER, *best)) if name in known]
 
@@ -125,10 +141,21 @@ def probability_lines(tables: Mapping[str, DataFrame]) -> Iterator[str]:
         )
 
 
+def theorem_lines(theorems: Mapping[str, TheoremEstimate]) -> Iterator[str]:
+    """What theorem 2.4 promises for the largest cluster, and what was observed."""
+    for inputs, found in theorems.items():
+        is_promise = found.bound > 0.0  # False for NaN
+        promised = f"in at least {100 * found.bound:.1f}%" if is_promise else "nothing"
+        yield (
+            f"theorem 2.4, {TITLES[inputs]}: the largest cluster holds right programs alone in "
+            f"{100 * found.observed:.1f}% of {found.n_problems} tasks; promised: {promised}"
+        )
+
+
 def _choices(task: StudyTask, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for inputs, votes in ((ALL, task.votes), (OWN, task.with_own_inputs())):
+    for inputs in TITLES:
         asked = tuple(dict.fromkeys((*names, PAPER)))
-        choices = choose(votes, asked, with_probability=inputs == ALL)
+        choices = choose(task.votes, asked, inputs=inputs, with_probability=inputs == AS_RUN)
         right = {name: task.chance_right(choices[name]) for name in asked}
         for name in asked:
             yield {
@@ -143,21 +170,21 @@ def _choices(task: StudyTask, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _observed(task: StudyTask) -> list[Observation]:
-    """What theorem 2.4 speaks of, on the inputs that count; nothing where no truth is known."""
+def _observed(task: StudyTask, rule: Rule) -> list[Observation]:
+    """What theorem 2.4 speaks of, on the inputs of a rule; nothing where no truth is known."""
     known = ~np.isnan(task.right_P)
     if not known.any():
         return []
-    votes = counting(task.votes)
+    votes = counting(task.votes, rule)
     right_P = task.right_P[known] == 1.0
     return [observe(votes.answers_PT[known], votes.weights_P[known], right_P)]
 
 
 def _probability_tables(choices: DataFrame, names: Sequence[str]) -> dict[str, DataFrame]:
-    """Of every selector that gives a probability where the truth is known, on all inputs."""
+    """Of every selector that gives a probability where the truth is known, on its own inputs."""
     summaries, bins, kept = [], [], []
     for name in names:
-        rows = choices[(choices["inputs"] == ALL) & (choices["selector"] == name)]
+        rows = choices[(choices["inputs"] == AS_RUN) & (choices["selector"] == name)]
         p, right = (rows[column].to_numpy(float) for column in ("probability", "right"))
         if np.isnan(p + right).all():
             continue
@@ -186,7 +213,7 @@ def _listings(table: DataFrame, n_tasks: int) -> list[results.Listing]:
         results.Listing(
             f"selection on {title}, {n_tasks} tasks", table[table["inputs"] == inputs], cells
         )
-        for inputs, title in ((ALL, "all inputs"), (OWN, "the model's own inputs"))
+        for inputs, title in TITLES.items()
     ]
 
 
@@ -205,8 +232,7 @@ def _figures(tables: Mapping[str, DataFrame], lines: Mapping[str, Interval]) -> 
     figures: dict[str, Any] = {
         "selection": partial(
             selector_rows,
-            {"all inputs": table[table["inputs"] == ALL],
-             "the model's own inputs": table[table["inputs"] == OWN]},
+            {TITLES[inputs]: table[table["inputs"] == inputs] for inputs in (ALL, OWN)},
             "pass_at_1" if has_truth else "as_paper",
             ("pass@1" if has_truth else "tasks answered as by the paper's choice")
             + ", with 95% intervals over tasks",

@@ -19,9 +19,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ucoder.consensus.selection import counting
 from ucoder.consensus.stopping import regret_of
 from ucoder.records import NAN
-from ucoder.studies.tasks import RULE, StudyChoice, StudyTask, choose, counting
+from ucoder.studies.tasks import RULE, StudyChoice, StudyTask, choose
 
 ROUND: Final = 8
 REGRETS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05)
@@ -54,11 +55,11 @@ def stops_of(
 
 def can_forecast(task: StudyTask, selectors: Sequence[str]) -> set[str]:
     """The selectors that can say what more samples of this task would do."""
-    votes = counting(task.votes)
+    rules = {name: replace(RULE, selector=name) for name in selectors}
     return {
         name
-        for name in selectors
-        if not math.isnan(regret_of(votes, replace(RULE, selector=name), 1))
+        for name, rule in rules.items()
+        if not math.isnan(regret_of(counting(task.votes, rule), rule, 1))
     }
 
 
@@ -70,7 +71,7 @@ def _sizes(
     waiting = sorted(regrets, reverse=True)
     sizes: dict[float, int] = {}
     for size in range(ROUND, task.n, ROUND):
-        votes = counting(task.sampled(order[:size]))
+        votes = counting(task.sampled(order[:size]), rule)
         regret = regret_of(votes, rule, task.n - size, seed=seed)
         while waiting and regret <= waiting[0]:  # never where it is NaN
             sizes[waiting.pop(0)] = size

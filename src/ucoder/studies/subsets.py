@@ -5,14 +5,19 @@ the larger ones: how often the choice is right (`pass_at_1`), and how often it a
 the choice on everything does (`same_choice`). `n_tasks_with_more` counts the tasks from which
 something was left out.
 
-Of inputs, the knee is the fewest from which on `same_choice` is above 95%. The table
-`coverage_distinguishing` sets beside it how few inputs, chosen greedily, tell as many behaviours
-apart as all of those that count. Of samples, the study also asks where sampling in rounds may stop
-by itself, see `sequential`.
+Of inputs, every selector counts all that are left. The knee is the fewest from which on
+`reliability` is above 95%: the share of right choices among the more probable half of them, which
+is what a threshold for training data would keep. To choose as on all inputs is not to be right, so
+the fewest inputs from which on `same_choice` is above 95% are reported beside it. The table
+`coverage_distinguishing` says how few inputs, chosen greedily, tell as many behaviours apart as all
+of those that count.
+
+Of samples, the study also asks where sampling in rounds may stop by itself, see `sequential`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -21,12 +26,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ucoder.consensus.inputs import distinguishing_inputs
+from ucoder.consensus.selection import counting
 from ucoder.consensus.votes import Votes
 from ucoder.evaluation.statistics import bootstrap_interval
+from ucoder.records import NAN
 from ucoder.studies import results
 from ucoder.studies.figures import curves, tradeoff
 from ucoder.studies.sequential import MEASURES, REGRETS, ROUND, can_forecast, stops_of
-from ucoder.studies.tasks import MAIN, StudyTask, choose, counting, known_selectors
+from ucoder.studies.tasks import (
+    ALL,
+    AS_RUN,
+    MAIN,
+    ON_ALL,
+    StudyChoice,
+    StudyTask,
+    choose,
+    known_selectors,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,8 +52,11 @@ SAMPLE_SIZES: Final = (4, 8, 16, 32, 64, 128)
 REPEATS: Final = 3
 SHUFFLES: Final = 3
 KNEE: Final = 0.95
+KEPT: Final = 0.5
+"""Share of the choices, the most probable ones, whose correctness is called reliability."""
 
 _MEASURES = ("pass_at_1", "same_choice")
+_COVERAGE_MEASURES = ("pass_at_1", "reliability", "same_choice")
 
 
 def study_coverage(
@@ -66,19 +85,24 @@ def study_coverage(
         def on(kept: NDArray[np.int64], votes: Votes = task.votes) -> Votes:
             return votes.on(np.sort(kept).tolist())
 
-        found = _subsets(task, names, sizes, repeats, (seed, "coverage"), n, on)
+        found = _subsets(
+            task, names, sizes, repeats, (seed, "coverage"), n, on,
+            inputs=ALL, with_probability=True,
+        )  # fmt: skip
         rows += ({"task": len(suites), **row} for row in found)
         suites.append(_distinguishing(task))
     fewest = results.frame(
         suites, ("task_id", "n_inputs", "n_kept", "n_distinguishing", "n_clusters")
     )
     labels, counts = {size: size for size in sizes}, list(fewest["n_inputs"])
-    table = _table(rows, "n_inputs", labels, names, seed, counts)
+    _add_reliability(rows)
+    table = _table(rows, "n_inputs", labels, names, seed, counts, _COVERAGE_MEASURES)
     distinguishing, kept = (
         bootstrap_interval(fewest[column].to_numpy(float), seed)
         for column in ("n_distinguishing", "n_kept")
     )
-    knees = {name: knee(table[table["selector"] == name]) for name in names}
+    reliable = {name: knee(table[table["selector"] == name], "reliability") for name in names}
+    settled = {name: knee(table[table["selector"] == name], "same_choice") for name in names}
     return results.Study(
         name="coverage",
         tables={"coverage": table, "coverage_distinguishing": fewest},
@@ -87,16 +111,17 @@ def study_coverage(
             "n_tasks": len(suites),
             "subsets": repeats,
             "knee_above": KNEE,
-            "knee": {name: size or "not reached" for name, size in knees.items()},
+            "knee": {name: size or "not reached" for name, size in reliable.items()},
+            "same_choice_from": {name: size or "not reached" for name, size in settled.items()},
             "distinguishing_inputs": distinguishing,
             "kept_inputs": kept,
             "rows": results.nested(table),
         },
         listings=[_listing(table, f"inputs, {len(suites)} tasks", "inputs", "n_inputs")],
         notes=[
-            f"{name}: more than 95% the same choice from "
-            + ("not reached" if size is None else f"{size} inputs")
-            for name, size in knees.items()
+            f"{name}: reliability above 95% {_from(reliable[name])}, the same choice as on all "
+            f"inputs in more than 95% {_from(settled[name])}"
+            for name in names
         ]
         + [f"{distinguishing.value:.1f} inputs distinguish what {kept.value:.1f} do, on average"]
         * (kept.n > 0),
@@ -104,18 +129,43 @@ def study_coverage(
     )
 
 
-def knee(table: DataFrame) -> int | None:
-    """The fewest inputs from which on the same choice is above 95%, for one selector's rows.
+def knee(table: DataFrame, measure: str) -> int | None:
+    """The fewest inputs from which on a measure is above 95%, for one selector's rows.
 
-    None where leaving inputs out never reaches it; with all inputs it is reached by definition.
+    None where it is not, or unknown, with the most inputs. For `same_choice`, sizes at which
+    nothing was left out do not count: there it is 1 by definition.
     """
     found = None
     for row in reversed(table.to_dict("records")):
-        if not row["same_choice"] > KNEE:
+        if not row[measure] > KNEE:
             break
-        if row["n_tasks_with_more"]:
+        if row["n_tasks_with_more"] or measure != "same_choice":
             found = row["n_inputs"]
     return found
+
+
+def _from(size: int | None) -> str:
+    return "nowhere" if size is None else f"from {size} inputs on"
+
+
+def _add_reliability(rows: list[dict[str, Any]]) -> None:
+    """Say of each choice whether it is right, under `reliability`, if its subset keeps it.
+
+    Of every selector, size and repetition, the more probable half of the tasks with a known truth
+    is kept; where equally probable, the wrong ones. No selection is kept last, and is wrong. All
+    other rows get NaN, and so does a selector that gives no probability.
+    """
+    subsets: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    for row in rows:
+        row["reliability"] = NAN
+        if not math.isnan(row["pass_at_1"]):
+            subsets.setdefault((row["selector"], row["size"], row["repeat"]), []).append(row)
+    for found in subsets.values():
+        if all(math.isnan(row["probability"]) for row in found):
+            continue
+        found.sort(key=lambda row: (-np.nan_to_num(row["probability"], nan=-1.0), row["pass_at_1"]))
+        for row in found[: math.ceil(KEPT * len(found))]:
+            row["reliability"] = row["pass_at_1"]
 
 
 def study_sampling(
@@ -191,16 +241,25 @@ def _subsets(
     seed: tuple[int, str],
     n: int,
     votes_on: Callable[[NDArray[np.int64]], Votes],
+    *,
+    inputs: str = AS_RUN,
+    with_probability: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Choices on subsets of the n inputs or candidates of one task, compared with that on all."""
-    full = choose(task.votes, names)
-    for order in task.orders(n, repeats, *seed):
+
+    def chosen(votes: Votes) -> dict[str, StudyChoice]:
+        return choose(votes, names, inputs=inputs, with_probability=with_probability)
+
+    full = chosen(task.votes)
+    for repeat, order in enumerate(task.orders(n, repeats, *seed)):
         for size in sorted(set(sizes)):
-            choices = choose(votes_on(order[:size]), names) if size < n else full
+            choices = chosen(votes_on(order[:size])) if size < n else full
             for name, choice in choices.items():
                 yield {
                     "selector": name,
                     "size": size,
+                    "repeat": repeat,
+                    "probability": choice.probability,
                     "pass_at_1": task.chance_right(choice),
                     "same_choice": float(task.answers_alike(choice, full[name])),
                 }
@@ -213,11 +272,12 @@ def _table(
     names: Sequence[str],
     seed: int,
     counts: Sequence[int],
+    measures: Sequence[str] = _MEASURES,
 ) -> DataFrame:
     """Means by selector and size; a size stands under its label, the smallest with the same one."""
     sizes = sorted({label: size for size, label in labels.items()}.items())
     by = {"selector": names, "size": [size for _, size in sizes]}
-    table = results.interval_table(rows, by, _MEASURES, seed)
+    table = results.interval_table(rows, by, measures, seed)
     table["size"] = table["size"].map(labels)
     more = [sum(n > size for n in counts) for size in table["size"]]
     table.insert(2, "n_tasks_with_more", more)
@@ -225,7 +285,7 @@ def _table(
 
 
 def _distinguishing(task: StudyTask) -> dict[str, Any]:
-    votes = counting(task.votes)
+    votes = counting(task.votes, ON_ALL)
     return {
         "task_id": results.readable(task.task_id),
         "n_inputs": len(task.votes.inputs),
@@ -236,9 +296,11 @@ def _distinguishing(task: StudyTask) -> dict[str, Any]:
 
 
 def _listing(table: DataFrame, title: str, heading: str, column: str) -> results.Listing:
-    more = {"tasks with more": ("n_tasks_with_more", results.PLAIN)} if heading == "inputs" else {}
+    is_inputs = heading == "inputs"
+    more = {"tasks with more": ("n_tasks_with_more", results.PLAIN)} if is_inputs else {}
+    reliable = {"reliability": ("reliability", results.PERCENT)} if is_inputs else {}
     cells = {"selector": ("selector", results.PLAIN), heading: (column, results.PLAIN), **more,
-             "pass@1": ("pass_at_1", results.PERCENT),
+             "pass@1": ("pass_at_1", results.PERCENT), **reliable,
              "same choice": ("same_choice", results.PERCENT)}  # fmt: skip
     return results.Listing(title, table, cells)
 
@@ -258,6 +320,8 @@ def _figures(
     if not table[column].any():
         return {}
     panels = {"pass_at_1": "pass@1", "same_choice": f"same choice as with all {things}"}
+    if "reliability" in table:
+        panels["reliability"] = "right, of the more probable half"
     label = f"{things} of a task, at most"
     return {name: partial(curves, table, column, label, panels, counts=True, level=level)}
 

@@ -23,25 +23,29 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ucoder.consensus.inputs import kept_inputs
 from ucoder.consensus.probability import probability_right
-from ucoder.consensus.selection import ranked_programs
+from ucoder.consensus.selection import counting, ranked_programs
 from ucoder.consensus.selectors import SELECTORS, Ranking, Rule, selector_named
 from ucoder.consensus.votes import Floats, Ints, Votes, votes_of
-from ucoder.records import NAN, InputOrigin
+from ucoder.records import NAN
 from ucoder.seeds import derive_seed
 from ucoder.studies.pools import ExecutedTask
 
 RULE: Final = Rule(tau=1)
 """The rule of every study; `selector` is set to each of those that are compared."""
 
+AS_RUN: Final = "selector"
+ALL: Final = "all"
+OWN: Final = "own"
+"""Which inputs count (`SolutionsConfig.inputs`): by default those that a run would count."""
+
+ON_ALL: Final = replace(RULE, inputs=ALL)
+
 PAPER: Final = "consensus"
 """The selector that every other one is compared with."""
 
 MAIN: Final = ("consensus", "agreement", "codet", "mbr_soft", "srank")
 """The selectors that the longer studies compare where none are named."""
-
-_OWN = (InputOrigin.GIVEN, InputOrigin.EXAMPLE, InputOrigin.MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +130,11 @@ class StudyTask:
         perplexities_P = np.where(np.isinf(lowest_P), math.nan, lowest_P)
         return replace(self.votes, perplexities_P=perplexities_P).with_weights(weights_P)
 
-    def with_own_inputs(self) -> Votes:
-        """The votes on the inputs that the model wrote; on all inputs where it wrote none."""
-        own = [at for at, given in enumerate(self.votes.inputs) if given.origin in _OWN]
-        return self.votes.on(own) if own else self.votes
-
     def orders(self, n: int, repeats: int, seed: int, name: str) -> Iterator[NDArray[np.int64]]:
         """Random orders of n inputs or candidates of this task, which repeat with the seed."""
         for repeat in range(repeats):
             random = np.random.default_rng(derive_seed(seed, name, self.task_id, repeat))
             yield random.permutation(n)
-
-
-def counting(votes: Votes) -> Votes:
-    """The votes on those inputs that count under `RULE`."""
-    return votes.on(kept_inputs(votes, RULE.min_input_support))
 
 
 def tasks_of(pools: Iterable[ExecutedTask], *, has_truth: bool = True) -> Iterator[StudyTask]:
@@ -188,19 +182,29 @@ def known_selectors(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose(
-    votes: Votes, selectors: Sequence[str], *, with_probability: bool = False
+    votes: Votes,
+    selectors: Sequence[str],
+    *,
+    inputs: str = AS_RUN,
+    with_probability: bool = False,
 ) -> dict[str, StudyChoice]:
     """What each selector chooses under `RULE`, on those of the inputs that count.
 
     Raises:
         ConfigError: A selector is unknown.
     """
-    kept = counting(votes)
-    return {name: _choice(kept, name, with_probability) for name in selectors}
+    rules = {name: replace(RULE, selector=name, inputs=inputs) for name in selectors}
+    # Selectors that count the same inputs share the votes, and what is cached of them.
+    kept: dict[tuple[int, ...], Votes] = {}
+    choices = {}
+    for name, rule in rules.items():
+        on = counting(votes, rule)
+        choices[name] = _choice(kept.setdefault(on.positions, on), rule, with_probability)
+    return choices
 
 
-def _choice(votes: Votes, name: str, with_probability: bool) -> StudyChoice:
-    ranking = selector_named(name)(votes, replace(RULE, selector=name))
+def _choice(votes: Votes, rule: Rule, with_probability: bool) -> StudyChoice:
+    ranking = selector_named(rule.selector)(votes, rule)
     order = ranked_programs(votes, ranking) if ranking.reason is None else []
     if not order:
         return StudyChoice((), NAN)

@@ -20,7 +20,7 @@ from ucoder.consensus.selectors.agreement import by_agreement
 from ucoder.consensus.selectors.ranking import Ranking, Rule, Selector
 from ucoder.errors import ConfigError
 
-__all__ = ["SELECTORS", "Ranking", "Rule", "Selector", "selector_named"]
+__all__ = ["ON_OWN_INPUTS", "SELECTORS", "Ranking", "Rule", "Selector", "selector_named"]
 
 _BY_NAME: Final[dict[SelectorName, Selector]] = {
     "consensus": paper.by_outputs,
@@ -37,6 +37,12 @@ _BY_NAME: Final[dict[SelectorName, Selector]] = {
     "conself": peers.by_behavioural_consensus,
 }
 SELECTORS: Final[Mapping[str, Selector]] = MappingProxyType(cast("dict[str, Selector]", _BY_NAME))
+
+ON_OWN_INPUTS: Final[frozenset[SelectorName]] = frozenset(
+    {"consensus", "cluster", "mbr_hard", "srank"}
+)
+"""Selectors to which an input that nobody asked for does more harm than good: they count programs
+with equal outputs on every input, so one invalid input splits programs that are right."""
 
 
 def selector_named(name: str) -> Selector:

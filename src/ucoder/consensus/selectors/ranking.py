@@ -29,6 +29,7 @@ class Rule:
     selector: str = "consensus"
     rho: float = DEFAULT_RHO
     tau: int = DEFAULT_TAU
+    inputs: str = "selector"
     min_input_support: float = 0.2
     min_probability: float = 0.0
     raising_may_win: bool = False
