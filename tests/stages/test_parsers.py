@@ -21,10 +21,11 @@ from ucoder.inputs.signatures import read_signature
 from ucoder.inputs.text import Refusal
 from ucoder.programs import extract_program
 from ucoder.records import Attempt, InputOrigin, Interface, Problem, Reason
-from ucoder.stages.interfaces import interface_prompt, parse_interface
-from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
+from ucoder.stages.interfaces import Skeleton, interface_prompt, parse_interface
+from ucoder.stages.problems import Draft, parse_problem
 from ucoder.stages.ratings import Rating, parse_rating
 from ucoder.stages.test_inputs import build_suite, probe_inputs
+from ucoder.stages.topics import load_topics, topic_of
 
 GOOD = """<PROBLEM_START>
 Title: Digit Sum
@@ -557,7 +558,7 @@ def test_no_parser_ever_raises(text: str) -> None:
     for parsed in (parse_problem(text), parse_problem(f"<PROBLEM_START>{text}")):
         assert isinstance(parsed, Draft | Refusal)
     assert isinstance(parse_rating(text), Rating | Refusal)
-    assert isinstance(parse_interface(text, draft()), Interface | Refusal)
+    assert isinstance(parse_interface(text, draft()), Skeleton | Refusal)
     assert isinstance(extract_program(text, "f"), str | Refusal)
     assert isinstance(read_signature(text), Interface | Refusal)
     assert all(isinstance(call, Call | Refusal) for call in read_calls(text, interface))

@@ -20,6 +20,7 @@ from ucoder.config.stages import (
     SolutionsConfig,
     StoppingConfig,
     TestInputsConfig,
+    TopicTreeConfig,
 )
 from ucoder.config.training import ConsolidationConfig, LoraConfig
 
@@ -44,6 +45,7 @@ __all__ = [
     "SolutionsConfig",
     "StoppingConfig",
     "TestInputsConfig",
+    "TopicTreeConfig",
     "VLLMConfig",
     "apply_overrides",
     "load_config",
