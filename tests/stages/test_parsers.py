@@ -63,7 +63,8 @@ def test_markdown_around_labels_is_tolerated() -> None:
     [
         ("<PROBLEM_START>", "", Reason.MALFORMED_PROBLEM),
         ("Description:", "Story -", Reason.MALFORMED_PROBLEM),
-        ("Return the sum", "Two to five sentences on the sum", Reason.MALFORMED_PROBLEM),
+        ("Return the sum", "Say in two to five sentences precisely. Sum", Reason.COPIED_PROMPT),
+        ("Digit Sum", "...", Reason.COPIED_PROMPT),
         ("Return the sum of the decimal", "Sum. Decimal", None),
         ("of a non-negative integer n, 0 for zero.", "", Reason.DESCRIPTION_TOO_SHORT),
         ("def digit_sum(n: int, base: int = 10) -> int:", "digit_sum(n)", Reason.BAD_SIGNATURE),
@@ -116,7 +117,7 @@ def test_descriptions_in_other_scripts_are_duplicates_only_where_their_words_are
 
     def judged(name: str, description: str) -> Reason | None:
         base = problem_with(f"def {name}(a: int) -> int:")
-        problem = dataclasses.replace(base, description=description)
+        problem = dataclasses.replace(base, title=name, description=description)
         attempt = Attempt(0, 0, "", "", problem, None, "", "", "", "", 0, 0, 0)
         return accepted.judge(attempt).reason
 
@@ -169,8 +170,9 @@ def test_interface_is_normalised_and_its_function_body_is_removed() -> None:
         "<SKELETON_START>\ndef digit_sum(n: int, base: int = 10) -> Optional[int]:\n"
         '    """Sum the digits.\n\n    Args:\n        n: a number\n    """\n    return 7\n'
     )
-    interface = parse_interface(text, draft())
-    assert isinstance(interface, Interface)
+    skeleton = parse_interface(text, draft())
+    assert isinstance(skeleton, Skeleton)
+    interface = skeleton.interface
     assert interface.source.startswith("from typing import Optional\n")
     assert "return 7" not in interface.source
     compile(interface.source, "skeleton", "exec")
@@ -178,9 +180,9 @@ def test_interface_is_normalised_and_its_function_body_is_removed() -> None:
 
 def test_interface_without_closing_quotes_is_completed() -> None:
     prompt = interface_prompt(draft())
-    interface = parse_interface(prompt.prefill + "Sum the digits.", draft())
-    assert isinstance(interface, Interface)
-    assert '"""Sum the digits.\n    """' in interface.source
+    skeleton = parse_interface(prompt.prefill + "Sum the digits.", draft())
+    assert isinstance(skeleton, Skeleton)
+    assert '"""Sum the digits.\n    """' in skeleton.interface.source
 
 
 @pytest.mark.parametrize(
