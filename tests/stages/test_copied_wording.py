@@ -48,17 +48,18 @@ def test_dots_are_a_copied_placeholder_and_other_signs_are_not() -> None:
 def test_a_copied_hint_is_left_out_and_noted() -> None:
     own = read()
     assert isinstance(own, Draft) and own.removed == () and "Hint: Compare" in own.statement
-    for copied in ("...", "Write every part yourself where the format shows three dots."):
+    for copied in ("...", "Write your own text in place of the dots."):
         draft = read(copied)
         assert isinstance(draft, Draft)
         assert draft.removed == ("hint",) and "Hint" not in draft.statement
 
 
 def test_a_copied_example_is_left_out_and_noted() -> None:
-    draft = read(call="...")
-    assert isinstance(draft, Draft)
-    assert (draft.removed, draft.example) == (("example",), "")
-    assert "Example" not in draft.statement
+    for copied in ("...", "function_name(arguments)"):
+        draft = read(call=copied)
+        assert isinstance(draft, Draft)
+        assert (draft.removed, draft.example) == (("example",), "")
+        assert "Example" not in draft.statement
 
 
 def test_the_prompts_own_problem_format_is_refused_as_copied() -> None:

@@ -10,9 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ucoder.attempts import AcceptedProblems
-from ucoder.config import ProblemsConfig, SamplingConfig, TestInputsConfig
-from ucoder.engines.scripted import Script, ScriptedEngine
+from ucoder.attempts import AcceptedProblems, attempt_problem
+from ucoder.config import (
+    ProblemsConfig,
+    RatingsConfig,
+    SamplingConfig,
+    TestInputsConfig,
+    load_config,
+)
+from ucoder.engines.scripted import Script, ScriptedEngine, load_script
 from ucoder.execution.canonical import parse, write
 from ucoder.inputs.boundaries import boundary_inputs
 from ucoder.inputs.calls import CUT, Call, read_calls
@@ -23,9 +29,9 @@ from ucoder.programs import extract_program
 from ucoder.records import Attempt, InputOrigin, Interface, Problem, Reason
 from ucoder.stages.interfaces import Skeleton, interface_prompt, parse_interface
 from ucoder.stages.problems import Draft, parse_problem
-from ucoder.stages.ratings import Rating, parse_rating
+from ucoder.stages.ratings import Rating, mean_rating, parse_rating
 from ucoder.stages.test_inputs import build_suite, probe_inputs
-from ucoder.stages.topics import load_topics, topic_of
+from ucoder.stages.topics import Topic, load_topics, topic_of
 
 GOOD = """<PROBLEM_START>
 Title: Digit Sum
@@ -63,7 +69,11 @@ def test_markdown_around_labels_is_tolerated() -> None:
     [
         ("<PROBLEM_START>", "", Reason.MALFORMED_PROBLEM),
         ("Description:", "Story -", Reason.MALFORMED_PROBLEM),
-        ("Return the sum", "Say in two to five sentences precisely. Sum", Reason.COPIED_PROMPT),
+        (
+            "Return the sum",
+            "It says in two to five sentences precisely what to compute. Sum",
+            Reason.COPIED_PROMPT,
+        ),
         ("Digit Sum", "...", Reason.COPIED_PROMPT),
         ("Return the sum of the decimal", "Sum. Decimal", None),
         ("of a non-negative integer n, 0 for zero.", "", Reason.DESCRIPTION_TOO_SHORT),
@@ -163,6 +173,50 @@ def test_rating_is_read_and_bounded() -> None:
         refusal = parse_rating(bad)
         assert isinstance(refusal, Refusal)
         assert refusal.reason is Reason.MALFORMED_RATING
+
+
+def test_several_ratings_count_with_their_mean_and_unreadable_ones_do_not_count() -> None:
+    lost = Refusal(Reason.MALFORMED_RATING, "no score")
+    assert mean_rating([lost, Rating(6.0, "So-so."), Rating(9.0, "Good.")]) == Rating(7.5, "So-so.")
+    assert mean_rating([lost, lost]) is lost
+
+
+def test_several_greedy_ratings_are_refused_as_a_setting() -> None:
+    assert RatingsConfig(n=3, sampling=SamplingConfig(temperature=1.0)).n == 3
+    with pytest.raises(ValueError, match="n=3 ratings at temperature 0 are all the same"):
+        RatingsConfig(n=3)
+
+
+async def test_a_problems_rating_is_the_mean_of_the_scores_that_are_kept_with_the_attempt() -> None:
+    script = load_script(None)
+    answers = tuple(f" {score}\nSummary: Good." for score in (4, 8, 9, "none"))
+    rule = type(script.rules[0])(when=("Rate the quality",), answers=answers)
+    config = load_config("scripted", ["ratings.n=16", "ratings.sampling.temperature=1.0"])
+    async with ScriptedEngine(Script(rules=(rule, *script.rules))) as engine:
+        made = [await attempt_problem(i, Topic("", ""), engine, config) for i in range(8)]
+    rated = [attempt for attempt in made if attempt.problem]
+    assert rated
+    for attempt in rated:
+        assert attempt.problem is not None and 1 < len(attempt.scores) < 16
+        assert attempt.problem.rating == pytest.approx(sum(attempt.scores) / len(attempt.scores))
+    assert len({attempt.problem.rating for attempt in rated if attempt.problem}) > 1
+
+
+def test_a_near_duplicate_names_the_problem_that_it_resembles() -> None:
+    text = "Given the prices of crates in a harbour, return the lowest price, or -1 for none."
+    other = "Given the prices of boxes in a harbour, return the lowest price, or 0 for none."
+    base = problem_with("def first(a: list) -> int:")
+    first = dataclasses.replace(base, title="Crates", description=text)
+    base = problem_with("def second(b: list, c: int) -> int:")
+    second = dataclasses.replace(base, title="Boxes", description=other)
+    attempts = [Attempt(i, 0, "", "", p, None, "", "", "", "", 0, 0, 0) for i, p in
+                enumerate((first, second))]  # fmt: skip
+    accepted = AcceptedProblems(ProblemsConfig(), attempts[:1])
+    refused = accepted.judge(attempts[1])
+    assert refused.reason is Reason.NEAR_DUPLICATE and "'Crates'" in refused.detail
+    assert accepted.problems == [first]
+    lenient = AcceptedProblems(ProblemsConfig(max_similarity=1.0), attempts)
+    assert lenient.problems == [first, second]
 
 
 def test_interface_is_normalised_and_its_function_body_is_removed() -> None:

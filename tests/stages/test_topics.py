@@ -16,7 +16,6 @@ from ucoder.records import FinishReason, TopicNode
 from ucoder.stages.topics import (
     AREAS,
     MAX_NAME_CHARS,
-    MAX_WORDS,
     InventedTopics,
     Topic,
     TopicTree,
@@ -44,14 +43,15 @@ class Namer:
         self.requests.append(request)
         await asyncio.sleep(0)
         user = request.prompt.user
-        if "different subjects" in user:
-            area = next(area for area in AREAS if f'"{area}"' in user)
+        if "different exercises" not in user:
+            area = next(area for area, meaning in AREAS.items() if meaning in user)
             names = [f"{area} subject {number}" for number in range(self._n_subjects)]
             names = [name for name in names if name not in user.partition("exist already")[2]][:3]
         else:
-            names = ["in a shop", "at a race"]
+            names = ["Given a shop, return one", "Given a race, return one"]
         text = "\n".join(f"{number}. {name}" for number, name in enumerate(names, 1))
-        return [Completion(text.removeprefix("1."), 5, self._finish, -1.0)]
+        text = text.removeprefix(request.prompt.prefill)
+        return [Completion(text, 5, self._finish, -1.0)]
 
 
 def invented(engine: Namer, stored: list[TopicNode], nodes: list[TopicNode]) -> InventedTopics:
@@ -65,12 +65,12 @@ def invented(engine: Namer, stored: list[TopicNode], nodes: list[TopicNode]) -> 
     ("text", "names"),
     [
         ("1. Sorting cards\n2) Counting votes\n", ("Sorting cards", "Counting votes")),
-        ("1. **Sorting cards**: by suit\n- Votes - who won", ("Sorting cards", "Votes")),
+        ("1. **Sorting cards**: by suit\n**2.** Votes - who won", ("Sorting cards", "Votes")),
+        ("1. Cards\n   - by suit\nAnswer:\n2. Votes", ("Cards", "Votes")),
         ("1. Well-ordered rows\n\n\u2022 `lists`", ("Well-ordered rows", "lists")),
-        ("1. 质数：判断\n2. 回文", ("质数：判断", "回文")),
+        ("1. 2.5 kg of flour\n2. 质数：判断", ("2.5 kg of flour", "质数：判断")),
         ("", ()),
         ("1.\n2.\n---", ()),
-        ("1. " + "many words " * MAX_WORDS, ()),
         ("1. " + "x" * (MAX_NAME_CHARS + 1), ()),
     ],
 )
@@ -78,10 +78,16 @@ def test_names_are_read_from_lists_of_any_form(text: str, names: tuple[str, ...]
     assert parse_names(text)[0] == names
 
 
+def test_a_twist_is_a_sentence_and_not_the_prompts_own() -> None:
+    text = "1. Given\n2. Given prices, return: the sum\n3. says in a sentence what is given"
+    prompt = "Each one says in a sentence what is given."
+    assert parse_names(text, prompt, 4) == (("Given prices, return: the sum",), 2)
+
+
 @given(st.text(max_size=300))
 def test_any_answer_is_read_and_every_name_is_short_and_has_words(text: str) -> None:
-    for name in parse_names(text)[0]:
-        assert 0 < len(words(name)) <= MAX_WORDS
+    for name in parse_names(text, text[:100])[0]:
+        assert words(name) and len(name) <= MAX_NAME_CHARS
         assert name == " ".join(name.split())
 
 
@@ -108,7 +114,8 @@ async def test_a_question_names_what_exists_already() -> None:
     engine = Namer()
     topics = invented(engine, [], [])
     await topics.topic(len(AREAS) * CONFIG.n_subjects * CONFIG.n_twists)
-    asked = [r.prompt.user for r in engine.requests if "different subjects" in r.prompt.user]
+    prompts = [request.prompt.user for request in engine.requests]
+    asked = [prompt for prompt in prompts if "different exercises" not in prompt]
     assert all("exist already" not in prompt for prompt in asked[: len(AREAS)])
     assert all("subject 0\n" in prompt for prompt in asked[len(AREAS) :])
 

@@ -2,7 +2,7 @@
 
 The paper says that the model invents everything and names five areas (figure 2). Invented topics
 are the leaves of a tree: area -> subject -> twist. The model is asked for subjects of an area, then
-for twists of each subject: a situation, the data, an unusual rule. Each topic is used for one
+for twists of each subject: what may be given and wanted. Each topic is used for one
 attempt. When all are used, the tree grows by a generation: new subjects in every area, and twists
 of these; where the model names no new subject of an area, further twists of its known ones. A
 generation that brings fewer topics than it took questions ends the growth, and all topics are used
@@ -27,31 +27,32 @@ from typing import Final, Protocol
 from ucoder.config import TopicTreeConfig
 from ucoder.engines.protocol import Engine, Prompt, Request
 from ucoder.errors import ConfigError, NothingToDo
-from ucoder.inputs.text import COLONS, MAX_CHARS
+from ucoder.inputs.text import COLONS, MAX_CHARS, PromptWording
 from ucoder.records import TopicNode
 from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill, sampling_of
 from ucoder.texts import words
 
 AREAS: Final = {
-    "basic algorithms": "classic algorithms and data structures on numbers, lists and texts",
-    "natural instructions": "what people ask for in everyday language, with texts, tables or lists",
-    "multi-domain algorithmic tasks": "computations from many fields, such as science, trade, "
-    "sports, music, travel, farming or law",
-    "tool usage": "what small tools do with data in memory, such as parsing, converting, checking, "
-    "merging or formatting",
-    "competitive programming": "puzzles and optimisation tasks of programming contests",
+    "basic algorithms": "operations on lists, numbers, texts or grids for exercises in programming",
+    "natural instructions": "everyday requests to change, check or count something in a text, a "
+    "list or a table",
+    "multi-domain algorithmic tasks": "trades, sciences, sports and hobbies in which people "
+    "calculate something",
+    "tool usage": "small jobs of parsing, converting, comparing or formatting data",
+    "competitive programming": "kinds of puzzles in programming contests",
 }
-"""The paper's areas (figure 2), with what we take each to mean; the paper does not say."""
+"""The paper's areas (figure 2), and what the model is asked to list for each; that is ours."""
 
-PREFILL: Final = "1."
-MAX_WORDS: Final = 25
-MAX_NAME_CHARS: Final = 200
+SUBJECT_PREFILL: Final = "1."
+TWIST_PREFILL: Final = "1. Given"
+MAX_NAME_CHARS: Final = 240
 """A longer line is an explanation and not a name."""
+MIN_TWIST_WORDS: Final = 4
 _MAX_KNOWN: Final = 30
 """Names that a question lists as known already, the latest ones."""
 
-_NUMBERING = re.compile(r"^[\s>#*_-]{0,8}(?:\d{1,3}\s?[.):]|[-*•])?[\s*_\"'`]{0,6}")
+_NUMBER = re.compile(r"[ ]{0,3}[*_#]{0,3}\d{1,3}[.):](?!\d)[*_]{0,3}\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,53 +224,51 @@ class InventedTopics:
     async def _next_generation(self) -> list[TopicNode]:
         """Ask for subjects of every area, then for twists of the new ones or of known ones."""
         tree, n = self._tree, self._config.n_subjects
-        answers = await asyncio.gather(
-            *(self._ask(area, "", subjects_prompt(area, n, tree.subjects[area])) for area in AREAS)
-        )
-        taken = {_key(subject) for subject in chain(*tree.subjects.values())}
+        answers = await asyncio.gather(*(self._ask(area) for area in AREAS))
+        taken = set(map(_key, chain(*tree.subjects.values())))
         of_areas = [_without(node, taken, n) for node in answers]
         due = []
         for node in of_areas:
             # Those with the fewest twists come first; `sorted` keeps the order of the others.
             known = sorted(tree.subjects[node.area], key=lambda one: len(tree.twists.get(one, ())))
             due += [(node.area, subject) for subject in node.named or known[:n]]
-        answers = await asyncio.gather(
-            *(
-                self._ask(
-                    area,
-                    subject,
-                    twists_prompt(subject, self._config.n_twists, tree.twists.get(subject, ())),
-                )
-                for area, subject in due
-            )
-        )
+        answers = await asyncio.gather(*(self._ask(*each) for each in due))
         of_subjects = [
             _without(node, set(map(_key, tree.twists.get(node.subject, ()))), self._config.n_twists)
             for node in answers
         ]
         return of_areas + of_subjects
 
-    async def _ask(self, area: str, subject: str, prompt: Prompt) -> TopicNode:
+    async def _ask(self, area: str, subject: str = "") -> TopicNode:
         """One question; `named` still holds what is known already."""
-        generation = self._tree.n_generations
-        seed = derive_seed(self._run_seed, "topic tree", generation, area, subject)
-        sampling = sampling_of(self._config.sampling, ())
-        (answer,) = await self._engine.sample(Request(prompt, 1, sampling, seed))
+        tree, config = self._tree, self._config
+        if subject:
+            prompt = twists_prompt(subject, config.n_twists, tree.twists.get(subject, ()))
+            instructions = twists_prompt("", config.n_twists)
+        else:
+            prompt = subjects_prompt(area, config.n_subjects, tree.subjects[area])
+            instructions = subjects_prompt(area, config.n_subjects)
+        seed = derive_seed(self._run_seed, "topic tree", tree.n_generations, area, subject)
+        request = Request(prompt, 1, sampling_of(config.sampling, ()), seed)
+        (answer,) = await self._engine.sample(request)
         lost = answer.finish_reason.lost
         text = prompt.prefill + answer.text
-        named, n_refused = ((), 0) if lost else parse_names(text)
-        return TopicNode(generation, area, subject, named, n_refused, text, answer.n_tokens, lost)
+        least = MIN_TWIST_WORDS if subject else 1
+        named, n_refused = ((), 0) if lost else parse_names(text, instructions.user, least)
+        return TopicNode(
+            tree.n_generations, area, subject, named, n_refused, text, answer.n_tokens, lost
+        )
 
 
 def subjects_prompt(area: str, n: int, known: Sequence[str] = ()) -> Prompt:
     """Ask for subjects of an area that are not known yet."""
-    user = fill("subjects", n=n, area=area, meaning=AREAS[area], known=_listed(known))
-    return Prompt(user, PREFILL)
+    user = fill("subjects", n=n, meaning=AREAS[area], known=_listed(known))
+    return Prompt(user, SUBJECT_PREFILL)
 
 
 def twists_prompt(subject: str, n: int, known: Sequence[str] = ()) -> Prompt:
     """Ask for twists of a subject that are not known yet."""
-    return Prompt(fill("twists", n=n, subject=subject, known=_listed(known)), PREFILL)
+    return Prompt(fill("twists", n=n, subject=subject, known=_listed(known)), TWIST_PREFILL)
 
 
 def _listed(known: Sequence[str]) -> str:
@@ -278,23 +277,26 @@ def _listed(known: Sequence[str]) -> str:
     return "\n\nNot these, which exist already:\n" + "\n".join(known[-_MAX_KNOWN:])
 
 
-def parse_names(text: str) -> tuple[tuple[str, ...], int]:
-    """The names in an answer, one a line, and how many lines are none.
+def parse_names(text: str, prompt: str = "", min_words: int = 1) -> tuple[tuple[str, ...], int]:
+    """The names in a numbered list, and how many lines of the text are none.
 
-    Numbers, bullets, emphasis and what follows a colon or a dash are left out. Accepts any text and
-    never raises.
+    Where the first line alone has a number, the others are taken for names as well. Emphasis, and
+    what explains a name after a dash or a colon, are left out. Names that repeat the prompt's own
+    wording are refused. Accepts any text and never raises.
     """
-    named: list[str] = []
-    n_refused = 0
-    for line in text[:MAX_CHARS].splitlines():
-        name = _NUMBERING.sub("", line, count=1)
-        name = re.split(rf"\s[-\u2013\u2014]\s|[{COLONS}](?:\s|\*|$)", name, maxsplit=1)[0]
-        name = " ".join(name.strip(" \t.*_`\"'").split())
-        if len(name) <= MAX_NAME_CHARS and 0 < len(words(name)) <= MAX_WORDS:
+    lines = [line for line in text[:MAX_CHARS].splitlines() if line.strip()]
+    numbered = [line for line in lines if _NUMBER.match(line)]
+    wording = PromptWording(prompt)
+    named = []
+    for line in numbered if len(numbered) > 1 else lines:
+        name = _NUMBER.sub("", line, count=1).replace("*", "").replace("`", "")
+        if min_words == 1:  # a sentence may have a colon
+            name = re.split(rf"\s[-\u2013\u2014]\s|[{COLONS}](?:\s|$)", name, maxsplit=1)[0]
+        name = " ".join(name.strip(" \t._-\"'\u2022").split())
+        is_name = len(name) <= MAX_NAME_CHARS and len(words(name)) >= min_words
+        if is_name and not wording.has(name):
             named.append(name)
-        else:
-            n_refused += bool(line.strip())
-    return tuple(named), n_refused
+    return tuple(named), len(lines) - len(named)
 
 
 def _without(node: TopicNode, taken: set[str], n: int) -> TopicNode:
