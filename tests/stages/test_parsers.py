@@ -59,6 +59,11 @@ def test_figure_3_format_is_read() -> None:
     assert problem.statement.endswith("Hint: Convert to a string.")
 
 
+@pytest.mark.parametrize("tag", ["</PROBLEM_END>", "</PROBLEM_START>"])
+def test_a_closing_tag_as_in_html_ends_a_problem(tag: str) -> None:
+    assert parse_problem(GOOD.replace("<PROBLEM_END>", f"{tag}\nI hope this helps.")) == draft()
+
+
 def test_markdown_around_labels_is_tolerated() -> None:
     text = GOOD.replace("Title:", "**Title:**").replace("Description:", "### Description:")
     assert isinstance(parse_problem(text.replace("def digit", "`def digit")), Draft)
@@ -71,7 +76,7 @@ def test_markdown_around_labels_is_tolerated() -> None:
         ("Description:", "Story -", Reason.MALFORMED_PROBLEM),
         (
             "Return the sum",
-            "It says in two to five sentences precisely what to compute. Sum",
+            "In two to five sentences precisely what. Sum",
             Reason.COPIED_PROMPT,
         ),
         ("Digit Sum", "...", Reason.COPIED_PROMPT),

@@ -69,10 +69,8 @@ class ScaleConfig(Section):
 
 
 class TopicTreeConfig(Section):
-    """How topics are invented: subjects of the paper's areas, and twists of each subject.
-
-    The tree grows by a generation whenever every topic has been used.
-    """
+    """How topics are invented: subjects of the paper's areas, twists of each subject. The tree
+    grows by a generation whenever every topic has been used."""
 
     n_subjects: Annotated[int, Field(ge=1, le=100)] = 8
     """Subjects asked for in each area and generation."""
@@ -93,7 +91,7 @@ class ProblemsConfig(Section):
     paper's model invents everything; `listed`: 64 topics that come with ucoder; otherwise a file
     with one topic a line, `area: topic` or just `topic`."""
     tree: TopicTreeConfig = TopicTreeConfig()
-    max_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35
+    max_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4
     """Problems that share this much of their words and pairs of words with an accepted one are
     rejected as near duplicates (`ucoder.similarity`); 1: only those with the same words are."""
     min_description_words: Annotated[int, Field(ge=0)] = 8

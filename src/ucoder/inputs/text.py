@@ -37,12 +37,15 @@ class Refusal:
 def between(text: str, start: str, end: str) -> str | None:
     """The text between the first `start` and the next `end`, or the end of the text.
 
-    The end tag may be missing, because it is a stop string. None where `start` is missing.
+    The end tag may be missing, because it is a stop string. Either tag with a slash, as in HTML,
+    ends the text as well. None where `start` is missing.
     """
     at = text.find(start)
     if at < 0:
         return None
-    body = text[at + len(start) :].split(end, 1)[0]
+    body = text[at + len(start) :]
+    for closing in (end, f"</{end[1:]}", f"</{start[1:]}"):
+        body = body.split(closing, 1)[0]
     return body[:MAX_PROGRAM_CHARS].strip()  # no genuine answer is that long
 
 
