@@ -80,7 +80,8 @@ def _always(run: Run, new: RunConfig) -> str:
 
 
 def _before_problems(run: Run, new: RunConfig) -> str:
-    return "problems were made with it already" if run.attempts.keys() else ""
+    begun = run.attempts.keys() or run.topics.keys()
+    return "problems were made with it already" if begun else ""
 
 
 def _before_inputs(run: Run, new: RunConfig) -> str:

@@ -35,12 +35,11 @@ from ucoder.texts import words
 
 AREAS: Final = {
     "basic algorithms": "operations on lists, numbers, texts or grids for exercises in programming",
-    "natural instructions": "everyday requests to change, check or count something in a text, a "
-    "list or a table",
-    "multi-domain algorithmic tasks": "trades, sciences, sports and hobbies in which people "
-    "calculate something",
-    "tool usage": "small jobs of parsing, converting, comparing or formatting data",
-    "competitive programming": "kinds of puzzles in programming contests",
+    "natural instructions": "kinds of texts, lists and notes that people keep in everyday life",
+    "multi-domain algorithmic tasks": "professions, sciences, sports and hobbies",
+    "tool usage": "kinds of short text with a fixed form, such as dates or prices, that a tool "
+    "could check, convert or sort",
+    "competitive programming": "puzzles and games with boards, cards, paths, words or numbers",
 }
 """The paper's areas (figure 2), and what the model is asked to list for each; that is ours."""
 
@@ -168,16 +167,11 @@ class TopicTree:
         self.is_exhausted = sum(map(len, by_subject)) < len(nodes)
 
     def topic(self, index: int) -> Topic | None:
-        """The topic of one attempt; None where the tree has to grow first."""
+        """The topic of one attempt; None where the tree has to grow first, or has no topic."""
         if index < len(self.topics):
             return self.topics[index]
-        if not self.is_exhausted:
+        if not self.is_exhausted or not self.topics:
             return None
-        if not self.topics:
-            raise NothingToDo(
-                "the model named no topic that could be read; give it some with "
-                "problems.topics=listed or problems.topics=FILE"
-            )
         return topic_of(index - len(self.topics), self.topics, self._run_seed)
 
 
@@ -216,6 +210,11 @@ class InventedTopics:
         """
         async with self._growing:
             while (topic := self._tree.topic(index)) is None:
+                if self._tree.is_exhausted:
+                    raise NothingToDo(
+                        "the model named no topic that could be read; give it some with "
+                        "problems.topics=listed or problems.topics=FILE"
+                    )
                 nodes = await self._next_generation()
                 await self._store(nodes)
                 self._tree.add(nodes)
