@@ -64,6 +64,11 @@ def test_a_closing_tag_as_in_html_ends_a_problem(tag: str) -> None:
     assert parse_problem(GOOD.replace("<PROBLEM_END>", f"{tag}\nI hope this helps.")) == draft()
 
 
+@pytest.mark.parametrize("code", ["\n\nx = 1", "\n```python\ndef digit_sum(n):\n    return n\n```"])
+def test_a_solution_that_follows_the_hint_is_no_part_of_the_statement(code: str) -> None:
+    assert parse_problem(GOOD.replace("a string.", f"a string.{code}")) == draft()
+
+
 def test_markdown_around_labels_is_tolerated() -> None:
     text = GOOD.replace("Title:", "**Title:**").replace("Description:", "### Description:")
     assert isinstance(parse_problem(text.replace("def digit", "`def digit")), Draft)

@@ -41,6 +41,8 @@ _LABEL = re.compile(
     rf"[ \t\u3000]{{0,4}}\d{{0,2}}[ \t\u3000]{{0,4}}[*_]{{0,3}}[{COLONS}][*_]{{0,3}}",
     re.IGNORECASE | re.MULTILINE,
 )
+_AFTER_HINT = re.compile(r"\n\s*\n|\n[ \t]*(?:def|class|import|from)[ \t]")
+"""Where a hint ends: an empty line, or code, which may be the whole solution."""
 _SIGNATURE = re.compile(r"def\s+[^\n]{1,400}")
 
 _NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
@@ -128,6 +130,7 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
     for reason, pattern in _NON_PROBLEMS:
         if found := pattern.search(asked):
             return Refusal(reason, f"mentions {found.group()!r}")
+    fields["hint"] = _AFTER_HINT.split(fields.get("hint", ""), maxsplit=1)[0].strip()
     removed = _remove_copied(fields)
     example = ""
     parts = [f"Title: {title}", f"Description: {description}"]
