@@ -76,7 +76,7 @@ class TopicTreeConfig(Section):
     """Subjects asked for in each area and generation."""
     n_twists: Annotated[int, Field(ge=1, le=100)] = 6
     """Twists asked for each subject: one topic each."""
-    sampling: SamplingConfig = SamplingConfig(temperature=1.0, max_tokens=256)
+    sampling: SamplingConfig = SamplingConfig(max_tokens=256)
 
 
 class ProblemsConfig(Section):

@@ -37,9 +37,8 @@ AREAS: Final = {
     "basic algorithms": "operations on lists, numbers, texts or grids for exercises in programming",
     "natural instructions": "kinds of texts, lists and notes that people keep in everyday life",
     "multi-domain algorithmic tasks": "professions, sciences, sports and hobbies",
-    "tool usage": "kinds of short text with a fixed form, such as dates or prices, that a tool "
-    "could check, convert or sort",
-    "competitive programming": "puzzles and games with boards, cards, paths, words or numbers",
+    "tool usage": "formats of short texts, such as dates and prices",
+    "competitive programming": "kinds of puzzles and board games",
 }
 """The paper's areas (figure 2), and what the model is asked to list for each; that is ours."""
 
