@@ -37,7 +37,9 @@ def test_a_field_of_the_format_is_copied_and_a_text_about_the_same_is_not() -> N
 
 
 def test_words_that_the_model_was_told_to_write_about_are_not_copied() -> None:
-    assert not FORMAT.has("the integers to look at", told="Given the integers to look at, add them")
+    text = "the integers to look at"
+    assert PromptWording(text).has(text)
+    assert not PromptWording(text, told="Given the integers to look at, add them").has(text)
 
 
 def test_dots_are_a_copied_placeholder_and_other_signs_are_not() -> None:
@@ -78,7 +80,7 @@ def test_copied_lines_of_a_docstring_are_left_out_with_their_headings() -> None:
     parsed = parse_interface(
         skeleton(
             "Return the lowest price. Keep to this format.\n\n    Args:\n        prices: ...\n\n"
-            "    Returns:\n        the lowest price"
+            "    Returns:\n        The lowest price. Keep to this format."
         ),
         draft,
     )
@@ -86,7 +88,7 @@ def test_copied_lines_of_a_docstring_are_left_out_with_their_headings() -> None:
     assert parsed.removed == ("docstring lines",)
     assert parsed.interface.source == (
         "def cheapest(prices: list) -> int:\n"
-        '    """Return the lowest price.\n\n    Returns:\n        the lowest price\n    """\n'
+        '    """Return the lowest price.\n\n    Returns:\n        The lowest price.\n    """\n'
     )
 
 
@@ -108,6 +110,5 @@ def test_a_docstring_without_a_word_of_its_own_refuses_the_interface() -> None:
 
 @given(st.text(), st.text(), st.text())
 def test_any_texts_can_be_compared_with_a_prompt(prompt: str, text: str, told: str) -> None:
-    wording = PromptWording(prompt)
-    assert wording.has(text, told) in (True, False)
+    assert PromptWording(prompt, told).has(text) in (True, False)
     assert all(part.strip() for part in sentences(text))

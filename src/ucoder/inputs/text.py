@@ -86,28 +86,22 @@ class PromptWording:
 
     Args:
         prompt: What the model was given, without the topic or problem that it is about.
+        told: That problem: words in a row that it has are not copied from the instructions.
     """
 
-    def __init__(self, prompt: str) -> None:
-        self._runs = set(_runs(prompt))
+    def __init__(self, prompt: str, told: str = "") -> None:
+        self._runs = set(_runs(prompt)).difference(_runs(told))
         parts = (part for line in prompt.splitlines() for part in (line, line.partition(":")[2]))
         self._lines = set(map(normalised, parts))
 
-    def has(self, text: str, told: str = "") -> bool:
-        """Whether a text is copied.
-
-        Args:
-            text: A short field, or a sentence.
-            told: What the model was to write about: words in a row that are in there are not
-                copied from the instructions.
-        """
+    def has(self, text: str) -> bool:
+        """Whether a short field, or a sentence, is copied."""
         found = words(text)
         if len(found) < RUN_LENGTH:
             return set(text.strip()) <= set(". `") or normalised(text) in self._lines
-        own = set(_runs(told))
         copied: set[int] = set()
         for at, run in enumerate(_runs(text)):
-            if run in self._runs and run not in own:
+            if run in self._runs:
                 copied.update(range(at, at + RUN_LENGTH))
         return len(copied) >= COPIED_SHARE * len(found)
 

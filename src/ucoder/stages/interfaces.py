@@ -13,7 +13,6 @@ import ast
 import inspect
 import re
 from dataclasses import dataclass
-from functools import cache
 
 from ucoder.engines.protocol import Prompt
 from ucoder.inputs.signatures import read_function
@@ -26,9 +25,8 @@ from ucoder.texts import parse_module
 STOP = ("<SKELETON_END>", '\n    """\n')
 
 _HEADING = re.compile(r"\s*(?:Args|Arguments|Parameters|Returns?|Raises|Examples?|Notes?):\s*$")
-_LEAD = re.compile(
-    r"(?P<indent>\s*)(?P<argument>[*`]{0,3}\w{1,80}[*`]{0,3}[ ]{0,4}(?:\([^()]{0,80}\))?[ ]{0,4}:)?"
-)
+_LEAD = re.compile(r"\s*(?:[*`]{0,3}\w{1,80}[*`]{0,3} {0,4}(?:\([^()]{0,80}\))? {0,4}:\s*)?")
+"""The indentation of a line, and the argument that it describes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ def parse_interface(text: str, draft: Draft) -> Skeleton | Refusal:
     if not docstring or not docstring.strip():
         return Refusal(Reason.MALFORMED_INTERFACE, "no docstring")
     cleaned = inspect.cleandoc(docstring).split("\n")
-    kept = _without_copied(cleaned, draft.statement)
+    wording = PromptWording(fill("interface", statement=""), told=draft.statement)
+    kept = _without_copied(cleaned, wording)
     if not kept:
         return Refusal(Reason.COPIED_PROMPT, "the docstring is the prompt's wording")
     indented = "\n".join(f"    {line}".rstrip() for line in kept)
@@ -88,9 +87,9 @@ def parse_interface(text: str, draft: Draft) -> Skeleton | Refusal:
     return Skeleton(interface, ("docstring lines",) if kept != cleaned else ())
 
 
-def _without_copied(lines: list[str], told: str) -> list[str]:
+def _without_copied(lines: list[str], wording: PromptWording) -> list[str]:
     """A docstring's lines without copied sentences and the headings that stood over them alone."""
-    kept = [line for line in (_own_words(line, told) for line in lines) if line is not None]
+    kept = [line for line in (_own_words(line, wording) for line in lines) if line is not None]
     if len(kept) == len(lines):
         return kept
     found: list[str] = []
@@ -108,18 +107,13 @@ def _without_copied(lines: list[str], told: str) -> list[str]:
     return found
 
 
-def _own_words(line: str, told: str) -> str | None:
+def _own_words(line: str, wording: PromptWording) -> str | None:
     """A line without its copied sentences; None where all of them are."""
     lead = _LEAD.match(line)
     if lead is None or _HEADING.match(line) or not line[lead.end() :].strip():
         return line
     parts = sentences(line[lead.end() :])
-    own = [part for part in parts if not _wording().has(part, told)]
+    own = [part for part in parts if not wording.has(part)]
     if not own:
         return None
-    return line if len(own) == len(parts) else f"{lead.group()} {' '.join(own)}"
-
-
-@cache
-def _wording() -> PromptWording:
-    return PromptWording(fill("interface", statement=""))
+    return line if len(own) == len(parts) else f"{lead.group()}{' '.join(own)}"
