@@ -54,7 +54,7 @@ FLOORS = (
     {"errors", "progress"},
     {"execution", "files", "texts", "visible"},
     {"runtime"},
-    {"records"},
+    {"records", "similarity"},
     {"config", "models", "seeds"},
     {"consensus", "engines"},
     {"evaluation", "inputs", "training"},

@@ -13,6 +13,7 @@ from ucoder.cli.app import app
 from ucoder.config import RunConfig
 from ucoder.config.reading import parse_config
 from ucoder.errors import ConfigError, RunLocked
+from ucoder.records import TopicNode
 
 from .fault_tolerance.comparison import shards, tables
 
@@ -76,6 +77,8 @@ async def test_a_run_without_training_takes_more_problems_and_more_pairs(tmp_pat
         ("evaluation.benchmarks=[humaneval]", "the problems were compared with these alone"),
         ("evaluation.contamination.exclude=false", "compared with benchmarks already"),
         ("problems.topics={tmp}/topics.txt", "attempts were made at other topics already"),
+        ("problems.topics=invented", "attempts were made at other topics already"),
+        ("problems.tree.n_twists=2", "problems were made with it already"),
         ("engine.script={tmp}/script.yaml", "problems were made with another model already"),
     ],
 )
@@ -116,6 +119,20 @@ async def test_a_change_of_where_and_how_fast_changes_no_record(
     run = await finished(tmp_path / "run", f"problems.topics={tmp_path / 'topics.txt'}")
     (tmp_path / "topics.txt").rename(tmp_path / "moved.txt")
     assert with_settings(run, [override.replace("{tmp}", str(tmp_path))]).path == run.path
+
+
+async def test_a_run_may_go_from_invented_topics_to_a_list_before_its_first_attempt_alone(
+    tmp_path: Path,
+) -> None:
+    run = Run.create(tmp_path / "run", load_config("scripted", ["problems.topics=invented"]))
+    run.topics.put("000000", [TopicNode(0, "tool usage", "", (), 3, "", 5, None)])
+    assert with_settings(run, ["problems.topics=listed"]).config.problems.topics == "listed"
+    with pytest.raises(ConfigError, match="problems were made with it already"):
+        with_settings(run, ["problems.tree.n_subjects=3"])
+    run = await finished(tmp_path / "other", "problems.topics=invented")
+    with pytest.raises(ConfigError, match="attempts were made at other topics already"):
+        with_settings(run, ["problems.topics=listed"])
+    assert with_settings(run, ["max_concurrency=3"]).path == run.path
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,22 @@ async def test_whatever_reads_a_run_copes_with_an_execution_that_no_candidate_ha
     assert "alone" not in pages[0]
 
 
+async def test_a_run_that_invents_its_topics_is_resumed_with_the_same_ones(tmp_path: Path) -> None:
+    settings = ("problems.topics=invented", "consolidation.iterations=1")
+    undisturbed, run = new_run(tmp_path / "a", *settings), new_run(tmp_path / "b", *settings)
+    await run_pipeline(undisturbed)
+    assert {node.generation for node in run.topics.rows()} == set()
+    with pytest.raises(EngineError, match="the engine broke"):
+        await run_pipeline(run, components(run, {0: Failing(14)}))
+    assert 0 in {node.generation for node in run.topics.rows()}
+    await run_pipeline(run)
+    assert tables(run.path) == tables(undisturbed.path)
+    topics = {attempt.topic for attempt in run.attempts.rows()}
+    assert topics <= {
+        f"{node.subject}: {name}" for node in run.topics.rows() for name in node.named
+    }
+
+
 @pytest.mark.parametrize("n_requests", [2, 12, 16, 20])
 async def test_a_run_whose_engine_broke_is_resumed_to_the_same_records(
     tmp_path: Path, n_requests: int

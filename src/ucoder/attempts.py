@@ -12,14 +12,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Iter
 from dataclasses import dataclass, replace
 
 from ucoder.config import ProblemsConfig, RunConfig, SamplingConfig
-from ucoder.engines.protocol import Engine, Prompt, Request
+from ucoder.engines.protocol import Completion, Engine, Prompt, Request
 from ucoder.inputs.text import Refusal, normalised
 from ucoder.records import Attempt, Problem, Reason, digest
 from ucoder.runtime import cancel
 from ucoder.seeds import derive_seed
+from ucoder.similarity import TextIndex
 from ucoder.stages import interfaces, problems, ratings
-from ucoder.stages.problems import Topic
 from ucoder.stages.prompts import sampling_of
+from ucoder.stages.ratings import Rating
+from ucoder.stages.topics import Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +31,31 @@ class _Answer:
     lost: Refusal | None = None
 
 
+def _answer(prompt: Prompt, completion: Completion) -> _Answer:
+    reason = completion.finish_reason.lost
+    lost = Refusal(reason, completion.detail) if reason else None
+    return _Answer(prompt.prefill + completion.text, completion.n_tokens, lost)
+
+
 async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunConfig) -> Attempt:
     """Stages 1 to 3 for one topic. Duplicates are found later, by `AcceptedProblems`."""
     seed = derive_seed(config.seed, "problems", index)
 
     async def ask(
-        prompt: Prompt, sampling: SamplingConfig, stop: tuple[str, ...], stage: str
-    ) -> _Answer:
+        prompt: Prompt, sampling: SamplingConfig, stop: tuple[str, ...], stage: str, n: int = 1
+    ) -> list[_Answer]:
         request = Request(
             prompt,
-            1,
+            n,
             sampling_of(sampling, stop),
             derive_seed(config.seed, stage, index),
         )
-        (completion,) = await engine.sample(request)
-        reason = completion.finish_reason.lost
-        lost = Refusal(reason, completion.detail) if reason else None
-        return _Answer(prompt.prefill + completion.text, completion.n_tokens, lost)
+        return [_answer(prompt, completion) for completion in await engine.sample(request)]
 
-    none = _Answer("", 0)
-    problem_answer = rating_answer = interface_answer = none
+    problem_answer = interface_answer = _Answer("", 0)
+    rating_answers: list[_Answer] = []
+    scores: tuple[float, ...] = ()
+    removed: tuple[str, ...] = ()
 
     def settle(outcome: Problem | Refusal) -> Attempt:
         refusal = outcome if isinstance(outcome, Refusal) else None
@@ -61,14 +68,16 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
             reason=refusal.reason if refusal else None,
             detail=refusal.detail if refusal else "",
             problem_text=problem_answer.text,
-            rating_text=rating_answer.text,
+            rating_text="\n".join(answer.text for answer in rating_answers),
             interface_text=interface_answer.text,
             problem_tokens=problem_answer.n_tokens,
-            rating_tokens=rating_answer.n_tokens,
+            rating_tokens=sum(answer.n_tokens for answer in rating_answers),
             interface_tokens=interface_answer.n_tokens,
+            scores=scores,
+            removed=removed,
         )
 
-    problem_answer = await ask(
+    (problem_answer,) = await ask(
         problems.problem_prompt(topic), config.problems.sampling, problems.STOP, "problems"
     )
     draft = problem_answer.lost or problems.parse_problem(
@@ -76,25 +85,34 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
     )
     if isinstance(draft, Refusal):
         return settle(draft)
-    rating_answer = await ask(
-        ratings.rating_prompt(draft.statement), config.ratings.sampling, ratings.STOP, "ratings"
+    removed = draft.removed
+    rating_answers = await ask(
+        ratings.rating_prompt(draft.statement),
+        config.ratings.sampling,
+        ratings.STOP,
+        "ratings",
+        config.ratings.n,
     )
-    rating = rating_answer.lost or ratings.parse_rating(rating_answer.text)
+    read = [answer.lost or ratings.parse_rating(answer.text) for answer in rating_answers]
+    scores = tuple(rating.score for rating in read if isinstance(rating, Rating))
+    rating = ratings.mean_rating(read)
     if isinstance(rating, Refusal):
         return settle(rating)
     if rating.score < config.ratings.threshold:
         return settle(
             Refusal(Reason.LOW_RATING, f"{rating.score:g} < {config.ratings.threshold:g}")
         )
-    interface_answer = await ask(
+    (interface_answer,) = await ask(
         interfaces.interface_prompt(draft),
         config.interfaces.sampling,
         interfaces.STOP,
         "interfaces",
     )
-    interface = interface_answer.lost or interfaces.parse_interface(interface_answer.text, draft)
-    if isinstance(interface, Refusal):
-        return settle(interface)
+    skeleton = interface_answer.lost or interfaces.parse_interface(interface_answer.text, draft)
+    if isinstance(skeleton, Refusal):
+        return settle(skeleton)
+    removed += skeleton.removed
+    interface = skeleton.interface
     problem = Problem(
         id=digest(interface.source, normalised(draft.statement)),
         area=topic.area,
@@ -114,7 +132,8 @@ class AcceptedProblems:
     """The problems accepted so far, which decide what is a duplicate.
 
     A duplicate has the same interface (name, parameters, types) as an accepted problem, or the
-    same normalised description.
+    same normalised description. A near duplicate has a title and description that are as similar
+    to an accepted problem's as `problems.max_similarity` or more (`ucoder.similarity`).
 
     Args:
         wanted: How many problems a run wants, and how many attempts it may make.
@@ -126,6 +145,7 @@ class AcceptedProblems:
         self.n_judged = 0
         self._wanted = wanted
         self._keys: dict[str, str] = {}
+        self._texts = TextIndex()
         for attempt in attempts:
             self.judge(attempt)
 
@@ -147,7 +167,7 @@ class AcceptedProblems:
         return max(1, min(likely, self._wanted.max_attempts - self.n_judged))
 
     def judge(self, attempt: Attempt) -> Attempt:
-        """Accept the attempt's problem, or return the attempt as a duplicate."""
+        """Accept the attempt's problem, or return the attempt as a duplicate or a near one."""
         self.n_judged += 1
         problem = attempt.problem
         if problem is None:
@@ -161,7 +181,18 @@ class AcceptedProblems:
                     reason=Reason.DUPLICATE,
                     detail=f"like {self._keys[key]!r}",
                 )
+        text = f"{problem.title}\n{problem.description}"
+        nearest = self._texts.nearest(text)
+        if nearest is not None and nearest.similarity >= self._wanted.max_similarity:
+            like = self.problems[nearest.position].title
+            return replace(
+                attempt,
+                problem=None,
+                reason=Reason.NEAR_DUPLICATE,
+                detail=f"{nearest.similarity:.0%} like {like!r}",
+            )
         self.problems.append(problem)
+        self._texts.add(text)
         self._keys.update(dict.fromkeys(keys, problem.title))
         return attempt
 

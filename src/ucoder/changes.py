@@ -20,7 +20,7 @@ from ucoder.config import RunConfig, apply_overrides, parse_config
 from ucoder.errors import ConfigError, command
 from ucoder.models import load_catalog
 from ucoder.runs import Run
-from ucoder.stages.problems import load_topics, topic_of
+from ucoder.stages.topics import TopicTree, listed_topics, topic_of
 
 
 def with_settings(run: Run, overrides: Iterable[str]) -> Run:
@@ -80,7 +80,8 @@ def _always(run: Run, new: RunConfig) -> str:
 
 
 def _before_problems(run: Run, new: RunConfig) -> str:
-    return "problems were made with it already" if run.attempts.keys() else ""
+    begun = run.attempts.keys() or run.topics.keys()
+    return "problems were made with it already" if begun else ""
 
 
 def _before_inputs(run: Run, new: RunConfig) -> str:
@@ -122,10 +123,11 @@ def _more_problems(run: Run, new: RunConfig) -> str:
 
 
 def _same_topics(run: Run, new: RunConfig) -> str:
-    topics = load_topics(new.problems.topics)
+    topics, tree = listed_topics(new.problems.topics), TopicTree(new.seed, run.topics.stream())
     for row in run.attempts.columns("index", "area", "topic"):
-        topic = topic_of(row["index"], topics, new.seed)
-        if (topic.area, topic.text) != (row["area"], row["topic"]):
+        index = row["index"]
+        topic = topic_of(index, topics, new.seed) if topics else tree.topic(index)
+        if topic is None or (topic.area, topic.text) != (row["area"], row["topic"]):
             return "attempts were made at other topics already"
     return ""
 

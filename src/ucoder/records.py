@@ -4,6 +4,7 @@ A record carries its own identity, derived from content and from the run's seed,
 counter that a resumed run would count differently. What is refused is a record as well, with a
 reason that a program can read. Undefined numbers are NaN or None, never 0.
 
+    TopicNode    stage 1      one question about topics, and what the model named
     Attempt      stages 1-3   one try at a problem: accepted, or rejected with the reason
     TestSuite    stage 4      the inputs of one problem
     Candidate    stage 5      one sampled solution
@@ -63,7 +64,9 @@ class Reason(StrEnum):
     TIME = "time"
     NETWORK = "network"
     DESCRIPTION_TOO_SHORT = "description_too_short"
+    COPIED_PROMPT = "copied_prompt"
     DUPLICATE = "duplicate"
+    NEAR_DUPLICATE = "near_duplicate"
     # stage 2: its rating
     MALFORMED_RATING = "malformed_rating"
     LOW_RATING = "low_rating"
@@ -139,7 +142,7 @@ class Problem:
         description: What to compute, alone; for telling duplicates.
         statement: Title, description, example and hint as the model wrote them.
         example: The example's text, "" where it gave none; a source of test inputs.
-        rating: Problem quality score, 0 to 10 (stage 2).
+        rating: Problem quality score, 0 to 10; the mean of several ratings (stage 2).
         rating_summary: The rater's own words.
         interface: What a solution must define.
     """
@@ -157,6 +160,31 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class TopicNode:
+    """One question about topics, and what the model named (`ucoder.stages.topics`).
+
+    Attributes:
+        generation: Which growth of the tree the question belongs to, from 0.
+        area: The paper's area (figure 2).
+        subject: The subject whose twists were asked for; "" where subjects of the area were.
+        named: The subjects or twists that the answer named and that were not known before.
+        n_refused: Lines of the answer that were known before, or are not a name.
+        text: The model's answer, prefill included.
+        n_tokens: Tokens sampled for it.
+        reason: Why the answer is lost, None where it is not.
+    """
+
+    generation: int
+    area: str
+    subject: str
+    named: tuple[str, ...]
+    n_refused: int
+    text: str
+    n_tokens: int
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One try at a problem, kept whether it worked or not.
 
@@ -169,11 +197,14 @@ class Attempt:
         reason: Why it was rejected.
         detail: The reason in a sentence.
         problem_text: The model's text of stage 1, prefill included.
-        rating_text: The model's text of stage 2, "" where that stage was not reached.
+        rating_text: The model's texts of stage 2, "" where that stage was not reached.
         interface_text: The model's text of stage 3, "" where that stage was not reached.
         problem_tokens: Tokens sampled in stage 1.
         rating_tokens: Tokens sampled in stage 2.
         interface_tokens: Tokens sampled in stage 3.
+        scores: The ratings that could be read, 0 to 10 each.
+        removed: Optional parts, `hint`, `example` or `docstring lines`, that were left out because
+            they repeat the prompt's own words.
     """
 
     index: int
@@ -189,6 +220,8 @@ class Attempt:
     problem_tokens: int
     rating_tokens: int
     interface_tokens: int
+    scores: tuple[float, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 class InputOrigin(StrEnum):

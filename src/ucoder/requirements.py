@@ -19,9 +19,9 @@ from ucoder.execution.protocol import Limits
 from ucoder.execution.providers import open_executor
 from ucoder.models import Model
 from ucoder.runs import Run
-from ucoder.stages.problems import load_topics
 from ucoder.stages.prompts import sampling_of
 from ucoder.stages.solutions import greedy_sampling
+from ucoder.stages.topics import listed_topics
 
 
 async def check_requirements(components: Components, run: Run | None = None) -> None:
@@ -46,7 +46,7 @@ async def check_requirements(components: Components, run: Run | None = None) -> 
     checks: list[Callable[[], object]] = []
     if not has_begun:
         checks += [
-            lambda: load_topics(config.problems.topics),
+            lambda: listed_topics(config.problems.topics),
             components.require_packages,
             lambda: _require_logprobs(config),
         ]

@@ -34,13 +34,14 @@ from ucoder.records import (
     PairChoice,
     PreferencePair,
     Problem,
+    TopicNode,
 )
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
 from ucoder.scale.protocol import Scheduler, Solved
 from ucoder.seeds import derive_seed
-from ucoder.stages.problems import load_topics, topic_of
+from ucoder.stages.topics import InventedTopics, ListedTopics, Topics, listed_topics
 from ucoder.training.protocol import TrainingJob
 from ucoder.training.recipe import check_checkpoint
 
@@ -112,7 +113,7 @@ class Steps:
         Raises:
             NothingToDo: No problem was accepted.
         """
-        table, config, seed = self.run.attempts, self.config.problems, self.config.seed
+        table, config = self.run.attempts, self.config.problems
         config = config.model_copy(update={"n": n_before + config.n})
         stored = set(map(int, table.keys()))
         accepted = AcceptedProblems(config)
@@ -120,10 +121,10 @@ class Steps:
             accepted.judge(*table.get(_attempt_key(accepted.n_judged)))
         if not accepted.is_complete:
             scheduler = await engine.open()
-            topics = load_topics(config.topics)
+            topics = self._topics(scheduler)
 
-            def make(index: int) -> Awaitable[Attempt]:
-                return scheduler.attempt(index, topic_of(index, topics, seed))
+            async def make(index: int) -> Attempt:
+                return await scheduler.attempt(index, await topics.topic(index))
 
             def read(index: int) -> Attempt:
                 (attempt,) = table.get(_attempt_key(index))
@@ -160,6 +161,18 @@ class Steps:
             return []
         more = await self.find_problems(engine, len(problems))
         return more if len(more) > len(problems) else []
+
+    def _topics(self, scheduler: Scheduler) -> Topics:
+        """The topics of attempts: those of a list, or what the model invents as it goes."""
+        config, seed, table = self.config.problems, self.config.seed, self.run.topics
+        listed = listed_topics(config.topics)
+        if listed is not None:
+            return ListedTopics(listed, seed)
+
+        async def store(nodes: list[TopicNode]) -> None:
+            await asyncio.to_thread(table.put, f"{nodes[0].generation:06d}", nodes)
+
+        return InventedTopics(config.tree, seed, scheduler, table.rows(), store)
 
     async def write_inputs(
         self, problems: Sequence[Problem], engine: EngineOnDemand

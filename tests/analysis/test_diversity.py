@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ucoder.analysis.diversity import diversity
 from ucoder.analysis.figures import Shape, lexical_entropy, shape, tokens
 
 
@@ -30,6 +31,31 @@ def test_entropy_lies_between_zero_and_the_logarithm_of_the_length(text):
     words = tokens(text)
     if words:
         assert 0.0 <= lexical_entropy(text) <= math.log2(len(words)) + 1e-9
+
+
+def test_diversity_by_hand():
+    varied = diversity(["add a b", "add a c", "x y"])
+    # 6 distinct of 8 words (add and a twice), 4 distinct of 5 pairs (add a twice).
+    assert (varied.n_texts, varied.distinct_1, varied.distinct_2) == (3, 6 / 8, 4 / 5)
+    assert varied.pooled_entropy == pytest.approx(2 * (2 / 8) * 2 + 4 * (1 / 8) * 3)
+    # add, a and add a are 3 of the 7 words and pairs that either has; the third shares nothing.
+    assert (varied.nearest.n, varied.nearest.high, varied.nearest.low) == (2, 3 / 7, 0.0)
+    assert varied.near_duplicates == 1 / 3
+
+
+def test_a_generator_that_repeats_itself_lowers_what_is_pooled_and_not_the_entropy_of_one_text():
+    texts = [f"return how often item{n} occurs in a list of {n} numbers" for n in range(20)]
+    once, repeated = diversity(texts), diversity(texts[:2] * 10)
+    assert repeated.pooled_entropy < once.pooled_entropy
+    assert repeated.distinct_2 < once.distinct_2
+    assert repeated.near_duplicates == 19 / 20
+    assert lexical_entropy(texts[0]) == pytest.approx(lexical_entropy(texts[1]))
+
+
+def test_diversity_of_nothing_is_undefined():
+    varied = diversity([])
+    assert varied.n_texts == varied.nearest.n == 0
+    assert all(map(math.isnan, (varied.pooled_entropy, varied.distinct_1, varied.near_duplicates)))
 
 
 def test_a_program_is_measured_by_hand():

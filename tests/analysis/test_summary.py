@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from ucoder.analysis.problem_space import problem_space
 from ucoder.analysis.summary import summarise
-from ucoder.records import Selection
+from ucoder.records import Selection, TopicNode
 from ucoder.runs import Run
 
 from .synthetic import STORIES, build, config, problem_of
@@ -28,6 +29,22 @@ def test_attempts_are_counted_by_stage_and_reason(finished):
     assert space.ratings.mean == 8.0
     assert space.areas["basic algorithms"] == 2
     assert space.tokens == {"problems": 1200, "ratings": 200, "interfaces": 400}
+    assert space.repeated == 1 / 7
+    assert space.diversity.n_texts == 6
+
+
+def test_topics_scores_and_removed_parts_are_counted(finished):
+    attempts = [
+        replace(attempt, scores=(8.0, 6.0), removed=("hint",))
+        for attempt in finished.attempts.rows()
+    ]
+    topics = [
+        TopicNode(0, "tool usage", "", ("parsing",), 1, "1. parsing", 7, None),
+        TopicNode(0, "tool usage", "parsing", ("dates", "sums"), 0, "1. dates", 9, None),
+    ]
+    space = problem_space(attempts, topics)
+    assert (space.n_topics, space.tokens["problems"]) == (2, 1200 + 16)
+    assert (space.n_scores, space.removed) == (24, {"hint": 6})
 
 
 def test_inputs_are_counted_by_origin_and_refusal(finished):

@@ -41,7 +41,12 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {
                 "model": "scripted",
                 "engine": {"provider": "scripted", "script": str(script)},
-                "problems": {"n": N_PROBLEMS, "max_attempts": 400},
+                "problems": {
+                    "n": N_PROBLEMS,
+                    "max_attempts": 400,
+                    "topics": "listed",
+                    "max_similarity": 1.0,
+                },
                 "test_inputs": {"n": 12, "n_completions": 1},
                 "solutions": {"n": 24, "distinguishing_inputs": 8},
                 "consolidation": {"provider": "scripted", "iterations": 2, "micro_batch_size": 4},

@@ -173,6 +173,15 @@ def test_attempts_end_with_max_attempts() -> None:
     assert plan.expected.problems.likely == 30
 
 
+def test_several_ratings_a_problem_take_as_many_times_the_tokens() -> None:
+    one, four = (
+        stage(make_plan(small(ratings=rated), assumed=certain()), "ratings")
+        for rated in ({"n": 1}, {"n": 4, "sampling": {"temperature": 1.0}})
+    )
+    assert four.units == one.units
+    assert four.sampled_tokens.likely == 4 * one.sampled_tokens.likely
+
+
 def test_without_training_there_is_one_model_and_no_checkpoint() -> None:
     config = small(consolidation={"provider": "none", "iterations": 1})
     plan = make_plan(config, [RATES])

@@ -246,7 +246,7 @@ def test_a_run_of_an_older_format_is_refused_with_what_to_do(tmp_path: Path) -> 
     path = new_run(tmp_path).path / "manifest.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "version": 1}))
-    with pytest.raises(NotARun, match=r"has format 1, and this ucoder reads format 3; read it"):
+    with pytest.raises(NotARun, match=r"has format 1, and this ucoder reads format 4; read it"):
         Run.open(path.parent)
 
 

@@ -192,7 +192,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     values = {
         "model": "scripted",
         "engine": {"provider": "scripted", "script": str(folder / "script.yaml")},
-        "problems": {"n": 1, "max_attempts": 4},
+        "problems": {"n": 1, "max_attempts": 4, "topics": "listed"},
         "test_inputs": {"n": 4, "n_completions": 1},
         "solutions": {"n": 48, "distinguishing_inputs": 32, "stopping": {"max_regret": 0.02}},
         "consolidation": {"provider": "scripted", "iterations": 2, "micro_batch_size": 4},

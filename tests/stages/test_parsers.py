@@ -10,9 +10,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ucoder.attempts import AcceptedProblems
-from ucoder.config import ProblemsConfig, SamplingConfig, TestInputsConfig
-from ucoder.engines.scripted import Script, ScriptedEngine
+from ucoder.attempts import AcceptedProblems, attempt_problem
+from ucoder.config import (
+    ProblemsConfig,
+    RatingsConfig,
+    SamplingConfig,
+    TestInputsConfig,
+    load_config,
+)
+from ucoder.engines.scripted import Script, ScriptedEngine, load_script
 from ucoder.execution.canonical import parse, write
 from ucoder.inputs.boundaries import boundary_inputs
 from ucoder.inputs.calls import CUT, Call, read_calls
@@ -21,10 +27,11 @@ from ucoder.inputs.signatures import read_signature
 from ucoder.inputs.text import Refusal
 from ucoder.programs import extract_program
 from ucoder.records import Attempt, InputOrigin, Interface, Problem, Reason
-from ucoder.stages.interfaces import interface_prompt, parse_interface
-from ucoder.stages.problems import Draft, load_topics, parse_problem, topic_of
-from ucoder.stages.ratings import Rating, parse_rating
+from ucoder.stages.interfaces import Skeleton, interface_prompt, parse_interface
+from ucoder.stages.problems import Draft, parse_problem
+from ucoder.stages.ratings import Rating, mean_rating, parse_rating
 from ucoder.stages.test_inputs import build_suite, probe_inputs
+from ucoder.stages.topics import Topic, load_topics, topic_of
 
 GOOD = """<PROBLEM_START>
 Title: Digit Sum
@@ -52,6 +59,16 @@ def test_figure_3_format_is_read() -> None:
     assert problem.statement.endswith("Hint: Convert to a string.")
 
 
+@pytest.mark.parametrize("tag", ["</PROBLEM_END>", "</PROBLEM_START>"])
+def test_a_closing_tag_as_in_html_ends_a_problem(tag: str) -> None:
+    assert parse_problem(GOOD.replace("<PROBLEM_END>", f"{tag}\nI hope this helps.")) == draft()
+
+
+@pytest.mark.parametrize("code", ["\n\nx = 1", "\n```python\ndef digit_sum(n):\n    return n\n```"])
+def test_a_solution_that_follows_the_hint_is_no_part_of_the_statement(code: str) -> None:
+    assert parse_problem(GOOD.replace("a string.", f"a string.{code}")) == draft()
+
+
 def test_markdown_around_labels_is_tolerated() -> None:
     text = GOOD.replace("Title:", "**Title:**").replace("Description:", "### Description:")
     assert isinstance(parse_problem(text.replace("def digit", "`def digit")), Draft)
@@ -62,7 +79,12 @@ def test_markdown_around_labels_is_tolerated() -> None:
     [
         ("<PROBLEM_START>", "", Reason.MALFORMED_PROBLEM),
         ("Description:", "Story -", Reason.MALFORMED_PROBLEM),
-        ("Return the sum", "Two to five sentences on the sum", Reason.MALFORMED_PROBLEM),
+        (
+            "Return the sum",
+            "In two to five sentences precisely what. Sum",
+            Reason.COPIED_PROMPT,
+        ),
+        ("Digit Sum", "...", Reason.COPIED_PROMPT),
         ("Return the sum of the decimal", "Sum. Decimal", None),
         ("of a non-negative integer n, 0 for zero.", "", Reason.DESCRIPTION_TOO_SHORT),
         ("def digit_sum(n: int, base: int = 10) -> int:", "digit_sum(n)", Reason.BAD_SIGNATURE),
@@ -115,7 +137,7 @@ def test_descriptions_in_other_scripts_are_duplicates_only_where_their_words_are
 
     def judged(name: str, description: str) -> Reason | None:
         base = problem_with(f"def {name}(a: int) -> int:")
-        problem = dataclasses.replace(base, description=description)
+        problem = dataclasses.replace(base, title=name, description=description)
         attempt = Attempt(0, 0, "", "", problem, None, "", "", "", "", 0, 0, 0)
         return accepted.judge(attempt).reason
 
@@ -163,13 +185,58 @@ def test_rating_is_read_and_bounded() -> None:
         assert refusal.reason is Reason.MALFORMED_RATING
 
 
+def test_several_ratings_count_with_their_mean_and_unreadable_ones_do_not_count() -> None:
+    lost = Refusal(Reason.MALFORMED_RATING, "no score")
+    assert mean_rating([lost, Rating(6.0, "So-so."), Rating(9.0, "Good.")]) == Rating(7.5, "So-so.")
+    assert mean_rating([lost, lost]) is lost
+
+
+def test_several_greedy_ratings_are_refused_as_a_setting() -> None:
+    assert RatingsConfig(n=3, sampling=SamplingConfig(temperature=1.0)).n == 3
+    with pytest.raises(ValueError, match="n=3 ratings at temperature 0 are all the same"):
+        RatingsConfig(n=3)
+
+
+async def test_a_problems_rating_is_the_mean_of_the_scores_that_are_kept_with_the_attempt() -> None:
+    script = load_script(None)
+    answers = tuple(f" {score}\nSummary: Good." for score in (4, 8, 9, "none"))
+    rule = type(script.rules[0])(when=("Rate the quality",), answers=answers)
+    config = load_config("scripted", ["ratings.n=16", "ratings.sampling.temperature=1.0"])
+    async with ScriptedEngine(Script(rules=(rule, *script.rules))) as engine:
+        made = [await attempt_problem(i, Topic("", ""), engine, config) for i in range(8)]
+    rated = [attempt for attempt in made if attempt.problem]
+    assert rated
+    for attempt in rated:
+        assert attempt.problem is not None and 1 < len(attempt.scores) < 16
+        assert attempt.problem.rating == pytest.approx(sum(attempt.scores) / len(attempt.scores))
+    assert len({attempt.problem.rating for attempt in rated if attempt.problem}) > 1
+
+
+def test_a_near_duplicate_names_the_problem_that_it_resembles() -> None:
+    text = "Given the prices of crates in a harbour, return the lowest price, or -1 for none."
+    other = "Given the prices of boxes in a harbour, return the lowest price, or 0 for none."
+    base = problem_with("def first(a: list) -> int:")
+    first = dataclasses.replace(base, title="Crates", description=text)
+    base = problem_with("def second(b: list, c: int) -> int:")
+    second = dataclasses.replace(base, title="Boxes", description=other)
+    attempts = [Attempt(i, 0, "", "", p, None, "", "", "", "", 0, 0, 0) for i, p in
+                enumerate((first, second))]  # fmt: skip
+    accepted = AcceptedProblems(ProblemsConfig(), attempts[:1])
+    refused = accepted.judge(attempts[1])
+    assert refused.reason is Reason.NEAR_DUPLICATE and "'Crates'" in refused.detail
+    assert accepted.problems == [first]
+    lenient = AcceptedProblems(ProblemsConfig(max_similarity=1.0), attempts)
+    assert lenient.problems == [first, second]
+
+
 def test_interface_is_normalised_and_its_function_body_is_removed() -> None:
     text = (
         "<SKELETON_START>\ndef digit_sum(n: int, base: int = 10) -> Optional[int]:\n"
         '    """Sum the digits.\n\n    Args:\n        n: a number\n    """\n    return 7\n'
     )
-    interface = parse_interface(text, draft())
-    assert isinstance(interface, Interface)
+    skeleton = parse_interface(text, draft())
+    assert isinstance(skeleton, Skeleton)
+    interface = skeleton.interface
     assert interface.source.startswith("from typing import Optional\n")
     assert "return 7" not in interface.source
     compile(interface.source, "skeleton", "exec")
@@ -177,9 +244,9 @@ def test_interface_is_normalised_and_its_function_body_is_removed() -> None:
 
 def test_interface_without_closing_quotes_is_completed() -> None:
     prompt = interface_prompt(draft())
-    interface = parse_interface(prompt.prefill + "Sum the digits.", draft())
-    assert isinstance(interface, Interface)
-    assert '"""Sum the digits.\n    """' in interface.source
+    skeleton = parse_interface(prompt.prefill + "Sum the digits.", draft())
+    assert isinstance(skeleton, Skeleton)
+    assert '"""Sum the digits.\n    """' in skeleton.interface.source
 
 
 @pytest.mark.parametrize(
@@ -557,7 +624,7 @@ def test_no_parser_ever_raises(text: str) -> None:
     for parsed in (parse_problem(text), parse_problem(f"<PROBLEM_START>{text}")):
         assert isinstance(parsed, Draft | Refusal)
     assert isinstance(parse_rating(text), Rating | Refusal)
-    assert isinstance(parse_interface(text, draft()), Interface | Refusal)
+    assert isinstance(parse_interface(text, draft()), Skeleton | Refusal)
     assert isinstance(extract_program(text, "f"), str | Refusal)
     assert isinstance(read_signature(text), Interface | Refusal)
     assert all(isinstance(call, Call | Refusal) for call in read_calls(text, interface))

@@ -2,6 +2,7 @@
 
     numbers         tallies, distributions, JSON-able values
     figures         the paper's figures 4, 6 and 8
+    diversity       whether a run's problems differ from each other
     problem_space   stages 1 to 4: what was tried, what was refused and why
     solution_space  stages 5 and 6, by iteration
     ballots         one problem's clusters, counted again from the records

@@ -3,9 +3,9 @@ how large programs are (8).
 
 Figure 4: over 16,867 problems the paper finds a lexical entropy of 3.639 bits on average (standard
 deviation 0.687, median 3.617). The entropy is that of one problem's text, so it falls where a text
-repeats its own words, and not where a generator repeats whole problems. The paper does not define
-its tokens; ours are runs of letters, digits and underscores in lower case, so comparisons with the
-paper's numbers are rough.
+repeats its own words, and not where a generator repeats whole problems, which
+`ucoder.analysis.diversity` measures. The paper does not define its tokens; ours are runs of
+letters, digits and underscores in lower case, so comparisons with the paper's numbers are rough.
 
 Figure 6: selection breaks ties by perplexity f(r), which helps only while low perplexity goes with
 programs that run (definitions in section 2.3). The paper finds a success e(r) above 80% below a
@@ -56,7 +56,11 @@ def lexical_entropy(text: str) -> float:
 
     At most log2 of the number of tokens, reached where none repeats; NaN for a text without any.
     """
-    counts = Counter(tokens(text))
+    return entropy_of(Counter(tokens(text)))
+
+
+def entropy_of(counts: Counter[str]) -> float:
+    """The entropy of how often things occur, in bits; NaN where none does."""
     total = counts.total()
     if not total:
         return NAN

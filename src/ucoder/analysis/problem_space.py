@@ -6,14 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ucoder.analysis.diversity import Diversity, diversity
 from ucoder.analysis.figures import lexical_entropy
-from ucoder.analysis.numbers import Distribution, describe, in_order
-from ucoder.records import Attempt, Reason, TestSuite
+from ucoder.analysis.numbers import Distribution, describe, in_order, share
+from ucoder.records import Attempt, Reason, TestSuite, TopicNode
 
 PROBLEM_STAGES = ("problems", "ratings", "interfaces")
 """Stages 1 to 3, by the names of their configuration sections."""
 
 _RATING_REASONS = (Reason.MALFORMED_RATING, Reason.LOW_RATING)
+_REPEATED_REASONS = (Reason.DUPLICATE, Reason.NEAR_DUPLICATE)
 _INTERFACE_REASONS = (Reason.MALFORMED_INTERFACE, Reason.INTERFACE_MISMATCH)
 
 
@@ -24,11 +26,17 @@ class ProblemSpace:
     n_attempts: int  # attempts at a problem
     n_accepted: int  # attempts that became a problem
     rejected: Mapping[str, Mapping[str, int]]  # by stage, then by reason
-    # Scores of the accepted problems, 0 to 10; a rejected problem's score is kept in its text only.
-    ratings: Distribution
+    ratings: Distribution  # of the accepted problems, 0 to 10; each the mean of its scores
+    n_scores: int  # single scores behind the ratings of all attempts
+    removed: Mapping[str, int]  # parts left out because they were the prompt's wording, accepted
     areas: Mapping[str, int]  # accepted problems by the paper's area
     entropy: Distribution  # lexical entropy of the accepted statements, in bits (figure 4)
-    tokens: Mapping[str, int]  # sampled by the model, by stage
+    diversity: Diversity  # of the accepted titles and descriptions together
+    # Share of problems that were refused because they repeat an accepted one, of all that came so
+    # far that nothing else refused them; NaN where there is none.
+    repeated: float
+    n_topics: int  # that the model invented
+    tokens: Mapping[str, int]  # sampled by the model, by stage; topics belong to stage 1
 
     def left_after(self, stage: str) -> int:
         """The number of attempts that were not rejected up to and including a stage."""
@@ -63,19 +71,26 @@ def stage_of_rejection(attempt: Attempt) -> str:
     return "problems"
 
 
-def problem_space(attempts: Iterable[Attempt]) -> ProblemSpace:
+def problem_space(attempts: Iterable[Attempt], topics: Iterable[TopicNode] = ()) -> ProblemSpace:
     """Count stages 1 to 3."""
     rejected: dict[str, Counter[str]] = {stage: Counter() for stage in PROBLEM_STAGES}
     tokens: Counter[str] = Counter(dict.fromkeys(PROBLEM_STAGES, 0))
     areas: Counter[str] = Counter()
     ratings: list[float] = []
     entropies: list[float] = []
-    n_attempts = 0
+    texts: list[str] = []
+    removed: Counter[str] = Counter()
+    n_attempts = n_scores = n_repeated = n_topics = 0
+    for node in topics:
+        tokens["problems"] += node.n_tokens
+        n_topics += len(node.named) if node.subject else 0
     for attempt in attempts:
         n_attempts += 1
         tokens["problems"] += attempt.problem_tokens
         tokens["ratings"] += attempt.rating_tokens
         tokens["interfaces"] += attempt.interface_tokens
+        n_scores += len(attempt.scores)
+        n_repeated += attempt.reason in _REPEATED_REASONS
         if attempt.problem is None:
             reason = attempt.reason.value if attempt.reason else "unknown"
             rejected[stage_of_rejection(attempt)][reason] += 1
@@ -83,13 +98,20 @@ def problem_space(attempts: Iterable[Attempt]) -> ProblemSpace:
             areas[attempt.problem.area] += 1
             ratings.append(attempt.problem.rating)
             entropies.append(lexical_entropy(attempt.problem.statement))
+            texts.append(f"{attempt.problem.title}\n{attempt.problem.description}")
+            removed.update(attempt.removed)
     return ProblemSpace(
         n_attempts=n_attempts,
         n_accepted=len(ratings),
         rejected={stage: in_order(counts) for stage, counts in rejected.items()},
         ratings=describe(ratings),
+        n_scores=n_scores,
+        removed=in_order(removed),
         areas=in_order(areas),
         entropy=describe(entropies),
+        diversity=diversity(texts),
+        repeated=share(n_repeated, n_repeated + len(texts)),
+        n_topics=n_topics,
         tokens=dict(tokens),
     )
 

@@ -77,7 +77,7 @@ def summarise(run: Run) -> Summary:
     Raises:
         DamagedShard: A table's file cannot be read.
     """
-    problems = problem_space(run.attempts.stream())
+    problems = problem_space(run.attempts.stream(), run.topics.stream())
     inputs = input_space(run.suites.stream())
     iterations = tuple(solution_space(run, iteration) for iteration in run.iterations())
     times = tuple(run.journal.times())

@@ -55,6 +55,8 @@ def print_status(path: Path, as_json: bool, out: Console) -> None:
     for line in state_lines(summary, path):
         out.print(Text(line), soft_wrap=True)
     out.print(_stages_table(summary))
+    if summary.problem_space.n_accepted:
+        out.print(Text(diversity_line(summary)), soft_wrap=True)
     if summary.scores:
         out.print(_scores_table(summary))
     for iteration in summary.iterations:
@@ -118,6 +120,7 @@ def findings(summary: Summary) -> list[str]:
     space = summary.problem_space
     lines = [
         f"{space.n_accepted} problems accepted in {space.n_attempts} attempts",
+        diversity_line(summary),
         f"{summary.targets.selector} selects {summary.targets.criterion}",
     ]
     for iteration in summary.iterations:
@@ -145,6 +148,17 @@ def findings(summary: Summary) -> list[str]:
                 f"lost, p = {pair.p_corrected:.2f}: {told}"
             )
     return lines
+
+
+def diversity_line(summary: Summary) -> str:
+    """How varied the problems are, in a sentence."""
+    space, varied = summary.problem_space, summary.problem_space.diversity
+    return (
+        f"diversity: {_percent(space.repeated)} of problems were refused as repeating another; "
+        f"of the words of those accepted {_percent(varied.distinct_1)} are distinct, of the pairs "
+        f"of words {_percent(varied.distinct_2)}; pooled entropy "
+        f"{_number(varied.pooled_entropy)} bits"
+    )
 
 
 def _lost(summary: Summary) -> Counter[str]:
@@ -368,6 +382,10 @@ def _score(score: ModelScore) -> str:
 
 def _reasons(lost: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in lost.items() if n)
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0%}"
 
 
 def _number(value: float, digits: int = 2) -> str:

@@ -23,6 +23,7 @@ from ucoder.config.stages import (
     SolutionsConfig,
     StoppingConfig,
     TestInputsConfig,
+    TopicTreeConfig,
 )
 from ucoder.config.training import (
     ChooseRule,
@@ -63,6 +64,7 @@ __all__ = [
     "SolutionsConfig",
     "StoppingConfig",
     "TestInputsConfig",
+    "TopicTreeConfig",
     "VLLMConfig",
     "apply_overrides",
     "load_config",

@@ -130,7 +130,9 @@ def _type(field: FieldInfo) -> str:
 def _without_null(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any]]:
     """The annotation without `| None` and `Annotated`, and the limits that it carried."""
     if get_origin(annotation) in (Union, types.UnionType):
-        (annotation,) = (a for a in get_args(annotation) if a is not type(None))
+        annotation, *others = (a for a in get_args(annotation) if a is not type(None))
+        if others:
+            return Union[annotation, *others], metadata
     if hasattr(annotation, "__metadata__"):
         for item in annotation.__metadata__:
             metadata += item.metadata if isinstance(item, FieldInfo) else [item]
@@ -140,6 +142,8 @@ def _without_null(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any]]
 
 def _kind(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_kind(option) for option in arguments)
     if origin is Literal:
         *most, last = (f"`{choice}`" for choice in arguments)
         return f"{', '.join(most)} or {last}"

@@ -70,6 +70,17 @@ class ScaleConfig(Section):
     """For ray: CPUs for training, on the same node."""
 
 
+class TopicTreeConfig(Section):
+    """How topics are invented: subjects of the paper's areas, twists of each subject. The tree
+    grows by a generation whenever every topic has been used."""
+
+    n_subjects: Annotated[int, Field(ge=1, le=100)] = 8
+    """Subjects asked for in each area and generation."""
+    n_twists: Annotated[int, Field(ge=1, le=100)] = 6
+    """Twists asked for each subject: one topic each."""
+    sampling: SamplingConfig = SamplingConfig(max_tokens=256)
+
+
 class ProblemsConfig(Section):
     """Stage 1: the model invents problems."""
 
@@ -77,8 +88,14 @@ class ProblemsConfig(Section):
     """Number of accepted problems; the paper analyses 16,867 (figure 4)."""
     max_attempts: Positive = 100_000
     """Attempts after which stages 1 to 3 end with the problems accepted so far."""
-    topics: Path | None = None
-    """A file with one topic a line, `area: topic` or just `topic`; the paper's areas where null."""
+    topics: Literal["invented", "listed"] | Path = "invented"
+    """`invented`: the model names subjects of the paper's five areas and twists of each, as the
+    paper's model invents everything; `listed`: 64 topics that come with ucoder; otherwise a file
+    with one topic a line, `area: topic` or just `topic`."""
+    tree: TopicTreeConfig = TopicTreeConfig()
+    max_similarity: Annotated[float, Field(gt=0.0, le=1.0)] = 0.4
+    """Problems that share this much of their words and pairs of words with an accepted one are
+    rejected as near duplicates (`ucoder.similarity`); 1: only those with the same words are."""
     min_description_words: Annotated[int, Field(ge=0)] = 8
     """Shorter descriptions are rejected. In scripts without spaces, a character is a word."""
     sampling: SamplingConfig = SamplingConfig(temperature=1.0, max_tokens=512)
@@ -89,7 +106,19 @@ class RatingsConfig(Section):
 
     threshold: Annotated[float, Field(ge=0.0, le=10.0)] = 6.0
     """Problems scored below are rejected. The paper gives no value."""
+    n: Annotated[int, Field(ge=1, le=64)] = 1
+    """Ratings sampled for each problem, of which the mean counts. The paper speaks of one. Several,
+    at a temperature above 0, tell problems apart that all get the same score otherwise."""
     sampling: SamplingConfig = SamplingConfig(temperature=0.0, max_tokens=96)
+
+    @model_validator(mode="after")
+    def _ratings_can_differ(self) -> Self:
+        if self.n > 1 and self.sampling.temperature == 0:
+            raise ValueError(
+                f"n={self.n} ratings at temperature 0 are all the same; set "
+                f"ratings.sampling.temperature=1.0, or ratings.n=1"
+            )
+        return self
 
 
 class InterfacesConfig(Section):

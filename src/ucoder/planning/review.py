@@ -86,7 +86,7 @@ def seen_in(run: Run, summary: Summary) -> dict[str, Range]:
         "ratings_per_problem": _tries(accepted, rated),
         "interfaces_per_problem": _tries(accepted, asked),
         "problem_tokens": _mean(space.tokens["problems"], attempts),
-        "rating_tokens": _mean(space.tokens["ratings"], rated),
+        "rating_tokens": _mean(space.tokens["ratings"], rated * config.ratings.n, rated),
         "interface_tokens": _mean(space.tokens["interfaces"], asked),
         "input_tokens": _mean(suites.tokens, suites.n_suites * completions, suites.n_suites),
         "usable": _share(usable, suites.n_suites),

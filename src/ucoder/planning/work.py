@@ -44,7 +44,7 @@ def estimate(config: RunConfig, a: Mapping[str, float], end: End) -> dict[str, A
     stages, tables, answered = {}, {}, 0.0
     for stage, units, row, n_completions in (
         ("problems", attempts, "problem_tokens", 1),
-        ("ratings", ratings, "rating_tokens", 1),
+        ("ratings", ratings, "rating_tokens", config.ratings.n),
         ("interfaces", interfaces, "interface_tokens", 1),
         ("test_inputs", problems, "input_tokens", config.test_inputs.n_completions),
     ):

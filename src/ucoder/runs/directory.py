@@ -44,14 +44,16 @@ from ucoder.records import (
     PreferencePair,
     Selection,
     TestSuite,
+    TopicNode,
 )
 from ucoder.runs.journal import Journal
 from ucoder.runs.log import RunLog
 from ucoder.runs.tables import Table
 
-MANIFEST_VERSION = 3
+MANIFEST_VERSION = 4
 """2: the configuration's keys are `max_concurrency` and `solutions.distinguishing_inputs`. 3: the
-shards of answers and scores have other names, so that an older run would hold tasks twice."""
+shards of answers and scores have other names, so that an older run would hold tasks twice. 4:
+attempts hold every rating and what was left out, and `problems.topics` is never null."""
 _LIBRARIES = (
     "ucoder", "openvino-genai", "vllm", "transformers", "torch", "trl", "peft", "pyarrow", "ray",
 )  # fmt: skip
@@ -289,6 +291,11 @@ class Run:
         )
 
     # The tables, by stage.
+
+    @property
+    def topics(self) -> Table[TopicNode]:
+        """Stage 1, the topics that the model invented; key: the generation."""
+        return Table(self.path / "tables" / "topics", TopicNode)
 
     @property
     def attempts(self) -> Table[Attempt]:

@@ -11,9 +11,9 @@ from ucoder.engines.protocol import Completion, Engine, EngineInfo, Request
 from ucoder.execution.protocol import Executor
 from ucoder.records import LOST, Attempt, Problem, TestSuite
 from ucoder.scale.protocol import Solved, WrittenInputs
-from ucoder.stages.problems import Topic
 from ucoder.stages.solutions import probe_solutions
 from ucoder.stages.test_inputs import probe_inputs
+from ucoder.stages.topics import Topic
 
 
 class LocalScheduler:

@@ -29,7 +29,7 @@ from ucoder.records import (
     TestSuite,
 )
 from ucoder.runs.tables import Shard
-from ucoder.stages.problems import Topic
+from ucoder.stages.topics import Topic
 from ucoder.training.protocol import Trainer
 
 

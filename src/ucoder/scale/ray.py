@@ -33,7 +33,7 @@ from ucoder.records import Attempt, Problem, TestSuite
 from ucoder.runtime import cancel, require
 from ucoder.scale.protocol import MakeParts, Solved, WrittenInputs
 from ucoder.scale.replica import Assignment, Failure, Opened, Replica, versions_here
-from ucoder.stages.problems import Topic
+from ucoder.stages.topics import Topic
 
 POLL_S = 2.0
 """Between two looks at which nodes there are."""

@@ -7,5 +7,6 @@
     solutions       5  a problem and its inputs -> candidates, executions, a selection
     consolidation   6  selections -> training pairs
 
-Stages 1 to 3 run as one task an attempt: see `ucoder.attempts`.
+Before stage 1, `topics` has the model name what problems are to be about. Stages 1 to 3 run as one
+task an attempt: see `ucoder.attempts`.
 """

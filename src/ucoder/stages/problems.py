@@ -5,23 +5,31 @@ keep to the format far more often than instructions alone. Problems that a pure 
 solve are refused: those that ask for input or output, randomness, the time or the network, or that
 return nothing. The filter matches words, not meaning, so it refuses a few good problems too; every
 refusal is counted by its reason.
+
+Text that is copied from the prompt's own wording is recognised by comparing it with the prompt
+(`ucoder.inputs.text.PromptWording`): a copied title or description refuses the problem, a copied
+example or hint is left out.
 """
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
+from functools import cache
 
 from ucoder.engines.protocol import Prompt
-from ucoder.errors import ConfigError
 from ucoder.inputs.signatures import read_signature
-from ucoder.inputs.text import COLONS, Refusal, between, without_fences
+from ucoder.inputs.text import (
+    COLONS,
+    PromptWording,
+    Refusal,
+    between,
+    sentences,
+    without_fences,
+)
 from ucoder.records import Interface, Reason
-from ucoder.seeds import derive_seed
 from ucoder.stages.prompts import fill
+from ucoder.stages.topics import Topic
 from ucoder.texts import words
 
 PREFILL = "<PROBLEM_START>\nTitle:"
@@ -33,10 +41,9 @@ _LABEL = re.compile(
     rf"[ \t\u3000]{{0,4}}\d{{0,2}}[ \t\u3000]{{0,4}}[*_]{{0,3}}[{COLONS}][*_]{{0,3}}",
     re.IGNORECASE | re.MULTILINE,
 )
+_AFTER_HINT = re.compile(r"\n\s*\n|\n[ \t]*(?:def|class|import|from)[ \t]")
+"""Where a hint ends: an empty line, or code, which may be the whole solution."""
 _SIGNATURE = re.compile(r"def\s+[^\n]{1,400}")
-
-_TEMPLATE_WORDS = ("a short title", "two to five sentences")
-"""Placeholders of the prompt's format, which a small model sometimes copies."""
 
 _NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
     (
@@ -73,14 +80,6 @@ _NON_PROBLEMS: tuple[tuple[Reason, re.Pattern[str]], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Topic:
-    """What a problem is to be about: an area and a topic within it."""
-
-    area: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Draft:
     """A problem after stage 1.
 
@@ -90,6 +89,7 @@ class Draft:
         description: The description alone, for finding duplicates.
         example: The example as `call == output`, or "" where there is none.
         interface: The signature, without a docstring as yet.
+        removed: Optional parts that were left out because they were copied from the prompt.
     """
 
     title: str
@@ -97,39 +97,7 @@ class Draft:
     description: str
     example: str
     interface: Interface
-
-
-def load_topics(path: Path | None) -> tuple[Topic, ...]:
-    """The user's topics, or the default list in the paper's five areas (figure 2).
-
-    Raises:
-        ConfigError: The file cannot be read or holds no topic.
-    """
-    if path is None:
-        text = (resources.files("ucoder.stages") / "topics.txt").read_text("utf-8")
-    else:
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"problems.topics={path}: {error}; give a text file, one topic a line"
-            ) from None
-    topics = []
-    for line in text.splitlines():
-        line = line.strip()
-        if line and not line.startswith("#"):
-            area, *rest = re.split(f"[{COLONS}]", line, maxsplit=1)
-            topics.append(Topic(area.strip(), rest[0].strip()) if rest else Topic("user", line))
-    if not topics:
-        raise ConfigError(f"problems.topics={path} holds no topic; write one topic per line")
-    return tuple(topics)
-
-
-def topic_of(index: int, topics: tuple[Topic, ...], run_seed: int) -> Topic:
-    """The topic of one attempt; each pass over the list is a new shuffle of it."""
-    n_passes, at = divmod(index, len(topics))
-    order = random.Random(derive_seed(run_seed, "topics", n_passes)).sample(topics, len(topics))
-    return order[at]
+    removed: tuple[str, ...] = ()
 
 
 def problem_prompt(topic: Topic) -> Prompt:
@@ -147,8 +115,9 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
     if missing:
         return Refusal(Reason.MALFORMED_PROBLEM, f"missing: {', '.join(missing)}")
     title, description = fields["title"].split("\n")[0].strip(' *#`"'), fields["description"]
-    if any(copied in f"{title}\n{description}".lower() for copied in _TEMPLATE_WORDS):
-        return Refusal(Reason.MALFORMED_PROBLEM, "a placeholder of the format was copied")
+    for text in (title, *sentences(description)):
+        if _wording().has(text):
+            return Refusal(Reason.COPIED_PROMPT, f"{text[:80]!r} is the prompt's wording")
     if len(words(description.replace("_", " "))) < min_description_words:
         return Refusal(Reason.DESCRIPTION_TOO_SHORT, f"{description[:80]!r}")
     signature = _SIGNATURE.search(fields["signature"])
@@ -161,6 +130,8 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
     for reason, pattern in _NON_PROBLEMS:
         if found := pattern.search(asked):
             return Refusal(reason, f"mentions {found.group()!r}")
+    fields["hint"] = _AFTER_HINT.split(fields.get("hint", ""), maxsplit=1)[0].strip()
+    removed = _remove_copied(fields)
     example = ""
     parts = [f"Title: {title}", f"Description: {description}"]
     if fields.get("input") and fields.get("output"):
@@ -169,7 +140,26 @@ def parse_problem(text: str, min_description_words: int = 8) -> Draft | Refusal:
         example = f"{call} == {output}"
     if fields.get("hint"):
         parts.append(f"Hint: {fields['hint']}")
-    return Draft(title, "\n".join(parts), description, example, interface)
+    return Draft(title, "\n".join(parts), description, example, interface, removed)
+
+
+@cache
+def _wording() -> PromptWording:
+    return PromptWording(fill("problem", topic=""))
+
+
+def _remove_copied(fields: dict[str, str]) -> tuple[str, ...]:
+    """Remove the optional fields that repeat the prompt's wording; returns which these were."""
+    removed = []
+    example = (fields.get("input", ""), fields.get("output", ""))
+    if all(example) and any(map(_wording().has, example)):
+        del fields["input"]
+        removed.append("example")
+    hint = fields.get("hint", "")
+    if hint and any(map(_wording().has, sentences(hint))):
+        del fields["hint"]
+        removed.append("hint")
+    return tuple(removed)
 
 
 def _fields(body: str) -> dict[str, str]:

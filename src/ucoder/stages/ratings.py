@@ -1,13 +1,17 @@
 """Stage 2: the same model rates each problem on clarity, completeness and quality (figure 3).
 
-The paper gives no threshold; ours is `ratings.threshold`. A small model's ratings carry little
-information: the report shows their distribution.
+The paper gives no threshold; ours is `ratings.threshold`. A small model gives nearly every problem
+the same score at temperature 0, which orders nothing. With `ratings.n` ratings at a temperature
+above 0, their mean estimates the expected score, which differs between problems. The report shows
+the distribution.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from ucoder.engines.protocol import Prompt
 from ucoder.inputs.text import COLONS, Refusal, between
@@ -25,7 +29,7 @@ _SUMMARY = re.compile(rf"Summary[{COLONS}]\s{{0,8}}(.{{1,400}})")
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A problem quality score from 0 to 10, with the model's summary."""
+    """A problem quality score from 0 to 10, with the model's summary; the mean of several."""
 
     score: float
     summary: str
@@ -49,3 +53,15 @@ def parse_rating(text: str) -> Rating | Refusal:
         return Refusal(Reason.MALFORMED_RATING, f"{value:g} is not from 0 to 10")
     summary = _SUMMARY.search(body)
     return Rating(value, summary.group(1).strip() if summary else "")
+
+
+def mean_rating(ratings: Sequence[Rating | Refusal]) -> Rating | Refusal:
+    """The mean of the ratings that could be read, with the summary of the first one.
+
+    Returns:
+        The first refusal where none could be read.
+    """
+    read = [rating for rating in ratings if isinstance(rating, Rating)]
+    if not read:
+        return next(rating for rating in ratings if isinstance(rating, Refusal))
+    return Rating(fmean(rating.score for rating in read), read[0].summary)
