@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from ucoder.config import ProblemsConfig, RunConfig, SamplingConfig
 from ucoder.engines.protocol import Engine, Prompt, Request
+from ucoder.given import GivenProblem
 from ucoder.inputs.text import Refusal, normalised
-from ucoder.records import Attempt, Problem, Reason, digest
+from ucoder.records import Attempt, Interface, Problem, Reason, digest
 from ucoder.runtime import cancel
 from ucoder.seeds import derive_seed
 from ucoder.stages import interfaces, problems, ratings
@@ -110,11 +111,44 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
     return settle(problem)
 
 
+async def attempt_given(
+    index: int, given: GivenProblem, engine: Engine, config: RunConfig
+) -> Attempt:
+    """A problem that came from outside: stage 3 alone, and only where it has no signature."""
+    seed = derive_seed(config.seed, "interfaces", index)
+    interface: Interface | Refusal | None = given.refusal or given.interface
+    answer = _Answer("", 0)
+    if interface is None:
+        prompt = interfaces.whole_interface_prompt(given.statement)
+        sampling = sampling_of(config.interfaces.sampling, interfaces.WHOLE_STOP)
+        (completion,) = await engine.sample(Request(prompt, 1, sampling, seed))
+        answer = _Answer(prompt.prefill + completion.text, completion.n_tokens)
+        reason = completion.finish_reason.lost
+        lost = Refusal(reason, completion.detail) if reason else None
+        interface = lost or interfaces.parse_whole_interface(answer.text)
+    refusal = interface if isinstance(interface, Refusal) else None
+    return Attempt(
+        index=index,
+        seed=seed,
+        area=given.area,
+        topic=given.name,
+        problem=None if isinstance(interface, Refusal) else given.problem(interface),
+        reason=refusal.reason if refusal else None,
+        detail=refusal.detail if refusal else "",
+        problem_text="",
+        rating_text="",
+        interface_text=answer.text,
+        problem_tokens=0,
+        rating_tokens=0,
+        interface_tokens=answer.n_tokens,
+    )
+
+
 class AcceptedProblems:
     """The problems accepted so far, which decide what is a duplicate.
 
     A duplicate has the same interface (name, parameters, types) as an accepted problem, or the
-    same normalised description.
+    same normalised description; of problems that came from outside, it has both.
 
     Args:
         wanted: How many problems a run wants, and how many attempts it may make.
@@ -204,7 +238,9 @@ async def judged_attempts(
         await cancel(flying.values())
 
 
-def _keys(problem: Problem) -> tuple[str, str]:
+def _keys(problem: Problem) -> tuple[str, ...]:
+    if problem.is_given:
+        return (f"given {problem.id}",)
     interface = problem.interface
     name = interface.name.replace("_", "")
     types = ",".join(p.annotation for p in interface.parameters)

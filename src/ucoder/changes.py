@@ -18,6 +18,7 @@ from typing import Any
 from ucoder.components import Components
 from ucoder.config import RunConfig, apply_overrides, parse_config
 from ucoder.errors import ConfigError, command
+from ucoder.given import load_given
 from ucoder.models import load_catalog
 from ucoder.runs import Run
 from ucoder.stages.problems import load_topics, topic_of
@@ -130,6 +131,12 @@ def _same_topics(run: Run, new: RunConfig) -> str:
     return ""
 
 
+def _same_source(run: Run, new: RunConfig) -> str:
+    given = load_given(new.problems)
+    same = given is not None and given.sha256 == run.manifest.given.get("sha256")
+    return "" if same or not run.attempts.keys() else "attempts were made at other problems already"
+
+
 def _same_model(run: Run, new: RunConfig) -> str:
     recorded = run.manifest.model.get("sha256")
     if not run.attempts.keys() or Components(new).model(new.model).sha256 == recorded != "":
@@ -158,6 +165,7 @@ _RULES: Mapping[str, _Rule] = {
     "consolidation.iterations": _more_iterations,
     "problems.n": _more_problems,
     "problems.max_attempts": _more_problems,
+    "problems.source": _same_source,
     "problems.topics": _same_topics,
     "model": _same_model,
     "engine.script": _same_model,

@@ -44,15 +44,16 @@ async def run_pipeline(
                 if t == 0:
                     # Stages 1 to 3: the model invents problems, rates them, writes interfaces.
                     problems = await step.find_problems(engine)
+                    # A problem that a benchmark asks as well goes no further.
+                    step.compare_with_benchmarks(problems)
                     # Stage 4: it writes test inputs; problems with too few go no further.
                     solvable = await step.write_inputs(problems, engine)
-                    step.compare_with_benchmarks(problems)
                 await step.evaluate(t, engine)
                 if run.config.is_solved_by(t):
                     # Stage 5: candidates are sampled, executed, clustered, and one is selected.
                     await step.solve(t, solvable, engine)
             # Stage 6: what was selected becomes training pairs, and these M(t+1).
-            if run.config.is_solved_by(t):
+            if run.config.is_solved_by(t) and run.config.makes_pairs:
                 examples = step.choose_examples(t, problems)
             if run.config.is_trained(t):
                 model = await step.fine_tune(t, examples, model)

@@ -69,6 +69,8 @@ class Reason(StrEnum):
     # stage 3: its interface
     MALFORMED_INTERFACE = "malformed_interface"
     INTERFACE_MISMATCH = "interface_mismatch"
+    # a problem that a benchmark asks as well
+    CONTAMINATED = "contaminated"
     # stage 4: a test input
     NOT_A_CALL = "not_a_call"
     NOT_LITERAL = "not_literal"
@@ -130,9 +132,10 @@ class Problem:
         description: What to compute, alone; for telling duplicates.
         statement: Title, description, example and hint as the model wrote them.
         example: The example's text, "" where it gave none; a source of test inputs.
-        rating: Problem quality score, 0 to 10 (stage 2).
+        rating: Problem quality score, 0 to 10 (stage 2); NaN for one that came from outside.
         rating_summary: The rater's own words.
         interface: What a solution must define.
+        is_given: Whether it came from outside (`problems.source`): its examples are taken as true.
     """
 
     id: str
@@ -145,6 +148,7 @@ class Problem:
     rating: float
     rating_summary: str
     interface: Interface
+    is_given: bool = False
 
 
 @dataclass(frozen=True, slots=True)

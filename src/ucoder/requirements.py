@@ -17,6 +17,7 @@ from ucoder.engines.resilient import ResilientEngine
 from ucoder.errors import ConfigError, EngineError, UcoderError
 from ucoder.execution.protocol import Limits
 from ucoder.execution.providers import open_executor
+from ucoder.given import load_given
 from ucoder.models import Model
 from ucoder.runs import Run
 from ucoder.stages.problems import load_topics
@@ -45,6 +46,7 @@ async def check_requirements(components: Components, run: Run | None = None) -> 
     checks: list[Callable[[], object]] = []
     if not has_begun:
         checks += [
+            lambda: load_given(config.problems),
             lambda: load_topics(config.problems.topics),
             components.require_packages,
             lambda: _require_logprobs(config),

@@ -13,17 +13,18 @@ from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import asdict, replace
 from typing import Self, TypeVar
 
-from ucoder.attempts import AcceptedProblems, judged_attempts
+from ucoder.attempts import AcceptedProblems, attempt_given, judged_attempts
 from ucoder.components import Components
 from ucoder.consensus.explanation import criterion, thresholds
 from ucoder.consensus.selection import rule_of
-from ucoder.errors import NothingToDo, command
+from ucoder.errors import ConfigError, NothingToDo, command
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
+from ucoder.given import GivenProblems, load_given
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
 from ucoder.progress import Progress, Tee, label_of
-from ucoder.records import LOST, Attempt, Checkpoint, Example, Problem
+from ucoder.records import LOST, Attempt, Checkpoint, Example, Problem, Reason, TestSuite
 from ucoder.runs import Run
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
@@ -95,19 +96,28 @@ class Steps:
     async def find_problems(self, engine: EngineOnDemand) -> list[Problem]:
         """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order.
 
+        Problems that came from outside are attempts as well, of which stage 3 alone may be left.
+
         Raises:
             NothingToDo: No problem was accepted.
+            ConfigError: The source of the problems has changed since the run began.
         """
         table, config, seed = self.run.attempts, self.config.problems, self.config.seed
+        given = None if self.run.manifest.given else self._source()
+        if self.run.manifest.given:
+            config = config.model_copy(update={"max_attempts": self.run.manifest.given["n"]})
         stored = set(map(int, table.keys()))
         accepted = AcceptedProblems(config)
         while accepted.n_judged in stored and not accepted.is_complete:
             accepted.judge(*table.get(_attempt_key(accepted.n_judged)))
         if not accepted.is_complete:
             scheduler = await engine.open()
-            topics = load_topics(config.topics)
+            given = given or self._source()
+            topics = () if given else load_topics(config.topics)
 
             def make(index: int) -> Awaitable[Attempt]:
+                if given:
+                    return attempt_given(index, given.problems[index], scheduler, self.config)
                 return scheduler.attempt(index, topic_of(index, topics, seed))
 
             def read(index: int) -> Attempt:
@@ -132,10 +142,41 @@ class Steps:
             )
         return accepted.problems
 
+    def _source(self) -> GivenProblems | None:
+        """The problems that came from outside, which are noted when they are first read.
+
+        Raises:
+            ConfigError: See `find_problems`.
+        """
+        config, known = self.config.problems, self.run.manifest.given
+        given = load_given(config)
+        if given is None:
+            return None
+        if known and known["sha256"] != given.sha256:
+            raise ConfigError(
+                f"problems.source={config.source} has changed since the run began; put the old "
+                f"content back, or start a new run"
+            )
+        if not known:
+            n = len(given.problems)
+            self.run.save_manifest(
+                given={"source": str(config.source), "n": n, "sha256": given.sha256}
+            )
+            if config.n < n:
+                self.progress.message(
+                    f"problems.n={config.n}: the first usable ones of {n} problems"
+                )
+            for line in given.refused():
+                self.progress.message(f"problems.source, left out: {line}")
+        return given
+
     async def write_inputs(
         self, problems: Sequence[Problem], engine: EngineOnDemand
     ) -> list[Problem]:
-        """Stage 4: a suite for every problem; returns the problems that can go on with theirs."""
+        """Stage 4: a suite for every problem; returns the problems that can go on with theirs.
+
+        A contaminated problem gets an empty one, with the reason, and costs no sample.
+        """
         table = self.run.suites
         reasons = {
             row["problem_id"]: row["reason"] for row in table.columns("problem_id", "reason")
@@ -148,6 +189,12 @@ class Steps:
             return written.n_lost
 
         missing = [problem for problem in problems if problem.id not in reasons]
+        held_back = self.run.contaminated() if self.config.makes_pairs else set()
+        for problem in missing:
+            if problem.id in held_back:
+                reason = reasons[problem.id] = Reason.CONTAMINATED
+                table.put(problem.id, [TestSuite(problem.id, (), (), reason, 0)])
+        missing = [problem for problem in missing if problem.id not in held_back]
         await self._each("test_inputs", problems, missing, write, engine)
         return [problem for problem in problems if reasons[problem.id] is None]
 
@@ -271,11 +318,9 @@ class Steps:
         """
         table = self.run.examples(iteration)
         if not (examples := table.rows()):
-            contaminated = self._contaminated()
-            selected = self.run.selected(iteration)
             examples = make_examples(
                 {problem.id: problem for problem in problems},
-                (one for one in selected if one.problem_id not in contaminated),
+                self.run.training_candidates(iteration),
             )
             if not examples:
                 raise NothingToDo(self._why_nothing_to_train_on(iteration))
@@ -284,11 +329,11 @@ class Steps:
 
     def _why_nothing_to_train_on(self, iteration: int) -> str:
         rule = rule_of(self.config.solutions)
-        if any(True for _ in self.run.selected(iteration)):
+        if not self.run.selections(iteration).keys():
             return (
-                f"iteration {iteration}: every selected problem matches a benchmark's prompt and "
-                f"is left out of training, so nothing is left to train on; start a run with more "
-                f"problems (problems.n)"
+                f"iteration {iteration}: no problem came through stage 4, so there is nothing to "
+                f"train on; `{command('status', self.run.path)}` counts the reasons. A new run "
+                f"with more problems (problems.n) may help"
             )
         *more, last = (
             "more problems (problems.n)", "more candidates (solutions.n)",
@@ -300,12 +345,6 @@ class Steps:
             f"`{command('status', self.run.path)}` counts the reasons. A new run with "
             f"{', '.join(more)} or {last} may help"
         )
-
-    def _contaminated(self) -> set[str]:
-        """Problems that must not be trained on, because a benchmark asks them."""
-        if not self.config.evaluation.contamination.exclude:
-            return set()
-        return {match.problem_id for match in self.run.matches.rows()}
 
     async def _each(
         self,

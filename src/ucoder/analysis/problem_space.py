@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def problem_space(attempts: Iterable[Attempt]) -> ProblemSpace:
     areas: Counter[str] = Counter()
     ratings: list[float] = []
     entropies: list[float] = []
-    n_attempts = 0
+    n_attempts = n_accepted = 0
     for attempt in attempts:
         n_attempts += 1
         tokens["problems"] += attempt.problem_tokens
@@ -81,11 +82,13 @@ def problem_space(attempts: Iterable[Attempt]) -> ProblemSpace:
             rejected[stage_of_rejection(attempt)][reason] += 1
         else:
             areas[attempt.problem.area] += 1
-            ratings.append(attempt.problem.rating)
+            n_accepted += 1
+            if not math.isnan(attempt.problem.rating):
+                ratings.append(attempt.problem.rating)
             entropies.append(lexical_entropy(attempt.problem.statement))
     return ProblemSpace(
         n_attempts=n_attempts,
-        n_accepted=len(ratings),
+        n_accepted=n_accepted,
         rejected={stage: in_order(counts) for stage, counts in rejected.items()},
         ratings=describe(ratings),
         areas=in_order(areas),

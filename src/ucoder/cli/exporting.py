@@ -27,7 +27,7 @@ def export_examples(
         ConfigError: The file's ending is neither .jsonl nor .parquet, or it exists and `replace` is
             false.
         RunError: The iteration has not begun.
-        NothingToDo: Nothing has been selected.
+        NothingToDo: Nothing has been selected, or only what must not be trained on.
         FileError: The file cannot be written; what was there before is untouched.
     """
     if output.suffix not in (".jsonl", ".parquet"):
@@ -54,7 +54,7 @@ def _rows(run: Run, iteration: int) -> list[dict[str, Any]]:
     problems = {a.problem.id: a.problem for a in run.attempts.rows() if a.problem is not None}
     selections = {s.problem_id: s for s in run.selections(iteration).rows()}
     rows = []
-    for example in make_examples(problems, run.selected(iteration)):
+    for example in make_examples(problems, run.training_candidates(iteration)):
         selection, problem = selections[example.problem_id], problems[example.problem_id]
         rows.append(
             {

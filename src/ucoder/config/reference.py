@@ -130,7 +130,7 @@ def _type(field: FieldInfo) -> str:
 def _without_null(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any]]:
     """The annotation without `| None` and `Annotated`, and the limits that it carried."""
     if get_origin(annotation) in (Union, types.UnionType):
-        (annotation,) = (a for a in get_args(annotation) if a is not type(None))
+        annotation = Union[tuple(a for a in get_args(annotation) if a is not type(None))]  # noqa: UP007
     if hasattr(annotation, "__metadata__"):
         for item in annotation.__metadata__:
             metadata += item.metadata if isinstance(item, FieldInfo) else [item]
@@ -140,7 +140,11 @@ def _without_null(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any]]
 
 def _kind(annotation: Any) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_kind(argument) for argument in arguments)
     if origin is Literal:
+        if len(arguments) == 1:
+            return f"`{arguments[0]}`"
         *most, last = (f"`{choice}`" for choice in arguments)
         return f"{', '.join(most)} or {last}"
     if origin is tuple:

@@ -69,6 +69,7 @@ class Manifest:
         model: Identity of M0: name, source, sha256, licence, chat template or not.
         engine: What sampled: provider, version, precision, whether seeds are honoured.
         executor: Where programs ran.
+        given: Of problems that came from outside: source, how many it holds, and its sha256.
         compared: Benchmarks that the run's problems were compared with: name to data source.
         version: Of this format.
     """
@@ -81,6 +82,7 @@ class Manifest:
     model: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     executor: str = ""
+    given: dict[str, Any] = field(default_factory=dict)
     compared: dict[str, str] = field(default_factory=dict)
     version: int = MANIFEST_VERSION
 
@@ -322,6 +324,17 @@ class Run:
             if row["candidate_id"] is not None:
                 yield from candidates.find(row["problem_id"], "id", row["candidate_id"])
 
+    def training_candidates(self, iteration: int) -> Iterator[Candidate]:
+        """The candidates of an iteration that training pairs are made of.
+
+        The one place that leaves contaminated problems out, for training and for export alike.
+
+        Raises:
+            RunError: See `contaminated`.
+        """
+        left_out = self.contaminated()
+        yield from (one for one in self.selected(iteration) if one.problem_id not in left_out)
+
     def examples(self, iteration: int) -> Table[Example]:
         """Stage 6; one shard."""
         return Table(self._of("examples", iteration), Example)
@@ -347,6 +360,23 @@ class Run:
     def matches(self) -> Table[Match]:
         """Problems that a benchmark asks as well; one shard, there once they were compared."""
         return Table(self.path / "tables" / "matches", Match)
+
+    def contaminated(self) -> set[str]:
+        """The problems that must not be trained on, because a benchmark asks them as well.
+
+        Empty where the configuration keeps them (`evaluation.contamination.exclude`).
+
+        Raises:
+            RunError: The problems have not been compared with benchmarks yet.
+        """
+        if not self.config.evaluation.contamination.exclude:
+            return set()
+        if not self.matches.keys():
+            raise RunError(
+                f"the problems of {self.path} have not been compared with benchmarks; "
+                f"`{command('resume', self.path)}` does so"
+            )
+        return {match.problem_id for match in self.matches.rows()}
 
     def iterations(self) -> list[int]:
         """The iterations that have begun, as the folders of stage 5 show."""
