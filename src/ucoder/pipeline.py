@@ -52,6 +52,8 @@ async def run_pipeline(
                 if run.config.is_solved_by(t):
                     # Stage 5: candidates are sampled, executed, clustered, and one is selected.
                     await step.solve(t, solvable, engine)
+                    # Known answers alone, for measuring: which programs are right.
+                    await step.judge(t, solvable)
             # Stage 6: what was selected becomes training pairs, and these M(t+1).
             if run.config.is_solved_by(t) and run.config.makes_pairs:
                 examples = step.choose_examples(t, problems)

@@ -9,6 +9,7 @@ reason that a program can read. Undefined numbers are NaN or None, never 0.
     Candidate    stage 5      one sampled solution
     Execution    stage 5      one distinct program of a problem, run on its inputs
     Selection    stage 5      what consensus made of a problem's candidates
+    Judgement    stage 5      whether a program solves a known answer, for measuring
     Example      stage 6      one training pair (q, r*)
     Checkpoint   stage 6      M(t+1)
 
@@ -414,6 +415,25 @@ class Selection:
     flags: tuple[Flag, ...]
     n_wanted: int
     regret: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a program solves a known answer: it returns what the reference program returns.
+
+    Made after the selection, for measuring; nothing of it reaches a model or a selector.
+
+    Attributes:
+        problem_id: Whose program it is.
+        iteration: As in `Candidate`.
+        program_id: Which candidates it speaks of.
+        is_right: None where the sandbox failed.
+    """
+
+    problem_id: str
+    iteration: int
+    program_id: str
+    is_right: bool | None
 
 
 class ExampleKind(StrEnum):

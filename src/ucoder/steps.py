@@ -13,19 +13,23 @@ from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import asdict, replace
 from typing import Self, TypeVar
 
+from ucoder.analysis.ballots import take_ballot
 from ucoder.attempts import AcceptedProblems, attempt_given, judged_attempts
 from ucoder.components import Components
+from ucoder.config.stages import KNOWN_ANSWERS
 from ucoder.consensus.explanation import criterion, thresholds
 from ucoder.consensus.selection import rule_of
 from ucoder.errors import ConfigError, NothingToDo, command
+from ucoder.evaluation.benchmarks import known_answers
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
 from ucoder.given import GivenProblems, load_given
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
 from ucoder.progress import Progress, Tee, label_of
-from ucoder.records import LOST, Attempt, Checkpoint, Example, Problem, Reason, TestSuite
+from ucoder.records import LOST, Attempt, Checkpoint, Example, Judgement, Problem, Reason, TestSuite
 from ucoder.runs import Run
+from ucoder.runs.pairs import training_candidates
 from ucoder.runs.tables import Table
 from ucoder.runtime import gather_bounded
 from ucoder.scale.protocol import Scheduler, Solved
@@ -36,6 +40,9 @@ from ucoder.training.protocol import TrainingJob
 from ucoder.training.recipe import check_checkpoint
 
 T = TypeVar("T")
+
+_JUDGED_AT_ONCE = 4
+"""Problems: each has a few programs, which keep the sandbox's workers busy together."""
 
 
 class Steps:
@@ -224,10 +231,21 @@ class Steps:
             await asyncio.to_thread(store, problem.id, solved)
             return solved.n_lost
 
+        await self._select_again(problems, iteration)
         # A shard that was lost or removed takes its problem back into work.
         done = selections.keys() & candidates.keys() & executions.keys()
         missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
         await self._each(label_of("solutions", iteration), problems, missing, solve, engine)
+
+    async def _select_again(self, problems: Sequence[Problem], iteration: int) -> None:
+        """Select from candidates that have run already: no engine and no sandbox is needed."""
+        table = self.run.selections(iteration)
+        waiting = self.run.candidates(iteration).keys() - table.keys()
+        for problem in problems:
+            if problem.id in waiting:
+                case = await asyncio.to_thread(take_ballot, self.run, iteration, problem)
+                if case is not None:
+                    table.put(problem.id, [case.ballot.selection])
 
     def _is_outdated(self, problem: Problem, iteration: int) -> bool:
         """Whether a suite was lost and made again, without the inputs that stage 5 added to it.
@@ -241,6 +259,25 @@ class Steps:
             return False
         executions = self.run.executions(iteration).get(problem.id)
         return any(len(e.outcomes) != len(suite.inputs) for e in executions)
+
+    async def judge(self, iteration: int, problems: Sequence[Problem]) -> None:
+        """Of known answers: which programs are right, for measuring alone."""
+        table = self.run.judgements(iteration)
+        done = table.keys()
+        missing = [problem for problem in problems if problem.id not in done]
+        if self.config.problems.source != KNOWN_ANSWERS or not missing:
+            return
+        tasks = {task.id: task for task in known_answers.load().tasks}
+        async with self.components.executor() as executor:
+
+            async def judge(problem: Problem) -> None:
+                candidates = self.run.candidates(iteration).get(problem.id)
+                programs = {c.program_id: c.program for c in candidates if c.reason is None}
+                right = await known_answers.judge(tasks[problem.topic], programs, executor)
+                rows = [Judgement(problem.id, iteration, name, right[name]) for name in programs]
+                await asyncio.to_thread(table.put, problem.id, rows)
+
+            await gather_bounded(judge, missing, _JUDGED_AT_ONCE)
 
     async def fine_tune(self, iteration: int, examples: Sequence[Example], model: Model) -> Model:
         """Stage 6: M(t+1), which is M(t) fine-tuned on what was selected from its samples.
@@ -320,7 +357,7 @@ class Steps:
         if not (examples := table.rows()):
             examples = make_examples(
                 {problem.id: problem for problem in problems},
-                self.run.training_candidates(iteration),
+                training_candidates(self.run, iteration),
             )
             if not examples:
                 raise NothingToDo(self._why_nothing_to_train_on(iteration))

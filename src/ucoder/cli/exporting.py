@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from ucoder.errors import ConfigError, NothingToDo, command
 from ucoder.files import replacing, write_atomically
 from ucoder.runs import Run
+from ucoder.runs.pairs import training_candidates
 from ucoder.stages.consolidation import make_examples
 
 
@@ -54,7 +55,7 @@ def _rows(run: Run, iteration: int) -> list[dict[str, Any]]:
     problems = {a.problem.id: a.problem for a in run.attempts.rows() if a.problem is not None}
     selections = {s.problem_id: s for s in run.selections(iteration).rows()}
     rows = []
-    for example in make_examples(problems, run.training_candidates(iteration)):
+    for example in make_examples(problems, training_candidates(run, iteration)):
         selection, problem = selections[example.problem_id], problems[example.problem_id]
         rows.append(
             {

@@ -97,6 +97,16 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _an_oracle_needs_references(self) -> Self:
+        if self.consolidation.pairs == "oracle" and self.problems.source != KNOWN_ANSWERS:
+            raise ValueError(
+                f"consolidation.pairs=oracle chooses by reference programs, which only the known "
+                f"answers have; set problems.source={KNOWN_ANSWERS}, or other pairs: selected, "
+                f"runnable or all"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _known_answers_are_not_trained_on(self) -> Self:
         if self.consolidation.provider != "none" and not self.makes_pairs:
             raise ValueError(

@@ -40,6 +40,7 @@ from ucoder.records import (
     Checkpoint,
     Example,
     Execution,
+    Judgement,
     PreferencePair,
     Selection,
     TestSuite,
@@ -70,6 +71,8 @@ class Manifest:
         engine: What sampled: provider, version, precision, whether seeds are honoured.
         executor: Where programs ran.
         given: Of problems that came from outside: source, how many it holds, and its sha256.
+        taken_from: The run whose samples this one took instead of sampling: its path, and the
+            sha256 of what was taken.
         compared: Benchmarks that the run's problems were compared with: name to data source.
         version: Of this format.
     """
@@ -83,6 +86,7 @@ class Manifest:
     engine: dict[str, Any] = field(default_factory=dict)
     executor: str = ""
     given: dict[str, Any] = field(default_factory=dict)
+    taken_from: dict[str, str] = field(default_factory=dict)
     compared: dict[str, str] = field(default_factory=dict)
     version: int = MANIFEST_VERSION
 
@@ -317,23 +321,16 @@ class Run:
         """Stage 5, written last: a problem with a selection is finished; key: the problem."""
         return Table(self._of("selections", iteration), Selection)
 
+    def judgements(self, iteration: int) -> Table[Judgement]:
+        """Stage 5 of known answers: which programs are right; key: the problem."""
+        return Table(self._of("judgements", iteration), Judgement)
+
     def selected(self, iteration: int) -> Iterator[Candidate]:
         """Every r* of an iteration; one problem's candidates at a time are in memory."""
         candidates = self.candidates(iteration)
         for row in self.selections(iteration).columns("problem_id", "candidate_id"):
             if row["candidate_id"] is not None:
                 yield from candidates.find(row["problem_id"], "id", row["candidate_id"])
-
-    def training_candidates(self, iteration: int) -> Iterator[Candidate]:
-        """The candidates of an iteration that training pairs are made of.
-
-        The one place that leaves contaminated problems out, for training and for export alike.
-
-        Raises:
-            RunError: See `contaminated`.
-        """
-        left_out = self.contaminated()
-        yield from (one for one in self.selected(iteration) if one.problem_id not in left_out)
 
     def examples(self, iteration: int) -> Table[Example]:
         """Stage 6; one shard."""

@@ -17,7 +17,8 @@ def make_examples(problems: Mapping[str, Problem], selected: Iterable[Candidate]
 
     Args:
         problems: The problems by id.
-        selected: The selected candidate r* of each problem that has one.
+        selected: The selected candidate r* of each problem that has one, or other candidates
+            (`consolidation.pairs`). Where one holds no program, its text is learnt as it is.
     """
     examples = (
         Example(
@@ -25,9 +26,13 @@ def make_examples(problems: Mapping[str, Problem], selected: Iterable[Candidate]
             candidate_id=candidate.id,
             iteration=candidate.iteration,
             prompt=solution_prompt(problems[candidate.problem_id]).user,
-            completion=f"{candidate.program}```",
+            completion=f"{candidate.program or _whole_line(candidate.completion)}```",
             prefill=PREFILL,
         )
         for candidate in selected
     )
     return sorted(examples, key=lambda example: example.problem_id)
+
+
+def _whole_line(text: str) -> str:
+    return text if text.endswith("\n") else f"{text}\n"
