@@ -87,6 +87,12 @@ def test_a_prompt_that_is_a_function_to_complete_is_an_interface(tmp_path: Path)
     assert problem.interface.source.startswith("import math\n\n\ndef area(r: float) -> float:\n")
 
 
+def test_null_counts_as_missing(tmp_path: Path) -> None:
+    row = {"statement": "Count the vowels.", "signature": None, "id": None, "examples": None}
+    (given,) = given_in(written(tmp_path / "own.jsonl", row))
+    assert (given.name, given.interface, given.refusal) == ("line 1", None, None)
+
+
 def test_a_statement_alone_leaves_the_interface_to_stage_3(tmp_path: Path) -> None:
     (given,) = given_in(written(tmp_path / "own.jsonl", {"statement": "Count the vowels."}))
     assert given.interface is None and given.refusal is None

@@ -173,8 +173,11 @@ def _of_file(path: Path) -> GivenProblems:
     faults: list[str] = []
     lines: dict[str, str] = {}
     for where, row in rows:
-        fault = row if isinstance(row, str) else _fault(row)
-        if isinstance(row, str) or fault:
+        if isinstance(row, str):
+            faults.append(f"{where}: {row}")
+            continue
+        row = {key: value for key, value in row.items() if value is not None}
+        if fault := _fault(row):
             faults.append(f"{where}: {fault}")
             continue
         given = _of_row(where, row)

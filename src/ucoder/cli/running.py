@@ -48,7 +48,8 @@ async def run_new(
             # Kept before the run starts, so that the comparison afterwards is an honest one.
             write_plan(run.path, config, rates_for(config, Speeds()))
         if told is not Verbosity.QUIET:
-            out.print(f"run: {output}", highlight=False, soft_wrap=True)
+            begins = "" if source is None else f", which begins with the samples of {source}"
+            out.print(f"run: {output}{begins}", highlight=False, soft_wrap=True)
         report = await _carry_on(run, components, bars)
     _tell(run, report, told, out)
 

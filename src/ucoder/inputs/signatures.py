@@ -97,7 +97,10 @@ def read_given_function(
         docstring: Its contract.
         imports: Statements that stand before it, such as those of its file.
     """
-    checked = copy.deepcopy(node)
+    bodiless = copy.copy(node)
+    bodiless.body = [ast.Pass()]
+    checked = copy.copy(bodiless)
+    checked.args = copy.deepcopy(node.args)
     anything = ast.Name("object", ast.Load())
     bare = {argument.arg for argument in _positional(node) if argument.annotation is None}
     for argument in _positional(checked):
@@ -106,8 +109,6 @@ def read_given_function(
     interface = read_function(checked, docstring)
     if isinstance(interface, Refusal):
         return interface
-    bodiless = copy.deepcopy(node)
-    bodiless.body = [ast.Pass()]
     head = (unparse(bodiless) or "").removesuffix("    pass")
     source = "".join(f"{line}\n" for line in imports) + "\n\n" * bool(imports)
     lines = inspect.cleandoc(docstring).split("\n")
