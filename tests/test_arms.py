@@ -18,6 +18,7 @@ from ucoder.errors import ConfigError, RunError, RunExists
 from ucoder.evaluation.benchmarks import known_answers
 from ucoder.execution.protocol import Executor
 from ucoder.models import Model
+from ucoder.requirements import check_requirements
 from ucoder.studies.pools import pools_of_run
 from ucoder.studies.tasks import tasks_of
 
@@ -172,6 +173,17 @@ def test_the_command_takes_a_run_and_settings_in_any_order(tmp_path: Path) -> No
     assert not ucoder("run", base, rule, "--from", base, "-o", f"{arm}-2")
     assert "seed" in ucoder("run", "--from", base, "seed=9", "-o", f"{arm}-3")
     assert not Path(f"{arm}-3").exists()
+
+
+async def test_an_arm_needs_no_topics_and_no_sandbox_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = [*SMALL, "consolidation.provider=none", f"problems.topics={tmp_path / 'gone'}"]
+    config = load_config("scripted", overrides)
+    with pytest.raises(ConfigError, match="one topic a line"):
+        await check_requirements(Components(config))
+    monkeypatch.setattr("ucoder.requirements.open_executor", None)
+    await check_requirements(Components(config), has_samples=True)
 
 
 # Known answers.
