@@ -21,7 +21,8 @@ from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.engines.transformers_continuous import ContinuousTransformersEngine
 from ucoder.models import resolve
-from ucoder.stages.solutions import PREFILL, STOP
+from ucoder.stages.prompts.forms import FENCE
+from ucoder.stages.solutions import STOP
 
 VERBS = ("sum", "largest", "smallest", "product", "median", "count of the even", "average",
          "last", "first", "most frequent", "sorted", "distinct", "reversed", "negative",
@@ -37,7 +38,7 @@ def requests(args: argparse.Namespace, turn: int) -> list[Request]:
     sampling = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=args.max_tokens, stop=STOP)
     asks = [ASK.format(VERBS[i % len(VERBS)], i // len(VERBS)) for i in range(args.prompts)]
     return [
-        Request(Prompt(ask, PREFILL), args.n, sampling, seed=100_000 * turn + i)
+        Request(Prompt(ask, FENCE), args.n, sampling, seed=100_000 * turn + i)
         for i, ask in enumerate(asks)
     ]
 

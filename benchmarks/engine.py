@@ -18,7 +18,8 @@ from ucoder.engines.openvino import OpenVINOEngine
 from ucoder.engines.protocol import Engine, Prompt, Request, SamplingParams
 from ucoder.engines.transformers import TransformersEngine
 from ucoder.models import load_catalog, openvino_export, resolve
-from ucoder.stages.solutions import PREFILL, STOP
+from ucoder.stages.prompts.forms import FENCE
+from ucoder.stages.solutions import STOP
 
 TURNS = 3
 N = 16
@@ -35,7 +36,7 @@ SAMPLING = SamplingParams(temperature=1.0, top_p=1.0, max_tokens=64, stop=STOP)
 def requests(turn: int) -> list[Request]:
     """The turn's requests: the same for both engines."""
     ask = "Write a Python function that returns {}. Answer with one Python code block only."
-    prompts = [Prompt(ask.format(task), PREFILL) for task in TASKS]
+    prompts = [Prompt(ask.format(task), FENCE) for task in TASKS]
     return [Request(p, N, SAMPLING, seed=100 * turn + i) for i, p in enumerate(prompts)]
 
 

@@ -51,7 +51,8 @@ from ucoder.records import (
 from ucoder.runs.tables import Shard
 from ucoder.scale.local import LocalScheduler
 from ucoder.scale.protocol import Solved, WrittenInputs
-from ucoder.stages.solutions import ROUND_SIZE, solution_prompt
+from ucoder.stages.prompts.forms import solution_prompt
+from ucoder.stages.solutions import ROUND_SIZE
 from ucoder.stages.test_inputs import input_prompt
 
 SEQUENCES = int(os.environ.get("SIMULATED_SEQUENCES", "128"))
@@ -311,9 +312,10 @@ class SimulatedScheduler(LocalScheduler):
             )
             return self._solved
         known, n = self._solved, self._config.solutions.n
+        prompt = solution_prompt(problem, self._config.solutions, self._config.seed)
         for round_ in range(-(-n // ROUND_SIZE)):
             seed = self._n_solved * 1000 + round_
-            await self.sample(Request(solution_prompt(problem), ROUND_SIZE, SamplingParams(), seed))
+            await self.sample(Request(prompt, ROUND_SIZE, SamplingParams(), seed))
         return Solved(
             None,
             _renamed(known.candidates, problem.id),

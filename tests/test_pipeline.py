@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from ucoder import Run, load_config, run_pipeline, summarise
+from ucoder.cli.exporting import export_examples
+from ucoder.cli.terminal import PlainConsole
+from ucoder.cli.viewing import print_problem
 from ucoder.components import Components
 from ucoder.config import RunConfig
 from ucoder.engines.protocol import Completion, Engine, Request
@@ -16,6 +19,9 @@ from ucoder.engines.scripted import ScriptedEngine, load_script
 from ucoder.errors import EngineError, ModelError, NothingToDo, RunLocked
 from ucoder.models import Model, Origin
 from ucoder.progress import Silent
+from ucoder.report import write_report
+from ucoder.studies.pools import pools_of_run
+from ucoder.studies.tasks import tasks_of
 from ucoder.training.protocol import ScriptedTrainer, TrainingJob, TrainingResult
 
 from .fault_tolerance.comparison import shards, tables
@@ -69,6 +75,27 @@ class Failing(ScriptedEngine):
         return await super().sample(request)
 
 
+class Bodies(ScriptedEngine):
+    """A scripted engine that continues signatures, and alone says at temperature 0 what it says."""
+
+    def __init__(self) -> None:
+        super().__init__(load_script(None))
+        self.asked: set[str] = set()
+
+    async def sample(self, request: Request) -> list[Completion]:
+        completions = await super().sample(request)
+        if not request.prompt.prefill.endswith('    """\n'):
+            return completions
+        self.asked.add(request.prompt.user.split(" ")[0])
+        texts = [one.text.split("\n", 1)[1].rstrip() for one in completions]
+        if request.sampling.is_greedy:
+            texts = ["    return 'alone'"]
+        return [
+            dataclasses.replace(one, text=text)
+            for one, text in zip(completions, texts, strict=True)
+        ]
+
+
 class With(Components):
     """Components whose n-th engine is given, counted from 0."""
 
@@ -113,6 +140,57 @@ async def test_resuming_a_finished_run_opens_no_engine_and_changes_no_file(tmp_p
     before, again = shards(run.path), components(run, {})
     await run_pipeline(run, again)
     assert (again.opened, shards(run.path)) == (0, before)
+
+
+BODIES = ["solutions.prefill=signature", "solutions.greedy=true",
+          "solutions.forms=[statement, docstring, request]"]  # fmt: skip
+
+
+async def test_a_run_samples_and_learns_bodies_alone_with_prompts_of_several_forms(
+    tmp_path: Path,
+) -> None:
+    # With this seed the five problems have all three forms.
+    more = ["seed=1", "problems.n=5", "consolidation.iterations=1"]
+    run, engine = new_run(tmp_path, *BODIES, *more), Bodies()
+    await run_pipeline(run, components(run, {0: engine}))
+    assert engine.asked == {"Write", "Complete", "I"}
+    assert len(run.greedy(0).rows()) == 5
+    interfaces = {a.problem.id: a.problem.interface for a in run.attempts.rows() if a.problem}
+    selected = {candidate.id: candidate for candidate in run.selected(0)}
+    assert run.examples(0).rows()
+    for example in run.examples(0).rows():
+        source = interfaces[example.problem_id].source
+        assert example.prefill == f"```python\n{source}"
+        assert example.completion == f"{selected[example.candidate_id].completion}\n```"
+        assert not example.completion.startswith("def") and example.completion.startswith("    ")
+
+
+async def test_whatever_reads_a_run_copes_with_an_execution_that_no_candidate_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [tmp_path / "with", tmp_path / "without"]
+    pages, shown, summaries = [], [], []
+    for folder, greedy in zip(folders, ("true", "false"), strict=True):
+        run = new_run(folder, *BODIES, f"solutions.greedy={greedy}", "consolidation.iterations=1")
+        await run_pipeline(run, components(run, {0: Bodies()}))
+        summaries.append(summarise(run))
+        for selection in run.selections(0).rows():
+            print_problem(run.path, selection.problem_id, 0, False, PlainConsole())
+        shown.append(capsys.readouterr().out)
+        pages.append(write_report(run).read_text("utf-8"))
+        tasks = list(tasks_of(pools_of_run(run, 0), has_truth=False))
+        assert all(len(task.votes.programs) <= len(set(task.programs_N)) for task in tasks)
+        assert export_examples(run.path, folder / "pairs.jsonl", None)
+    (with_,), (without,) = (summary.iterations for summary in summaries)
+    executions = [Run.open(folder / "run").executions(0).rows() for folder in folders]
+    assert len(executions[0]) == len(executions[1]) + 3
+    # Counts of candidates and their programs are the same; the tokens are not.
+    assert (with_.n_greedy, without.n_greedy) == (3, 0)
+    assert with_.tokens > without.tokens
+    same = dataclasses.replace(with_, n_greedy=0, tokens=without.tokens)
+    assert repr(same) == repr(without)  # undefined numbers are NaN
+    assert shown[0] == shown[1] and "alone" not in shown[0]
+    assert "alone" not in pages[0]
 
 
 @pytest.mark.parametrize("n_requests", [2, 12, 16, 20])
@@ -229,12 +307,12 @@ def test_a_servers_model_may_be_asked_as_a_base_model() -> None:
 
 @pytest.mark.parametrize(
     "table", ["attempts", "suites", "candidates/iteration-0", "executions/iteration-0",
-              "selections/iteration-0"],
+              "greedy/iteration-0", "selections/iteration-0"],
 )  # fmt: skip
 async def test_the_work_in_a_shard_that_was_moved_away_is_done_again(
     tmp_path: Path, table: str
 ) -> None:
-    run = new_run(tmp_path, "consolidation.iterations=1")
+    run = new_run(tmp_path, "consolidation.iterations=1", "solutions.greedy=true")
     await run_pipeline(run)
     before = tables(run.path)
     damaged = sorted((run.path / "tables" / table).glob("*.parquet"))[0]

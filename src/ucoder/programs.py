@@ -2,9 +2,10 @@
 
 A program is the code block that the model wrote, without what only shows its function off: prints,
 asserts about its functions, and an `if __name__ == "__main__"` block, which an import never runs.
-Fine-tuning on them would teach the model to write them. Whatever may change what the function does,
-such as `sys.setrecursionlimit(10_000)` or `PRIMES.append(7)`, stays. Names that the prompt's
-interface imports and the program uses without an import of its own are imported.
+What repeats a prefill is cut as well. Fine-tuning would teach the model to write all that. Whatever
+may change what the function does, such as `sys.setrecursionlimit(10_000)` or `PRIMES.append(7)`,
+stays. Names that the prompt's interface imports and the program uses without an import of its own
+are imported.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import ast
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Final
 
 from ucoder.execution.protocol import Executor
@@ -42,13 +44,17 @@ _PURE_METHODS: Final = frozenset(
 )  # fmt: skip
 
 
-def extract_program(text: str, entry_point: str, interface: str = "") -> str | Refusal:
+def extract_program(
+    text: str, entry_point: str, interface: str = "", *, begun: str = ""
+) -> str | Refusal:
     """The program in an answer. Accepts any text and never raises.
 
     Args:
         text: The answer, with or without code fences and thinking sections.
         entry_point: The function that the program must define at top level.
         interface: The source of the prompt's interface, whose imports a program may rely on.
+        begun: The start of the program where the answer's prefill wrote it, up to the body of the
+            entry point; "" where the model wrote the whole program.
 
     Returns:
         Imports, assignments, definitions and calls that prepare them, in the model's own
@@ -69,12 +75,63 @@ def extract_program(text: str, entry_point: str, interface: str = "") -> str | R
     functions = [n.name for n in module.body if isinstance(n, ast.FunctionDef)] if module else []
     if chosen is None or module is None or entry_point not in functions:
         return Refusal(Reason.MISSING_ENTRY_POINT, f"no {entry_point} at top level")
-    program = _without_demonstration(chosen.source, module, entry_point)
+    is_continued = begun and chosen.source.startswith(begun)
+    repeated = _repeated_lines(module, entry_point) if is_continued else range(0)
+    if isinstance(repeated, Refusal):
+        return repeated
+    program = _without_demonstration(chosen.source, module, entry_point, repeated)
     return _with_imports(program, interface)
 
 
-def _without_demonstration(source: str, module: ast.Module, entry_point: str) -> str:
-    """The source without the statements that only show the function off."""
+def _repeated_lines(module: ast.Module, entry_point: str) -> range | Refusal:
+    """The lines in which a program repeats the start of it that a prefill wrote.
+
+    A model may write the docstring again, or begin with a whole new `def` of the same name; then
+    the function that was begun goes. A body that is empty, or only defines the function again,
+    returns None on every input, and many such candidates would agree.
+    """
+    functions = [
+        node
+        for node in module.body
+        if isinstance(node, ast.FunctionDef) and node.name == entry_point
+    ]
+    first = functions[0]
+    strings = list(takewhile(_is_string, first.body))
+    rest = [node for node in first.body[len(strings) :] if not _is_empty(node)]
+    if not rest and len(functions) > 1:
+        return _span(first, first)
+    if not rest:
+        return Refusal(Reason.NO_CODE, f"{entry_point} has no body")
+    if len(rest) == 1 and isinstance(rest[0], ast.FunctionDef) and rest[0].name == entry_point:
+        return Refusal(Reason.NO_CODE, f"the body of {entry_point} only defines it again")
+    again = strings[1:]
+    # Statements may share a line.
+    shares = again and first.body[len(strings)].lineno == again[-1].end_lineno
+    return _span(again[0], again[-1]) if again and not shares else range(0)
+
+
+def _span(first: ast.stmt, last: ast.stmt) -> range:
+    return range(first.lineno, (last.end_lineno or last.lineno) + 1)
+
+
+def _is_string(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+def _is_empty(node: ast.stmt) -> bool:
+    """Whether a statement does nothing: `pass`, `...`, or a string."""
+    is_constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return is_constant or isinstance(node, ast.Pass)
+
+
+def _without_demonstration(
+    source: str, module: ast.Module, entry_point: str, repeated: range
+) -> str:
+    """The source without the repeated lines and the statements that only show the function off."""
     demonstration = _Demonstration(module, entry_point)
     dropped: set[int] = set()
     kept: set[int] = set()
@@ -86,7 +143,11 @@ def _without_demonstration(source: str, module: ast.Module, entry_point: str) ->
     # What comes after the last definition can only be a comment on what was dropped.
     lines = enumerate(source.split("\n")[: max(kept)], 1)
     # A line that holds both kinds of statement, such as `x = 1; print(x)`, stays.
-    text = "\n".join(line for number, line in lines if number in kept or number not in dropped)
+    text = "\n".join(
+        line
+        for number, line in lines
+        if number not in repeated and (number in kept or number not in dropped)
+    )
     return text.strip() + "\n"
 
 

@@ -22,6 +22,7 @@ from ucoder.models import Model
 from ucoder.runs import Run
 from ucoder.stages.problems import load_topics
 from ucoder.stages.prompts import sampling_of
+from ucoder.stages.solutions import greedy_sampling
 
 
 async def check_requirements(
@@ -144,6 +145,8 @@ def _samplings(components: Components, model: Model) -> dict[str, SamplingParams
     found = {
         f"{name}.sampling": sampling_of(getattr(config, name).sampling, ()) for name in sections
     }
+    if config.solutions.greedy:
+        found["solutions.greedy"] = greedy_sampling(config.solutions)
     for evaluation in components.evaluations():
         found["evaluation"] = evaluation.sampling(model.is_chat)
     return found

@@ -208,7 +208,7 @@ class Steps:
     async def solve(
         self, iteration: int, problems: Sequence[Problem], engine: EngineOnDemand
     ) -> None:
-        """Stage 5: candidates, executions and a selection for every problem.
+        """Stage 5: candidates, executions and a selection for every problem, and a greedy answer.
 
         Where distinguishing inputs were found, the table of suites gets the longer suite. It is
         written before anything that rests on it, so a process that is killed in between finds it
@@ -216,12 +216,15 @@ class Steps:
         """
         suites, selections = self.run.suites, self.run.selections(iteration)
         candidates, executions = self.run.candidates(iteration), self.run.executions(iteration)
+        greedy = self.run.greedy(iteration)
 
         def store(key: str, solved: Solved) -> None:
             if solved.suite is not None:
                 suites.put(key, solved.suite)
             candidates.put(key, solved.candidates)
             executions.put(key, solved.executions)
+            if solved.greedy is not None:
+                greedy.put(key, solved.greedy)
             # Last: a problem with a selection is finished.
             selections.put(key, solved.selection)
 
@@ -234,6 +237,8 @@ class Steps:
         await self._select_again(problems, iteration)
         # A shard that was lost or removed takes its problem back into work.
         done = selections.keys() & candidates.keys() & executions.keys()
+        if self.config.solutions.greedy:
+            done &= greedy.keys()
         missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
         await self._each(label_of("solutions", iteration), problems, missing, solve, engine)
 
@@ -262,8 +267,8 @@ class Steps:
 
     async def judge(self, iteration: int, problems: Sequence[Problem]) -> None:
         """Of known answers: which programs are right, for measuring alone."""
-        table = self.run.judgements(iteration)
-        done = table.keys()
+        table, done = self.run.judgements(iteration), self.run.judgements(iteration).keys()
+        sampled, greedy = self.run.candidates(iteration), self.run.greedy(iteration)
         if self.config.problems.source != KNOWN_ANSWERS:
             return
         tasks = {task.id: task for task in known_answers.load().tasks}
@@ -273,7 +278,7 @@ class Steps:
         async with self.components.executor() as executor:
 
             async def judge(problem: Problem) -> None:
-                candidates = self.run.candidates(iteration).get(problem.id)
+                candidates = [*sampled.get(problem.id), *greedy.get(problem.id)]
                 programs = {c.program_id: c.program for c in candidates if c.reason is None}
                 right = await known_answers.judge(tasks[problem.topic], programs, executor)
                 rows = [Judgement(problem.id, iteration, name, right[name]) for name in programs]
@@ -360,6 +365,8 @@ class Steps:
             examples = make_examples(
                 {problem.id: problem for problem in problems},
                 training_candidates(self.run, iteration),
+                self.config.solutions,
+                self.config.seed,
             )
             if not examples:
                 raise NothingToDo(self._why_nothing_to_train_on(iteration))

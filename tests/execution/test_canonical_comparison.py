@@ -97,6 +97,14 @@ def test_any_text_has_a_key(text: str) -> None:
     assert same(text, text, rel_tol=0.1)
 
 
+@pytest.mark.parametrize("quote", ["\\'", "'", "' ", '\\"', '"', "\\", "[", "{: ", "'{", "}"])
+@pytest.mark.parametrize("start", ["{: ", "{: '", '{: "', "OrderedDict({: '"])
+def test_a_hostile_text_of_any_length_has_a_key_at_once(start: str, quote: str) -> None:
+    # Were the time to grow with the square of the length, this would take hours.
+    for n in (2_000_000, 2_000_001):
+        assert isinstance(key(start + quote * n), str)
+
+
 def test_the_deepest_values_have_keys() -> None:
     value: Any = {2: 1, 1: 2}
     for _ in range(MAX_DEPTH - 1):

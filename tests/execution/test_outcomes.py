@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ucoder.execution import CallReport, OutcomeKind, ProgramStatus, Verdict
+from ucoder.execution import CallReport, OutcomeKind, ProgramStatus, Verdict, open_executor
 from ucoder.execution.protocol import Budget
 
 from .conftest import LIMITS, Sandbox
@@ -262,3 +262,10 @@ def test_a_script_passes_only_if_its_last_statement_is_reached(
     report = sandbox.check(source, timeout_s=1.0, as_script=True)
     assert report.verdict is verdict, report
     assert (report.detail == "") is (verdict is Verdict.PASSED)
+
+
+async def test_a_byte_order_mark_is_accepted_as_in_a_file() -> None:
+    async with open_executor("unsafe-process", LIMITS, n_workers=1) as executor:
+        report = await executor.call("\ufeffdef f(): return 1", "f", ["()"])
+        verdict = await executor.check("\ufeffdef f(): return 1", "\ufeffassert f() == 1")
+    assert report.outcomes[0].text == "1" and verdict.verdict is Verdict.PASSED

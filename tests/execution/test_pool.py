@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -196,6 +197,25 @@ async def test_leaving_while_programs_run_raises_in_their_callers(provider: str)
     assert [type(end) for end in ends] == [SandboxClosed] * 3
 
 
+@pytest.mark.parametrize("provider", ["bubblewrap", "landlock"])
+async def test_the_time_of_every_process_of_a_program_is_charged_to_it(provider: str) -> None:
+    hog = """
+import os, time
+def f():
+    for _ in range(8):
+        if os.fork() == 0:
+            os.setsid()
+            while True: pass
+    time.sleep(3600)
+"""
+    async with open_executor(provider, LIMITS, n_workers=1) as executor:
+        report = await executor.call(hog, "f", ["()"])
+        assert report.outcomes[0].kind is OutcomeKind.TIMED_OUT
+        assert report.cpu_s > 0.2 * LIMITS.call_timeout_s  # the caller itself slept
+        honest = await executor.call(HONEST, "f", ["(1,)"])
+    assert honest.outcomes[0].text == "2"
+
+
 @PROVIDERS
 async def test_the_pool_works_after_a_cancelled_call(provider: str) -> None:
     async with open_executor(provider, LIMITS, n_workers=1) as executor:
@@ -277,8 +297,25 @@ def test_everything_that_programs_leave_in_a_directory_is_removed(tmp_path: Path
             Path("file").touch()
     finally:
         os.chdir(here)
-    process._remove(left)
+    assert process.remove_tree(left)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_removing_a_directory_holds_up_nobody_and_ends_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    went_on = threading.Event()
+    monkeypatch.setattr(process, "remove_tree", lambda *_: went_on.wait(60))
+    removing = asyncio.create_task(process._remove(tmp_path))
+    await asyncio.sleep(0)
+    went_on.set()  # never, were it not for the event loop's going on
+    await removing
+    monkeypatch.undo()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    assert not process.remove_tree(tmp_path, deadline=time.monotonic())
+    monkeypatch.setattr(process, "_REMOVAL_TIMEOUT_S", 0.0)
+    await process._remove(tmp_path)
+    assert f"{tmp_path} could not be removed in time" in caplog.text
 
 
 NAN = float("nan")

@@ -29,6 +29,7 @@ def tables(path: Path) -> dict[str, list[Any]]:
         found[f"candidates {t}"] = run.candidates(t).rows()
         executions = run.executions(t).rows()
         found[f"executions {t}"] = [dataclasses.replace(e, **MEASURED) for e in executions]
+        found[f"greedy {t}"] = run.greedy(t).rows()
         found[f"selections {t}"] = run.selections(t).rows()
         found[f"examples {t}"] = run.examples(t).rows()
     for key in run.scored():

@@ -216,3 +216,76 @@ def test_a_long_program_is_read_to_its_end_or_refused_with_a_reason() -> None:
     refusal = extract_program(f"```python\n{F}{'y = 1; ' * MAX_PROGRAM_CHARS}```", "f")
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.DOES_NOT_PARSE
+
+
+BEGUN = 'from typing import List\n\n\ndef f(x: List[int]) -> int:\n    """Doc."""\n'
+
+
+def continued(body: str) -> str | Refusal:
+    return extract_program(f"```python\n{BEGUN}{body}", "f", BEGUN, begun=BEGUN)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "    return 1\n",
+        "\n    # Count.\n    return 1\n",
+        "    return 1\n\n\ndef helper(x):\n    return x\n",
+        '    text = """\n```\n"""\n    return text\n',
+        "    def f(x):\n        return x\n    return f(1)\n",
+    ],
+)
+def test_a_body_is_appended_to_what_the_prefill_began(body: str) -> None:
+    assert continued(body) == BEGUN + body
+    assert continued(f"{body}```\nIt works.") == BEGUN + body
+
+
+def test_demonstrations_after_a_body_are_cut() -> None:
+    assert continued("    return 1\n\nprint(f([1]))\n") == f"{BEGUN}    return 1\n"
+
+
+@pytest.mark.parametrize(
+    "again",
+    ['    """Doc."""\n', '    """Doc.\n\n    Returns: one\n    """\n\n    """Doc."""\n'],
+)
+def test_a_docstring_that_is_written_again_is_cut(again: str) -> None:
+    program = continued(f"{again}    return 1\n")
+    assert isinstance(program, str)
+    assert program.replace("\n\n    return", "\n    return") == f"{BEGUN}    return 1\n"
+
+
+def test_a_docstring_that_shares_its_line_stays() -> None:
+    assert continued("    'Doc.'; return 1\n") == f"{BEGUN}    'Doc.'; return 1\n"
+
+
+@pytest.mark.parametrize("blank", ["", "\n\n"])
+def test_a_function_that_is_begun_anew_replaces_the_one_of_the_prefill(blank: str) -> None:
+    program = continued(f"{blank}{F}")
+    assert isinstance(program, str)
+    assert program.count("def f") == 1 and program.startswith("from typing import List\n")
+    assert program.endswith(F)
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ("", "no body"),
+        ("    pass\n", "no body"),
+        ("    ...\n", "no body"),
+        ("    # TODO\n", "no body"),
+        ('    """Doc."""\n', "no body"),
+        ("return 1\n", "no body"),
+        ("```\nThat is all.", "no body"),
+        ("    def f(x):\n        return x\n", "only defines it again"),
+    ],
+)
+def test_a_body_that_can_only_return_none_is_no_program(body: str, detail: str) -> None:
+    refused = continued(body)
+    assert isinstance(refused, Refusal) and refused.reason is Reason.NO_CODE
+    assert detail in refused.detail
+
+
+@pytest.mark.parametrize("body", ["        return 1\n", "  return 1\n"])
+def test_a_body_with_another_indentation_does_not_parse(body: str) -> None:
+    refused = continued(body)
+    assert isinstance(refused, Refusal) and refused.reason is Reason.DOES_NOT_PARSE

@@ -12,6 +12,8 @@ from ucoder.config import FORECASTING, SolutionsConfig, parse_config
 from ucoder.consensus.explanation import explain
 from ucoder.consensus.selectors import SELECTORS, Rule
 from ucoder.consensus.votes import votes_of
+from ucoder.engines.protocol import Completion, Request
+from ucoder.engines.scripted import Script, ScriptedEngine
 from ucoder.errors import ConfigError
 from ucoder.records import Prediction, Reason, Selection, TestSuite
 from ucoder.stages.solutions import SolutionPool, probe_solutions
@@ -129,3 +131,103 @@ async def test_a_program_with_a_fence_in_a_string_is_sampled_to_its_end(probe, p
     assert {candidate.program for candidate in pool.candidates} == {program}
     assert {candidate.completion for candidate in pool.candidates} == {program.rstrip()}
     assert pool.ballot.selection.candidate_id is not None
+
+
+BODY_ONLY = {"prefill": "signature", "n": 16}
+
+
+async def test_with_a_signature_as_prefill_the_model_writes_the_body_alone(probe, problem) -> None:
+    pool = await probe([BODY], config(**BODY_ONLY))
+    assert {candidate.completion for candidate in pool.candidates} == {BODY}
+    assert {candidate.program for candidate in pool.candidates} == {problem.interface.source + BODY}
+    # f(r) is over what was sampled: the body's words.
+    assert {c.n_tokens for c in pool.candidates} == {len(BODY.split(" "))}
+    assert pool.ballot.selection.candidate_id is not None
+
+
+async def test_a_body_with_a_fence_in_a_string_is_sampled_to_its_end(probe, problem) -> None:
+    body = f"    mark = '''\n```\n'''\n{BODY}"
+    pool = await probe([f"{body}```\nIt works."], config(**BODY_ONLY))
+    assert {candidate.program for candidate in pool.candidates} == {problem.interface.source + body}
+
+
+async def test_empty_bodies_have_no_vote(probe) -> None:
+    pool = await probe(["", BODY], config(**BODY_ONLY))
+    empty = [candidate for candidate in pool.candidates if not candidate.completion]
+    assert empty and {candidate.reason for candidate in empty} == {Reason.NO_CODE}
+    assert pool.ballot.selection.n_reliable == 16 - len(empty)
+
+
+LONELY = "def magnitude(x):\n    return x * x\n"
+REWORDED = "def magnitude(x):\n    return  abs(x)  # the same program\n"
+
+
+class WithGreedy(ScriptedEngine):
+    """Gives one answer at temperature 0, and draws one of the others at any other."""
+
+    def __init__(self, answers: list[str], greedy: str) -> None:
+        rule = {"when": (), "answers": answers}
+        super().__init__(Script.model_validate({"rules": [rule]}))
+        self._greedy = greedy
+        self.asked: list[Request] = []
+
+    async def sample(self, request: Request) -> list[Completion]:
+        self.asked.append(request)
+        completions = await super().sample(request)
+        if not request.sampling.is_greedy:
+            return completions
+        return [replace(one, text=self._greedy) for one in completions]
+
+
+@pytest.fixture
+def probe_with_greedy(problem, suite, executor):
+    async def run(answers: list[str], cold: str, **values: Any) -> SolutionPool:
+        asks = {"n": 16, "greedy": True, **values}
+        async with WithGreedy(answers, cold) as engine:
+            pool = await probe_solutions(
+                problem, suite, engine, executor, config(**asks), 0, iteration=0
+            )
+        greedy = [request for request in engine.asked if request.sampling.is_greedy]
+        assert [request.n for request in greedy] == [1] * asks["greedy"]
+        assert all(request.prompt == engine.asked[0].prompt for request in greedy)
+        return pool
+
+    return run
+
+
+async def test_the_greedy_answer_is_run_on_the_suite_and_does_not_vote(
+    probe_with_greedy, suite
+) -> None:
+    pool = await probe_with_greedy(AGREED, LONELY)
+    assert pool.greedy and (pool.greedy.index, pool.greedy.program) == (0, LONELY)
+    (execution,) = [e for e in pool.executions if e.program_id == pool.greedy.program_id]
+    assert [outcome.text for outcome in execution.outcomes] == ["1", "4", "9", "49"]
+    assert len(pool.executions) == 2
+    # Everything else is as without it.
+    without = await probe_with_greedy(AGREED, LONELY, greedy=False)
+    assert without.greedy is None
+    assert without.candidates == pool.candidates
+    assert repr(without.ballot) == repr(pool.ballot)  # its undefined numbers are NaN
+    assert pool.ballot.selection.n_programs == 1
+    assert pool.greedy.id not in {candidate.id for candidate in pool.candidates}
+
+
+async def test_a_greedy_answer_that_a_candidate_gave_as_well_is_run_once(probe_with_greedy) -> None:
+    pool = await probe_with_greedy(AGREED, REWORDED)
+    (execution,) = pool.executions
+    assert pool.greedy and pool.greedy.program_id == execution.program_id
+
+
+async def test_a_greedy_answer_without_a_program_is_kept_with_its_reason(probe_with_greedy) -> None:
+    pool = await probe_with_greedy(AGREED, "I cannot.")
+    assert pool.greedy and pool.greedy.reason is Reason.DOES_NOT_PARSE
+    assert len(pool.executions) == 1
+
+
+async def test_the_greedy_answer_is_run_on_the_distinguishing_inputs_too(
+    probe_with_greedy, suite
+) -> None:
+    naive = "def magnitude(x):\n    return x\n"
+    pool = await probe_with_greedy([*AGREED, naive], LONELY, distinguishing_inputs=32)
+    assert len(pool.suite.inputs) > len(suite.inputs) and len(pool.executions) == 3
+    assert {len(e.outcomes) for e in pool.executions} == {len(pool.suite.inputs)}

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from ucoder.analysis.numbers import Distribution, describe, in_order, tally
@@ -29,7 +30,7 @@ class Iteration:
     n_candidates: int  # completions sampled
     n_programs: int  # distinct programs, counted within each problem
     without_program: Mapping[str, int]  # candidates left out, by reason
-    n_executed: int  # distinct programs that were run
+    n_executed: int  # distinct programs of candidates that were run
     n_calls: int  # calls in all: programs times inputs
     statuses: Mapping[str, int]  # programs by status
     outcomes: Mapping[str, int]  # calls by outcome
@@ -46,20 +47,39 @@ class Iteration:
     # Size of a cluster -> number of clusters, over all decided problems.
     cluster_sizes: Mapping[int, int]
     n_sandbox_failures: int  # candidates left out because the sandbox failed on them: no votes
+    n_greedy: int  # answers at temperature 0, which do not vote and count above nowhere
     n_examples: int  # training pairs
     checkpoint: Checkpoint | None  # M(t+1), None while there is none
-    tokens: int  # sampled in stage 5
+    tokens: int  # sampled in stage 5, those of greedy answers among them
+
+
+class _Greedy:
+    """The greedy answers, and those of their programs that no candidate has, by problem."""
+
+    def __init__(self, table: Table[Candidate]) -> None:
+        answers = table.columns("problem_id", "program_id", "n_tokens")
+        self.n = self.tokens = 0
+        self.alone: set[tuple[str, str]] = set()
+        for answer in answers:
+            self.n += 1
+            self.tokens += answer["n_tokens"]
+            self.alone.add((answer["problem_id"], answer["program_id"]))
 
 
 class _Candidates:
-    """Running counts over candidates, by columns: there are millions of them."""
+    """Running counts over candidates, by columns: there are millions of them.
 
-    def __init__(self, table: Table[Candidate]) -> None:
+    Their programs are taken out of those that the greedy answers have alone.
+    """
+
+    def __init__(self, table: Table[Candidate], greedy: _Greedy) -> None:
         self.n = self.n_problems = self.n_programs = self.tokens = 0
         self.refused: Counter[str] = Counter()
         self.perplexities: list[float] = []
-        for shard in table.arrow("reason", "program_id", "n_tokens", "sum_logprob"):
+        columns = ("problem_id", "reason", "program_id", "n_tokens", "sum_logprob")
+        for shard in table.arrow(*columns):
             rows = shard.to_pydict()
+            greedy.alone.difference_update(zip(rows["problem_id"], rows["program_id"], strict=True))
             self.n += shard.num_rows
             self.n_problems += shard.num_rows > 0
             self.tokens += sum(rows["n_tokens"])
@@ -73,11 +93,14 @@ class _Candidates:
 class _Executions:
     """Running counts over executions, by columns: there are a hundred calls of each program."""
 
-    def __init__(self, table: Table[Execution]) -> None:
+    def __init__(self, table: Table[Execution], greedy: _Greedy) -> None:
         self.n = self.n_calls = 0
         self.statuses: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
-        for shard in table.arrow("status", "outcomes.list.element.kind"):
+        columns = ("problem_id", "program_id", "status", "outcomes.list.element.kind")
+        for shard in table.arrow(*columns):
+            ids = zip(shard["problem_id"].to_pylist(), shard["program_id"].to_pylist(), strict=True)
+            shard = shard.filter(pa.array([one not in greedy.alone for one in ids], pa.bool_()))
             self.n += shard.num_rows
             self.statuses.update(shard["status"].to_pylist())
             kinds = pc.struct_field(pc.list_flatten(shard["outcomes"]), "kind")
@@ -92,8 +115,9 @@ def solution_space(run: Run, iteration: int) -> Iteration:
     Raises:
         DamagedShard: A table's file cannot be read.
     """
-    candidates = _Candidates(run.candidates(iteration))
-    executions = _Executions(run.executions(iteration))
+    greedy = _Greedy(run.greedy(iteration))
+    candidates = _Candidates(run.candidates(iteration), greedy)
+    executions = _Executions(run.executions(iteration), greedy)
     selections = run.selections(iteration).rows()
     sizes = Counter(size for s in selections for size in s.cluster_sizes)
     largest = Counter(max(s.cluster_sizes, default=0) for s in selections)
@@ -119,7 +143,8 @@ def solution_space(run: Run, iteration: int) -> Iteration:
         largest_of_selected=dict(sorted(of_selected.items())),
         cluster_sizes=dict(sorted(sizes.items())),
         n_sandbox_failures=sum(s.n_sandbox_failures for s in selections),
+        n_greedy=greedy.n,
         n_examples=len(run.examples(iteration).rows()),
         checkpoint=checkpoints[-1] if checkpoints else None,
-        tokens=candidates.tokens,
+        tokens=candidates.tokens + greedy.tokens,
     )

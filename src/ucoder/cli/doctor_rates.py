@@ -34,7 +34,8 @@ from ucoder.planning.assumptions import CHARACTERS_PER_TOKEN, Range
 from ucoder.planning.rates import Rates, hardware_name, kept_rates_path, write_rates
 from ucoder.progress import Progress
 from ucoder.records import Example
-from ucoder.stages.solutions import PREFILL, ROUND_SIZE
+from ucoder.stages.prompts.forms import FENCE
+from ucoder.stages.solutions import ROUND_SIZE
 from ucoder.training.protocol import TrainingJob
 
 ROUNDS: Final = 3
@@ -197,7 +198,7 @@ async def _training(components: Components, config: RunConfig, model: Model) -> 
     batch = max(batch, config.consolidation.micro_batch_size)
     settings = {"batch_size": batch, "epochs": 1.0, "metrics": ()}
     examples = [
-        Example(str(at), str(at), 0, f"{at}: {prompt}", completion, PREFILL)
+        Example(str(at), str(at), 0, f"{at}: {prompt}", completion, FENCE)
         for at in range(4 * batch)
     ]
     times: list[float] = []

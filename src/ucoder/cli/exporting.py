@@ -55,7 +55,8 @@ def _rows(run: Run, iteration: int) -> list[dict[str, Any]]:
     problems = {a.problem.id: a.problem for a in run.attempts.rows() if a.problem is not None}
     selections = {s.problem_id: s for s in run.selections(iteration).rows()}
     rows = []
-    for example in make_examples(problems, training_candidates(run, iteration)):
+    selected, config = training_candidates(run, iteration), run.config
+    for example in make_examples(problems, selected, config.solutions, config.seed):
         selection, problem = selections[example.problem_id], problems[example.problem_id]
         rows.append(
             {

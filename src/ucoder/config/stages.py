@@ -24,6 +24,8 @@ SelectorName = Literal[
     "conself",
 ]
 
+PromptForm = Literal["statement", "docstring", "request"]
+
 FORECASTING: Final = ("consensus", "consensus_pass_fail", "agreement")
 """Selectors that can forecast their scores for more candidates, which early stopping requires."""
 
@@ -138,6 +140,18 @@ class SolutionsConfig(Section):
 
     n: Annotated[int, Field(ge=1, le=4096)] = 128
     """Candidates a problem."""
+    forms: Annotated[tuple[PromptForm, ...], Field(min_length=1)] = ("statement",)
+    """How problems are asked, in stage 5 and in the training pairs; each problem gets one of these,
+    by its id and the run's seed. `statement`: the statement and the interface. `docstring`: a
+    function to complete, whose docstring is the statement. `request`: one paragraph that names the
+    function. A form that is named twice is taken twice as often."""
+    prefill: Literal["fence", "signature"] = "fence"
+    """What the answer begins with. `fence`: the opening of a code block, so that the model writes
+    the whole function. `signature`: imports, signature and docstring as well, so that it writes the
+    body alone: fewer tokens, and f(r) and the training loss cover nothing that the prompt holds."""
+    greedy: bool = False
+    """Sample one more answer for each problem and iteration, at temperature 0, and run it. It does
+    not vote; compared with the selected program, it says what there is to learn."""
     selector: SelectorName = "consensus"
     """The rule that selects. `consensus`: the paper's, by outputs, our reading of definition 2.1;
     `consensus_pass_fail`: definition 2.1 to the letter, by predicted outputs; `agreement`: ours.

@@ -2,8 +2,9 @@
 
 What it guarantees: programs see no network, no process except their worker, no environment
 variables of the caller, and of the file system only the interpreter and the system's libraries,
-read-only; they can write to a private /tmp and nowhere else. Every capability is dropped, no
-further user namespace can be made, and a filter refuses the system calls that no program needs.
+read-only; they can write to a /tmp that is new for each program, and nowhere else. They have no
+capability, can make no further user namespace, and a filter refuses the system calls that no
+program needs.
 What it does not guarantee is listed in docs/execution.md.
 """
 
@@ -102,7 +103,9 @@ def sandbox_command(bwrap: str, settings: SandboxSettings) -> tuple[str, ...]:
         "--as-pid-1",
         *("--unshare-user", "--unshare-all", "--disable-userns"),
         *("--uid", _USER, "--gid", _USER, "--hostname", "sandbox"),
-        *("--cap-drop", "ALL", "--die-with-parent", "--new-session", "--clearenv"),
+        # The worker mounts a new /tmp for each program, and its forks give up the right to.
+        *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"),
+        *("--die-with-parent", "--new-session", "--clearenv"),
     ]
     for name, value in settings.environment("/tmp").items():
         arguments += ["--setenv", name, value]

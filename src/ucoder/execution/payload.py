@@ -6,6 +6,7 @@ in which nothing else of this project exists.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -163,6 +164,7 @@ def worker_command(
         "path": settings.libraries,
         "random_seed": settings.hash_seed,
         "contained": contained,
+        "is_root": os.geteuid() == 0,
         "landlock": landlock,
     }
     code = (

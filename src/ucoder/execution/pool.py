@@ -206,6 +206,7 @@ class PooledExecutor(ABC):
     ) -> CheckReport:
         """Run a program against a test script; see `Executor.check`."""
         timeout_s = self.limits.program_timeout_s if timeout_s is None else timeout_s
+        tests = None if tests is None else _without_mark(tests)
         trial = Trial(tests, entry_point, as_script)
         report = await self._check(source, trial, timeout_s, 1.0)
         if report.verdict is Verdict.TIMED_OUT and report.cpu_s < CPU_SHARE * timeout_s:
@@ -225,7 +226,12 @@ class PooledExecutor(ABC):
         n_inputs, limit = len(batch.arguments), limits.output_limit_bytes
         allowed = Allowed(limits.call_timeout_s, limit, budget.max_timeouts)
         request = ProgramRequest(
-            source, entry_point, batch, limits.program_timeout_s, wall_time_factor, allowed
+            _without_mark(source),
+            entry_point,
+            batch,
+            limits.program_timeout_s,
+            wall_time_factor,
+            allowed,
         )
         try:
             return await self._submit(
@@ -242,7 +248,7 @@ class PooledExecutor(ABC):
         limits = self.limits
         allowed = Allowed(limits.call_timeout_s, limits.output_limit_bytes, 1)
         request = ProgramRequest(
-            source, None, _NO_BATCH, timeout_s, wall_time_factor, allowed, trial
+            _without_mark(source), None, _NO_BATCH, timeout_s, wall_time_factor, allowed, trial
         )
         try:
             return await self._submit(request, longest_reply(1, 0), check_report)
@@ -314,6 +320,11 @@ class PooledExecutor(ABC):
         ending = asyncio.ensure_future(end)
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
+
+
+def _without_mark(source: str) -> str:
+    """A program without the byte order mark that Python accepts at the start of a file."""
+    return source.removeprefix("\ufeff")
 
 
 def _n_cores() -> int:

@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import logging
 import marshal
+import math
 import os
 import signal
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +33,11 @@ _GUARD_TIMEOUT_S: Final = 5.0
 _END_TIMEOUT_S: Final = 10.0
 """How long a killed worker may take to be gone: the kernel may hold it back, and without isolation
 a program may have left a process behind that holds its pipes."""
+
+_REMOVAL_TIMEOUT_S: Final = 10.0
+"""How long removing what programs left in a directory may take."""
+
+_log = logging.getLogger(__name__)
 
 _STDERR_TAIL: Final = 4096
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
@@ -233,10 +241,10 @@ class SandboxProcess:
                 opening, lambda opened: cls(*opened, launch).end()
             )
         except OSError as error:
-            _remove(launch.directory)
+            await _remove(launch.directory)
             raise WorkerLost(f"cannot start {launch.command[0]}: {error}") from error
         except asyncio.CancelledError:
-            _remove(launch.directory)  # the process is gone, or never was
+            await _remove(launch.directory)  # the process is gone, or never was
             raise
         worker = cls(transport, pipes, launch)
         try:
@@ -320,25 +328,44 @@ class SandboxProcess:
             async with asyncio.timeout(_END_TIMEOUT_S):
                 await asyncio.shield(self._pipes.ended)
         self._transport.close()
-        _remove(self._launch.directory)
+        await _remove(self._launch.directory)
         return self._pipes.printed.decode("utf-8", "replace").strip()
 
 
-def _remove(directory: Path | None) -> None:
+async def _remove(directory: Path | None) -> None:
+    """Remove a worker's directory, beside the event loop and not without end.
+
+    A program can make more folders in a second than the disk removes in a minute. What is left
+    after `_REMOVAL_TIMEOUT_S` stays, and a warning says where.
+    """
+    if directory is not None:
+        deadline = time.monotonic() + _REMOVAL_TIMEOUT_S
+        if not await asyncio.to_thread(remove_tree, directory, deadline):
+            _log.warning("%s could not be removed in time; remove it by hand", directory)
+
+
+def remove_tree(directory: Path, deadline: float = math.inf) -> bool:
     """Remove a directory and all that programs left in it, whatever they did to it.
 
     A tree may be deeper than Python recurses, its paths longer than the kernel accepts, and its
     folders may forbid everything. So nothing is walked down: the contents of each folder are moved
     up to the top, again and again, until no folder is left.
+
+    Args:
+        directory: What to remove.
+        deadline: When to stop, on the monotonic clock.
+
+    Returns:
+        Whether it is gone.
     """
-    if directory is None:
-        return
     numbers = itertools.count()
     progress = True
     while progress:
         progress = False
         for entry in _entries(directory):
             for inner in _entries(Path(entry)) if entry.is_dir(follow_symlinks=False) else ():
+                if time.monotonic() > deadline:
+                    return False
                 with contextlib.suppress(OSError):
                     if inner.is_dir(follow_symlinks=False):
                         os.chmod(inner, 0o700)  # moving a folder writes to it  # noqa: PTH101
@@ -350,8 +377,11 @@ def _remove(directory: Path | None) -> None:
                 remove = os.rmdir if entry.is_dir(follow_symlinks=False) else os.unlink
                 remove(entry)
                 progress = True
+            if time.monotonic() > deadline:
+                return False
     with contextlib.suppress(OSError):
         directory.rmdir()
+    return not directory.exists()
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

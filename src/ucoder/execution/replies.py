@@ -128,8 +128,8 @@ def call_report(reply: Reply, n_inputs: int, output_limit_bytes: int) -> CallRep
             limit = output_limit_bytes if code == records.RETURNED else records.MAX_DETAIL
             if n_text > limit or n_changed > output_limit_bytes or at > len(body):
                 raise MalformedReply("a record is too long")
-            if not (wall_s >= 0 or wall_s != wall_s) or not (cpu_s >= 0 or cpu_s != cpu_s):
-                raise MalformedReply("a negative time")
+            if not (records.is_time(wall_s) and records.is_time(cpu_s)):
+                raise MalformedReply("an impossible time")
             outcomes.append(_outcome(code, body[start:at], n_text))
             walls.append(wall_s)
             cpus.append(cpu_s)

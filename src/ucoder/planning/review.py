@@ -69,6 +69,7 @@ def seen_in(run: Run, summary: Summary) -> dict[str, Range]:
     solved = [one for one in summary.iterations if one.n_decided]
     problems = sum(one.n_decided for one in solved)
     candidates = sum(one.n_candidates for one in solved)
+    greedy = sum(one.n_greedy for one in solved)
     # The more candidates a problem has, the more of them are duplicates.
     rounds = candidates / (ROUND_SIZE * max(1, sum(one.n_problems for one in solved)))
     distinct = sum(one.n_programs for one in solved) * rounds**-DISTINCT_EXPONENT
@@ -90,7 +91,7 @@ def seen_in(run: Run, summary: Summary) -> dict[str, Range]:
         "input_tokens": _mean(suites.tokens, suites.n_suites * completions, suites.n_suites),
         "usable": _share(usable, suites.n_suites),
         "filled": _mean(min(n_inputs, wanted), wanted, usable),
-        "solution_tokens": _mean(sum(one.tokens for one in solved), candidates, problems),
+        "solution_tokens": _mean(sum(one.tokens for one in solved), candidates + greedy, problems),
         "drawn": _share(candidates - problems * least, problems * (config.solutions.n - least)),
         "distinct": _mean(distinct, candidates, problems),
         "extended": _share(extended, searched),

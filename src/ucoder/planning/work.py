@@ -74,7 +74,7 @@ def estimate(config: RunConfig, a: Mapping[str, float], end: End) -> dict[str, A
         prompts = answered * a["prompt_tokens.evaluation"]
         stages["evaluation"] = _sampled(answered * samples, tokens, prompts)
         tables["answers and scores"] = answered * a["bytes.answer"]  # of one task, all samples
-    files = attempts + problems + 3 * decided * passes + 2 * answered
+    files = attempts + problems + (3 + config.solutions.greedy) * decided * passes + 2 * answered
     return {"problems": problems, "decided": decided, "stages": stages, "tables": tables,
             "files": files}  # fmt: skip
 
@@ -97,7 +97,10 @@ def _solutions(config: RunConfig, a: Mapping[str, float], decided: float) -> dic
     tokens = min(a["solution_tokens"], wanted.sampling.max_tokens)
     prompts = solved * math.ceil(candidates / ROUND_SIZE) * a["prompt_tokens.solutions"]
     programs = solved * candidates * distinct
-    work = _sampled(solved * candidates, solved * candidates * tokens, prompts)
+    # A greedy answer is one sequence more, with a prompt of its own.
+    sampled = solved * (candidates + wanted.greedy) * tokens
+    prompts += solved * wanted.greedy * a["prompt_tokens.solutions"]
+    work = _sampled(solved * candidates, sampled, prompts)
     return {**work, "programs": programs, "calls": programs * inputs, "probes": probes}
 
 

@@ -157,11 +157,13 @@ def _view(cluster: Cluster, letter: str, winner: bool) -> ClusterView:
 
 def _failures(case: Case) -> Mapping[str, int]:
     """The most frequent failures of the calls: exception types, or kinds of outcomes."""
+    voting = {candidate.program_id for candidate in case.candidates}
     names = [
         outcome.text.partition(":")[0][:40] or outcome.kind.value
         if outcome.kind is OutcomeKind.RAISED
         else outcome.kind.value
         for execution in case.executions.values()
+        if execution.program_id in voting
         for outcome in execution.outcomes
     ]
     return dict(list(tally(names).items())[:5])

@@ -81,10 +81,12 @@ class LocalScheduler:
             problem, suite, self._engine, self._executor,
             self._config.solutions, self._config.seed, iteration,
         )  # fmt: skip
+        greedy = [] if pool.greedy is None else [pool.greedy]
         return Solved(
             suite=None if pool.suite == suite else [pool.suite],
             candidates=pool.candidates,
             executions=pool.executions,
             selection=[pool.ballot.selection],
-            n_lost=sum(candidate.reason in LOST for candidate in pool.candidates),
+            greedy=greedy or None,
+            n_lost=sum(answer.reason in LOST for answer in (*pool.candidates, *greedy)),
         )

@@ -55,15 +55,18 @@ class Solved:
     Attributes:
         suite: The longer `TestSuite` where distinguishing inputs were found, else None.
         candidates: Its candidates, in the order of sampling.
-        executions: One for each distinct program.
+        executions: One for each distinct program, the greedy answer's among them.
         selection: What consensus made of them.
-        n_lost: Candidates whose completion was lost (`FinishReason.lost`).
+        greedy: The answer at temperature 0 (`SolutionsConfig.greedy`); None where it is not asked
+            for.
+        n_lost: Completions that were lost (`FinishReason.lost`).
     """
 
     suite: Sequence[TestSuite] | Shard | None
     candidates: Sequence[Candidate] | Shard
     executions: Sequence[Execution] | Shard
     selection: Sequence[Selection] | Shard
+    greedy: Sequence[Candidate] | Shard | None = None
     n_lost: int = 0
 
 

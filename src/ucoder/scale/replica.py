@@ -114,6 +114,7 @@ class Replica:
             candidates=Shard.of(Candidate, solved.candidates),
             executions=Shard.of(Execution, solved.executions),
             selection=Shard.of(Selection, solved.selection),
+            greedy=None if solved.greedy is None else Shard.of(Candidate, solved.greedy),
             n_lost=solved.n_lost,
         )
 

@@ -1,38 +1,70 @@
 """Stage 6: selections become training pairs (q, r*), and the model is fine-tuned on them.
 
-q is the prompt of stage 5, word for word; r* is the selected program in a code block. Fine-tuning
-itself is in `ucoder.training`.
+q is the prompt of stage 5, word for word, and r* is what the model wrote after its prefill, so that
+training sees the tokens of sampling. Where thinking, demonstrations or repetitions were cut from
+what it wrote, r* is the program that was left. Fine-tuning itself is in `ucoder.training`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from ucoder.config import SolutionsConfig
 from ucoder.records import Candidate, Example, Problem
-from ucoder.stages.solutions import PREFILL, solution_prompt
+from ucoder.stages.prompts.forms import FENCE, solution_prompt
+
+CLOSING = "\n```"
+"""How an answer ends: the stop string of stage 5, which sampling cut off."""
 
 
-def make_examples(problems: Mapping[str, Problem], selected: Iterable[Candidate]) -> list[Example]:
+def make_examples(
+    problems: Mapping[str, Problem],
+    selected: Iterable[Candidate],
+    config: SolutionsConfig,
+    run_seed: int,
+) -> list[Example]:
     """The training set of one iteration, ordered by problem id.
 
     Args:
         problems: The problems by id.
         selected: The selected candidate r* of each problem that has one, or other candidates
-            (`consolidation.pairs`). Where one holds no program, its text is learnt as it is.
+            (`consolidation.pairs`).
+        config: What the candidates were sampled with.
+        run_seed: The same.
     """
-    examples = (
-        Example(
-            problem_id=candidate.problem_id,
-            candidate_id=candidate.id,
-            iteration=candidate.iteration,
-            prompt=solution_prompt(problems[candidate.problem_id]).user,
-            completion=f"{candidate.program or _whole_line(candidate.completion)}```",
-            prefill=PREFILL,
+    examples = []
+    for candidate in selected:
+        prompt = solution_prompt(problems[candidate.problem_id], config, run_seed)
+        prefill, completion = answer_of(candidate, prompt.prefill)
+        examples.append(
+            Example(
+                problem_id=candidate.problem_id,
+                candidate_id=candidate.id,
+                iteration=candidate.iteration,
+                prompt=prompt.user,
+                completion=completion,
+                prefill=prefill,
+            )
         )
-        for candidate in selected
-    )
     return sorted(examples, key=lambda example: example.problem_id)
 
 
-def _whole_line(text: str) -> str:
-    return text if text.endswith("\n") else f"{text}\n"
+def answer_of(candidate: Candidate, prefill: str) -> tuple[str, str]:
+    """A candidate's answer as it is learnt: its prefill, and what follows that.
+
+    Args:
+        candidate: Usually one with a program.
+        prefill: What its completion continued when it was sampled.
+
+    Returns:
+        The completion as the model wrote it, wherever the program is all of it, or there is none.
+        Otherwise the program after the prefill, or after the opening fence where it does not begin
+        as the prefill does. Each ends with the closing fence.
+    """
+    begun = prefill.removeprefix(FENCE)
+    program = candidate.program.rstrip()
+    if not program or program == (begun + candidate.completion).rstrip():
+        return prefill, candidate.completion + CLOSING
+    if program.startswith(begun):
+        return prefill, program.removeprefix(begun) + CLOSING
+    return FENCE, program + CLOSING

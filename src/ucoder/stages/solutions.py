@@ -11,6 +11,9 @@ With `solutions.stopping` a problem waits after each round until its programs ha
 soon as more candidates could hardly improve the choice (`ucoder.consensus.stopping`). The rounds of
 other problems keep the engine's batch full meanwhile: up to `max_concurrency` problems at once.
 
+With `solutions.prefill` of "signature" the model writes the body alone, and a program is the
+prefill with what was written after it.
+
 With `solutions.distinguishing_inputs` the first round is followed by a search for inputs on which
 programs differ that agree so far. They join the problem's suite, once and for all iterations.
 """
@@ -25,7 +28,7 @@ from dataclasses import dataclass, replace
 from ucoder.config import SolutionsConfig, StoppingConfig
 from ucoder.consensus.selection import Ballot, n_wanted_by, rule_of, select
 from ucoder.engines.continuing import sample_whole
-from ucoder.engines.protocol import Completion, Engine, Prompt, Request
+from ucoder.engines.protocol import Completion, Engine, Request, SamplingParams
 from ucoder.execution.duplicates import program_key
 from ucoder.execution.protocol import Executor
 from ucoder.inputs.distinguishing import has_distinguishing_inputs, seek_inputs
@@ -42,10 +45,10 @@ from ucoder.records import (
     digest,
 )
 from ucoder.seeds import derive_seed
-from ucoder.stages.prompts import fill, sampling_of
+from ucoder.stages.prompts import sampling_of
+from ucoder.stages.prompts.forms import FENCE, solution_prompt
 from ucoder.texts import ends_in_string, ends_in_thinking
 
-PREFILL = "```python\n"
 STOP = ("\n```",)
 ROUND_SIZE = 16
 """Candidates a request. Part of a run's identity: each round has its own seed."""
@@ -59,14 +62,16 @@ class SolutionPool:
         suite: The inputs of every execution: the suite that was given, or a longer one where
             distinguishing inputs were found.
         candidates: In the order of sampling.
-        executions: One a distinct program.
+        executions: One a distinct program, the greedy answer's among them.
         ballot: The selection, and everything that it rests on.
+        greedy: The answer at temperature 0, which does not vote; None where it is not asked for.
     """
 
     suite: TestSuite
     candidates: tuple[Candidate, ...]
     executions: tuple[Execution, ...]
     ballot: Ballot
+    greedy: Candidate | None
 
 
 async def probe_solutions(
@@ -88,6 +93,7 @@ async def probe_solutions(
         SandboxClosed: The executor was shut down.
     """
     candidates: list[Candidate] = []
+    greedy: Candidate | None = None
     running = Executions(problem, suite.inputs, executor)
 
     def vote(executions: Mapping[str, Execution]) -> Ballot:
@@ -98,12 +104,15 @@ async def probe_solutions(
 
     n_rounds = -(-config.n // ROUND_SIZE)
     requests = [request_of(problem, config, run_seed, iteration, at) for at in range(n_rounds)]
+    prefill = requests[0].prompt.prefill
     is_search_due = bool(config.distinguishing_inputs) and iteration == 0
     try:
         async with aclosing(_rounds(engine, requests, ahead=config.stopping is None)) as rounds:
             async for completions in rounds:
                 for completion in completions:
-                    candidate = make_candidate(problem, iteration, len(candidates), completion)
+                    candidate = make_candidate(
+                        problem, iteration, len(candidates), completion, prefill
+                    )
                     candidates.append(candidate)
                     running.start(candidate)
                 if is_search_due and not has_distinguishing_inputs(suite):
@@ -113,10 +122,15 @@ async def probe_solutions(
                     ballot = vote(await running.results())
                     if may_stop(ballot.selection, config.stopping):
                         break
+        if config.greedy:
+            greedy = await _greedy_answer(problem, engine, config, run_seed, iteration)
+            running.start(greedy)
         executions = await running.results()
     finally:
         running.cancel()
-    return SolutionPool(suite, tuple(candidates), tuple(executions.values()), vote(executions))
+    return SolutionPool(
+        suite, tuple(candidates), tuple(executions.values()), vote(executions), greedy
+    )
 
 
 async def _rounds(
@@ -145,12 +159,22 @@ async def _rounds(
 
 
 async def _sample(engine: Engine, request: Request) -> list[Completion]:
-    return await sample_whole(engine, request, _is_early)
+    def is_early(text: str, stop: str) -> bool:
+        # A fence within a string, or in a thinking section, was taken for the block's end.
+        begun = request.prompt.prefill + text
+        return ends_in_string(begun + stop[:1]) or ends_in_thinking(begun)
+
+    return await sample_whole(engine, request, is_early)
 
 
-def _is_early(text: str, stop: str) -> bool:
-    """Whether a fence within a string, or in a thinking section, was taken for the block's end."""
-    return ends_in_string(text + stop[:1]) or ends_in_thinking(PREFILL + text)
+async def _greedy_answer(
+    problem: Problem, engine: Engine, config: SolutionsConfig, run_seed: int, iteration: int
+) -> Candidate:
+    """The model's answer at temperature 0, as a record."""
+    request = greedy_request(problem, config, run_seed, iteration)
+    (completion,) = await _sample(engine, request)
+    answer = make_candidate(problem, iteration, 0, completion, request.prompt.prefill)
+    return replace(answer, id=digest(problem.id, iteration, "greedy"))
 
 
 def request_of(
@@ -159,19 +183,35 @@ def request_of(
     """The request for the candidates of one round."""
     n = min(ROUND_SIZE, config.n - round_ * ROUND_SIZE)
     seed = derive_seed(run_seed, "solutions", iteration, problem.id, round_)
-    return Request(solution_prompt(problem), n, sampling_of(config.sampling, STOP), seed)
+    prompt = solution_prompt(problem, config, run_seed)
+    return Request(prompt, n, sampling_of(config.sampling, STOP), seed)
 
 
-def solution_prompt(problem: Problem) -> Prompt:
-    """The prompt of stage 5; stage 6 trains on the same words."""
-    skeleton = f"```python\n{problem.interface.source}```"
-    return Prompt(fill("solution", statement=problem.statement, skeleton=skeleton), PREFILL)
+def greedy_request(
+    problem: Problem, config: SolutionsConfig, run_seed: int, iteration: int
+) -> Request:
+    """The request for the answer at temperature 0, with the prompt of the candidates."""
+    seed = derive_seed(run_seed, "greedy", iteration, problem.id)
+    return Request(solution_prompt(problem, config, run_seed), 1, greedy_sampling(config), seed)
+
+
+def greedy_sampling(config: SolutionsConfig) -> SamplingParams:
+    """How the greedy answer is drawn."""
+    return SamplingParams(0.0, 1.0, config.sampling.max_tokens, STOP)
 
 
 def make_candidate(
-    problem: Problem, iteration: int, index: int, completion: Completion
+    problem: Problem, iteration: int, index: int, completion: Completion, prefill: str = FENCE
 ) -> Candidate:
-    """The record of one completion, with its program or the reason why there is none."""
+    """The record of one completion, with its program or the reason why there is none.
+
+    Args:
+        problem: What was asked.
+        iteration: t, of the model M(t) that wrote the completion.
+        index: Its position among the problem's candidates.
+        completion: What was sampled.
+        prefill: What it continues.
+    """
     interface = problem.interface
     code: str | Refusal
     if lost := completion.finish_reason.lost:
@@ -179,7 +219,10 @@ def make_candidate(
     elif completion.finish_reason is FinishReason.LENGTH:
         code = Refusal(Reason.TRUNCATED, "cut at max_tokens")
     else:
-        code = extract_program(PREFILL + completion.text, interface.name, interface.source)
+        code = extract_program(
+            prefill + completion.text, interface.name, interface.source,
+            begun=prefill.removeprefix(FENCE),
+        )  # fmt: skip
     program, reason = ("", code.reason) if isinstance(code, Refusal) else (code, None)
     return Candidate(
         id=digest(problem.id, iteration, index),

@@ -204,7 +204,7 @@ def pools_of_run(run: Run, iteration: int) -> Iterator[ExecutedTask]:
             inputs=tuple(i for suite in run.suites.get(problem_id) for i in suite.inputs),
             candidates=tuple(run.candidates(iteration).get(problem_id)),
             executions=executions,
-            correct=tuple(right[e.program_id] for e in executions) if right else (),
+            correct=tuple(right.get(e.program_id) for e in executions) if right else (),
         )
 
 

@@ -16,8 +16,11 @@ from ucoder.execution.canonical.writer import MAX_DEPTH, write
 
 _CACHED_CHARS: Final = 2_000
 _MAX_BRACKETS: Final = 3 * MAX_DEPTH  # `frozenset({...})` opens two for one container
+# A string without an end is one token up to the text's end: were it none, the search would begin
+# again behind each of its quotes, and take time that grows with the square of the length.
 _TOKEN: Final = re.compile(
-    r"'(?:[^'\\]++|\\.)*+'" r'|"(?:[^"\\]++|\\.)*+"' r"|[\[\](){}<>]|, |: ", re.DOTALL
+    r"""'(?:[^'\\]++|\\.)*+(?:'|\\?\Z)|"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[\](){}<>]|, |: """,
+    re.DOTALL,
 )
 _ORDERED: Final = "OrderedDict("
 _CLOSING: Final = {"[": "]", "(": ")", "{": "}", "<": ">"}

@@ -46,6 +46,9 @@ _NAMES: Final = b"D"
 _REFUSALS: Final = (records.DOES_NOT_COMPILE, records.STOPPED_EARLY, records.OVERTIME)
 """What a program's process may send instead; it is then the verdict."""
 
+_OF_SITE: Final = ("exit", "quit", "help", "copyright", "credits", "license")
+"""What the module `site`, which workers do not load, adds to the builtins."""
+
 _MAX_NAMES: Final = 1 << 24
 _EXTRA: Final = 4  # what comes beside a result may be this much longer than a result
 _NOTHING: Final = dumps((), MARSHAL_VERSION)
@@ -339,9 +342,9 @@ class _Program:
         candidates = []
         try:
             for name, what, about in self.reader.parse(text, max_chars=_MAX_NAMES):
-                if not (name.isascii() and name.isidentifier()):
-                    continue
-                if name in vars(builtins) and name != entry_point:
+                if not (name.isascii() and name.isidentifier()) or name.startswith("__"):
+                    continue  # honest programs do not send it
+                if (name in vars(builtins) or name in _OF_SITE) and name != entry_point:
                     continue
                 if what == "variable":
                     self.variables.add(name)

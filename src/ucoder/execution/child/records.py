@@ -20,6 +20,7 @@ that was not measured."""
 
 pack_header: Final = HEADER.pack
 NAN: Final = float("nan")
+_INFINITY: Final = float("inf")
 
 # How one call ended.
 RETURNED: Final = b"R"
@@ -55,6 +56,11 @@ MAX_DETAIL: Final = 4096
 
 LOAD_TIMED_OUT: Final = "timed out while the module was running"
 LOAD_OUT_OF_MEMORY: Final = "MemoryError while the module was running"
+
+
+def is_time(seconds: float) -> bool:
+    """Whether a record may hold this time: a finite one, or NaN."""
+    return 0.0 <= seconds < _INFINITY or seconds != seconds
 
 
 def pack(

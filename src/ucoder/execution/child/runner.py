@@ -64,6 +64,7 @@ class Job(NamedTuple):
         arguments: One entry per input: the marshalled argument tuple, or why it cannot be read.
         flags: One byte per input: 0, MUTABLE or PICKLED.
         call_timeout_s: CPU seconds for one call, and wall-clock seconds times `wall_time_factor`.
+        cpu_limit_s: CPU seconds for the whole program, with all its processes.
         deadline: When the whole program has to be done, on the monotonic clock.
         wall_time_factor: How much more wall-clock than CPU time a call may take; 1 at first.
         output_limit: Longest canonical text of a result, and of changed arguments.
@@ -79,6 +80,7 @@ class Job(NamedTuple):
     arguments: tuple[bytes | str, ...]
     flags: bytes
     call_timeout_s: float
+    cpu_limit_s: float
     deadline: float
     wall_time_factor: float
     output_limit: int
@@ -371,8 +373,8 @@ def warm_up() -> None:
     arguments = [dumps(pair, MARSHAL_VERSION) for pair in ((1, 2), ([1, 2], "a"), ((), [3]))]
     n = 40
     job = Job(
-        source, "f", tuple(arguments) * n, bytes([0, MUTABLE, MUTABLE]) * n, 9.0, monotonic() + 9,
-        1.0, 9999, 2, (),
+        source, "f", tuple(arguments) * n, bytes([0, MUTABLE, MUTABLE]) * n, 9.0, 9.0,
+        monotonic() + 9, 1.0, 9999, 2, (),
     )  # fmt: skip
     null = open_file("/dev/null", O_WRONLY)
     for _ in range(2):

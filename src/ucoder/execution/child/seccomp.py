@@ -23,6 +23,8 @@ import os
 import struct
 import sys
 
+from ucoder.execution.child.mounts import MNT_DETACH, MOUNT_FLAGS
+
 _NUMBERS = """
 accept 43 202, accept4 288 242, acct 163 89, add_key 248 217, adjtimex 159 171, bind 49 200,
 bpf 321 280, chmod 90 -, chown 92 -, chroot 161 51, clock_adjtime 305 266, clock_settime 227 112,
@@ -30,29 +32,27 @@ clone 56 220, clone3 435 435, connect 42 203, create_module 174 -, delete_module
 fanotify_init 300 262, fanotify_mark 301 263, fchmod 91 52, fchmodat 268 53, fchmodat2 452 452,
 fchown 93 55, fchownat 260 54, fcntl 72 25, file_setattr 469 469, finit_module 313 273,
 fremovexattr 199 16, fsconfig 431 431, fsetxattr 190 7, fsmount 432 432, fsopen 430 430,
-fspick 433 433, futimesat 261 -, init_module 175 105, inotify_add_watch 254 27,
-io_uring_enter 426 426, io_uring_register 427 427, io_uring_setup 425 425, ioctl 16 29,
-ioperm 173 -, iopl 172 -, ioprio_set 251 30, kcmp 312 272, kexec_file_load 320 294,
+fspick 433 433, futimesat 261 -, init_module 175 105, inotify_add_watch 254 27, inotify_init 253 -,
+inotify_init1 294 26, io_uring_enter 426 426, io_uring_register 427 427, io_uring_setup 425 425,
+ioctl 16 29, ioperm 173 -, iopl 172 -, ioprio_set 251 30, kcmp 312 272, kexec_file_load 320 294,
 kexec_load 246 104, keyctl 250 219, kill 62 129, lchown 94 -, listen 50 201, listmount 458 458,
 lookup_dcookie 212 18, lremovexattr 198 15, lsetxattr 189 6, lsm_set_self_attr 460 460,
-memfd_secret 447 447, migrate_pages 256 238, modify_ldt 154 -, mount 165 40,
-mount_setattr 442 442, move_mount 429 429, move_pages 279 239, mq_open 240 180,
-mq_unlink 241 181, msgctl 71 187, msgget 68 186, msgrcv 70 188, msgsnd 69 189,
-name_to_handle_at 303 264, nfsservctl 180 42, open 2 -, open_by_handle_at 304 265,
-open_tree 428 428, open_tree_attr 467 467, openat 257 56, openat2 437 437,
-perf_event_open 298 241, personality 135 92, pidfd_getfd 438 438, pidfd_send_signal 424 424,
-pivot_root 155 41, prlimit64 302 261, process_madvise 440 440, process_mrelease 448 448,
-process_vm_readv 310 270, process_vm_writev 311 271, ptrace 101 117, quotactl 179 60,
-quotactl_fd 443 443, reboot 169 142, removexattr 197 14, removexattrat 466 466,
-request_key 249 218, rt_sigqueueinfo 129 138, rt_tgsigqueueinfo 297 240,
-sched_setaffinity 203 122, sched_setattr 314 274, sched_setparam 142 118,
-sched_setscheduler 144 119, seccomp 317 277, semctl 66 191, semget 64 190, semop 65 193,
-semtimedop 220 192, setdomainname 171 162, sethostname 170 161, setns 308 268,
-setpriority 141 140, settimeofday 164 170, setxattr 188 5, setxattrat 463 463, shmat 30 196,
-shmctl 31 195, shmdt 67 197, shmget 29 194, socket 41 198, socketpair 53 199, statmount 457 457,
-swapoff 168 225, swapon 167 224, syslog 103 116, tgkill 234 131, tkill 200 130, truncate 76 45,
-umount2 166 39, unshare 272 97, uselib 134 -, userfaultfd 323 282, utime 132 -, utimensat 280 88,
-utimes 235 -, vhangup 153 58
+memfd_create 319 279, memfd_secret 447 447, migrate_pages 256 238, modify_ldt 154 -, mount 165 40,
+mount_setattr 442 442, move_mount 429 429, move_pages 279 239, mq_open 240 180, mq_unlink 241 181,
+msgctl 71 187, msgget 68 186, msgrcv 70 188, msgsnd 69 189, name_to_handle_at 303 264,
+nfsservctl 180 42, open 2 -, open_by_handle_at 304 265, open_tree 428 428, open_tree_attr 467 467,
+openat 257 56, openat2 437 437, perf_event_open 298 241, personality 135 92, pidfd_getfd 438 438,
+pidfd_send_signal 424 424, pivot_root 155 41, prlimit64 302 261, process_madvise 440 440,
+process_mrelease 448 448, process_vm_readv 310 270, process_vm_writev 311 271, ptrace 101 117,
+quotactl 179 60, quotactl_fd 443 443, reboot 169 142, removexattr 197 14, removexattrat 466 466,
+request_key 249 218, rt_sigqueueinfo 129 138, rt_tgsigqueueinfo 297 240, sched_setaffinity 203 122,
+sched_setattr 314 274, sched_setparam 142 118, sched_setscheduler 144 119, seccomp 317 277,
+semctl 66 191, semget 64 190, semop 65 193, semtimedop 220 192, setdomainname 171 162,
+sethostname 170 161, setns 308 268, setpriority 141 140, settimeofday 164 170, setxattr 188 5,
+setxattrat 463 463, shmat 30 196, shmctl 31 195, shmdt 67 197, shmget 29 194, socket 41 198,
+socketpair 53 199, statmount 457 457, swapoff 168 225, swapon 167 224, syslog 103 116,
+tgkill 234 131, tkill 200 130, truncate 76 45, umount2 166 39, unshare 272 97, uselib 134 -,
+userfaultfd 323 282, utime 132 -, utimensat 280 88, utimes 235 -, vhangup 153 58
 """
 """Name, number on x86_64, number on aarch64; `-` where that architecture has no such call."""
 
@@ -89,7 +89,8 @@ _O_TRUNC = 0x200
 
 _REFUSED = """
 acct add_key adjtimex bpf chroot clock_adjtime clock_settime create_module delete_module
-fanotify_init fanotify_mark finit_module fsconfig fsmount fsopen fspick init_module ioperm iopl
+fanotify_init fanotify_mark finit_module fsconfig fsmount fsopen fspick init_module
+inotify_add_watch inotify_init inotify_init1 ioperm iopl
 kcmp kexec_file_load kexec_load keyctl listmount lookup_dcookie lsm_set_self_attr memfd_secret
 migrate_pages modify_ldt mount mount_setattr move_mount move_pages mq_open mq_unlink msgctl msgget
 msgrcv msgsnd name_to_handle_at nfsservctl open_by_handle_at open_tree open_tree_attr
@@ -100,11 +101,11 @@ syslog umount2 unshare uselib userfaultfd vhangup
 """
 # The C library takes ENOSYS as "an old kernel" and falls back to what can be checked: the flags of
 # clone3 lie in memory, where a filter cannot read them.
-_ABSENT = "clone3 io_uring_enter io_uring_register io_uring_setup"
+_ABSENT = "clone3 memfd_create io_uring_enter io_uring_register io_uring_setup"
 
 _REFUSED_WHEN_SHARED = """
 accept accept4 bind chmod chown connect fchmod fchmodat fchmodat2 fchown fchownat file_setattr
-fremovexattr fsetxattr futimesat inotify_add_watch lchown listen lremovexattr lsetxattr removexattr
+fremovexattr fsetxattr futimesat lchown listen lremovexattr lsetxattr removexattr
 removexattrat setxattr setxattrat socket truncate utime utimensat utimes
 """
 _ABSENT_WHEN_SHARED = "openat2"  # its flags lie in memory as well; the C library uses openat
@@ -141,7 +142,10 @@ def program(machine: str, policy: str) -> bytes:
     rules["ioprio_set"] = _one_of(0, (1,)) + _one_of(1, (0,))  # IOPRIO_WHO_PROCESS
     rules["socketpair"] = _one_of(0, (_AF_UNIX,), _EAFNOSUPPORT)
     if policy == "namespaced":
-        rules["socket"] = _one_of(0, (_AF_UNIX, _AF_INET, _AF_INET6), _EAFNOSUPPORT)
+        # The worker mounts a new folder for each program, which its forks have no right to.
+        rules["mount"] = _one_of(3, (MOUNT_FLAGS,))
+        rules["umount2"] = _one_of(1, (MNT_DETACH,))
+        rules["socket"] = _one_of(0, (_AF_INET, _AF_INET6), _EAFNOSUPPORT)
         rules["ioctl"] = _none_of(1, (_TIOCSTI, _TIOCLINUX))
         return _assemble(machine, rules)
     rules.update(dict.fromkeys(_REFUSED_WHEN_SHARED.split(), _fail(_EPERM)))

@@ -19,6 +19,7 @@ from os import _exit
 from typing import Final
 
 from ucoder.execution.child import records, runner
+from ucoder.execution.child.isolation import Isolation
 from ucoder.execution.child.records import HEADER, pack
 from ucoder.execution.child.runner import Job
 
@@ -60,16 +61,14 @@ class Watch:
         self,
         job: Job,
         to_close: tuple[int, ...],
-        too_many: Callable[[], bool],
-        confine: Callable[[], None],
+        isolation: Isolation,
     ) -> None:
         """Prepare for a job.
 
         Args:
             job: The program.
             to_close: The worker's own descriptors, which a fork must not hold.
-            too_many: Returns whether the program has more processes than it may have.
-            confine: Puts a fork under the provider's restrictions; the first thing a fork does.
+            isolation: Restricts each fork, and knows the program's processes.
         """
         self.job = job
         self.answers = bytearray()
@@ -78,8 +77,7 @@ class Watch:
         self.detail = ""
         self.cpu_s = 0.0
         self._to_close = to_close
-        self._too_many = too_many
-        self._confine = confine
+        self._isolation = isolation
         self._buffer = bytearray()
         self._loaded = False
         self._n_timeouts = 0
@@ -101,6 +99,8 @@ class Watch:
             cpu_before = self.cpu_s
             self._answered_cpu_s = 0.0
             end, how = self._follow(lambda pipe: runner.run(self.job, self.n_answers, pipe))
+            if end != _BY_ITSELF:  # its children may live on, and take the next fork's time
+                self.cpu_s += self._isolation.kill_programs()[2]
             if self.status != records.LOADED:
                 rest = _refused(self.status, self.detail)
                 break
@@ -176,7 +176,7 @@ class Watch:
             for descriptor in (*self._to_close, *also_close):
                 if descriptor != keep:
                     os.close(descriptor)
-            self._confine()
+            self._isolation.restrict_fork()
             body()
             code = 0
         finally:
@@ -237,7 +237,7 @@ class Watch:
         """Wait for the fork's end, reading its records and noticing where it overruns."""
         poller = select.poll()
         poller.register(ended, select.POLLIN)
-        progress = time.monotonic()
+        progress, cpu_before = time.monotonic(), 0.0
         call_limit_s = self.job.call_timeout_s * self.job.wall_time_factor + GRACE_S
         for tick_s in chain(_TICKS_S, repeat(_TICKS_S[-1])):
             gone = poller.poll(tick_s * 1000)
@@ -257,8 +257,15 @@ class Watch:
             calling = self._loaded and self.job.entry_point is not None
             if calling and now - progress > call_limit_s:
                 return _CALL_CUT, "a call's time limit"
-            if self._too_many():
+            too_many, cpu_s = self._isolation.usage()
+            if too_many:
                 return _TOO_MANY_TASKS, "too many processes or threads"
+            if progressed:
+                cpu_before = cpu_s
+            if cpu_s > self.job.cpu_limit_s + GRACE_S:
+                return _PROGRAM_CUT, "the program's time limit"
+            if calling and cpu_s - cpu_before > self.job.call_timeout_s + GRACE_S:
+                return _CALL_CUT, "a call's time limit"
         return _BY_ITSELF, ""
 
     def _drain(self, read_end: int) -> bool:
@@ -282,21 +289,27 @@ class Watch:
         """Take the complete records out of the buffer, and leave the rest there."""
         buffer = self._buffer
         at, end, size, unpack = 0, len(buffer), HEADER.size, HEADER.unpack_from
-        limit = max(self.job.output_limit, records.MAX_DETAIL)
+        output_limit, is_time = self.job.output_limit, records.is_time
         n_left = 0 if self.job.entry_point is None else len(self.job.arguments) - self.n_answers
         first = at  # where the answers after the last other record begin
         try:
             while end - at >= size:
-                kind, n_text, n_changed, _, cpu_s = unpack(buffer, at)
-                if n_text > limit or n_changed > limit:
+                kind, n_text, n_changed, wall_s, cpu_s = unpack(buffer, at)
+                longest = output_limit if kind == records.RETURNED else records.MAX_DETAIL
+                if n_text > longest or n_changed > output_limit:
                     raise ValueError("an oversized record")
                 after = at + size + n_text + n_changed
                 if after > end:
                     break
+                # What the parent would refuse is the program's fault, so it is refused here.
+                if not buffer[at + size : after].isascii():
+                    raise ValueError("a text that is not ASCII")
+                if not (is_time(wall_s) and is_time(cpu_s)):
+                    raise ValueError("an impossible time")
                 # Every case takes a record only a limited number of times, so that a flood of valid
                 # records cannot hold the worker.
                 if kind in records.CALLS:
-                    if not n_left:
+                    if not n_left or (kind == records.BAD_INPUT) != self._is_next_input_bad():
                         raise ValueError("a record out of place")
                     n_left -= 1
                     self.n_answers += 1
@@ -312,6 +325,10 @@ class Watch:
             self.answers += buffer[first:at]
             del buffer[:at]
         return at > 0
+
+    def _is_next_input_bad(self) -> bool:
+        """Whether the parent could not read the input that is answered next."""
+        return isinstance(self.job.arguments[self.n_answers], str)
 
     def _take(self, kind: bytes, text: str) -> None:
         """Take a record that says what happened to the program."""

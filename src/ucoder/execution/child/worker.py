@@ -107,6 +107,7 @@ class SandboxWorker:
             tested: The function that it tests, where the caller named it.
             as_script: Whether the end of a script without separate tests is its verdict.
         """
+        self.isolation.prepare()
         started = time.monotonic()
         for old in forget:
             del self.batches[old]
@@ -120,6 +121,7 @@ class SandboxWorker:
             arguments=batch[0],
             flags=batch[1],
             call_timeout_s=allowed[0],
+            cpu_limit_s=timeout_s,
             deadline=started + timeout_s * wall_time_factor,
             wall_time_factor=wall_time_factor,
             output_limit=allowed[1],
@@ -129,7 +131,7 @@ class SandboxWorker:
             as_script=as_script,
         )
         own = (self.requests, self.replies, self.errors)
-        watch = Watch(job, own, self.isolation.too_many, self.isolation.restrict_fork)
+        watch = Watch(job, own, self.isolation)
         usable = True
         if entry_point is not None:
             watch.run_calls()
@@ -138,7 +140,7 @@ class SandboxWorker:
         else:
             self.reader = self.reader or _load_reader(self.root)
             usable = run_trial(watch, self.requests, n_test_bytes, self.reader, tested)
-        leftovers, clean = self.clean()
+        leftovers, clean = self.clean(watch)
         detail, left = watch.detail.encode("ascii", "backslashreplace"), leftovers.encode()
         retire = not (usable and clean)
         wall_s = time.monotonic() - started
@@ -155,34 +157,42 @@ class SandboxWorker:
             (resource.RLIMIT_FSIZE, self.limits["file_size_mib"] * _MIB),
             (resource.RLIMIT_NOFILE, 256),
             (resource.RLIMIT_CORE, 0),
+            # Signals and timers that wait count for the user, outside as well.
+            (resource.RLIMIT_SIGPENDING, 128),
         ]
         # No RLIMIT_CPU: with it, the kernel counts a process's time in ticks of milliseconds.
         wanted += self.isolation.rlimits()
         return tuple((name, _within_hard_limit(name, value)) for name, value in wanted)
 
-    def clean(self) -> tuple[str, bool]:
-        """Remove what the program left: processes, then files.
+    def clean(self, watch: Watch) -> tuple[str, bool]:
+        """Remove what the program left: processes, whose time is the program's, then files.
 
         Returns:
             What it was, in words, and False where something could not be removed; the parent
             then replaces this worker, and what is left goes with it.
         """
         found = []
-        n_processes, gone = self.isolation.kill_programs()
+        n_processes, gone, cpu_s = self.isolation.kill_programs()
+        watch.cpu_s += cpu_s
         if n_processes:
             found.append(_count(n_processes, "process", "processes"))
         if not gone:
             return ", ".join(found), False
         try:
-            left = [name for name in os.listdir(self.directory) if name not in self.kept]
+            left = self._leftovers()
             if left:
                 found.append(f"{_count(len(left), 'file', 'files')} in its directory")
+            if not self.isolation.renews_directory() and left:
                 if len(left) > _MAX_LEFTOVERS:
                     return ", ".join(found), False
                 self._remove(left)
         except (OSError, RecursionError):  # unreadable, too deep, or changed meanwhile
             return ", ".join(found), False
         return ", ".join(found), True
+
+    def _leftovers(self) -> list[str]:
+        """The names in the directory that a program made."""
+        return [name for name in os.listdir(self.directory) if name not in self.kept]
 
     def _remove(self, names: list[str]) -> None:
         for name in names:
