@@ -58,7 +58,7 @@ FLOORS = (
     {"config", "models", "seeds"},
     {"consensus", "engines"},
     {"evaluation", "inputs", "training"},
-    {"programs", "runs"},
+    {"given", "programs", "runs"},
     {"analysis", "stages"},
     {"attempts", "pairs", "planning", "studies"},
     {"scale"},

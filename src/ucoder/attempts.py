@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 
 from ucoder.config import ProblemsConfig, RunConfig, SamplingConfig
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
+from ucoder.given import GivenProblem
 from ucoder.inputs.text import Refusal, normalised
-from ucoder.records import Attempt, Problem, Reason, digest
+from ucoder.records import Attempt, Interface, Problem, Reason, digest
 from ucoder.runtime import cancel
 from ucoder.seeds import derive_seed
 from ucoder.similarity import TextIndex
@@ -128,12 +129,44 @@ async def attempt_problem(index: int, topic: Topic, engine: Engine, config: RunC
     return settle(problem)
 
 
+async def attempt_given(
+    index: int, given: GivenProblem, engine: Engine, config: RunConfig
+) -> Attempt:
+    """A problem that came from outside: stage 3 alone, and only where it has no signature."""
+    seed = derive_seed(config.seed, "interfaces", index)
+    interface: Interface | Refusal | None = given.refusal or given.interface
+    answer = _Answer("", 0)
+    if interface is None:
+        prompt = interfaces.whole_interface_prompt(given.statement)
+        sampling = sampling_of(config.interfaces.sampling, interfaces.WHOLE_STOP)
+        (completion,) = await engine.sample(Request(prompt, 1, sampling, seed))
+        answer = _answer(prompt, completion)
+        interface = answer.lost or interfaces.parse_whole_interface(answer.text, given.statement)
+    refusal = interface if isinstance(interface, Refusal) else None
+    return Attempt(
+        index=index,
+        seed=seed,
+        area=given.area,
+        topic=given.name,
+        problem=None if isinstance(interface, Refusal) else given.problem(interface),
+        reason=refusal.reason if refusal else None,
+        detail=refusal.detail if refusal else "",
+        problem_text="",
+        rating_text="",
+        interface_text=answer.text,
+        problem_tokens=0,
+        rating_tokens=0,
+        interface_tokens=answer.n_tokens,
+    )
+
+
 class AcceptedProblems:
     """The problems accepted so far, which decide what is a duplicate.
 
     A duplicate has the same interface (name, parameters, types) as an accepted problem, or the
-    same normalised description. A near duplicate has a title and description that are as similar
-    to an accepted problem's as `problems.max_similarity` or more (`ucoder.similarity`).
+    same normalised description; of problems that came from outside, it has both. A near duplicate
+    has a title and description that are as similar to an accepted problem's as
+    `problems.max_similarity` or more (`ucoder.similarity`); problems from outside have none.
 
     Args:
         wanted: How many problems a run wants, and how many attempts it may make.
@@ -182,7 +215,7 @@ class AcceptedProblems:
                     detail=f"like {self._keys[key]!r}",
                 )
         text = f"{problem.title}\n{problem.description}"
-        nearest = self._texts.nearest(text)
+        nearest = None if problem.is_given else self._texts.nearest(text)
         if nearest is not None and nearest.similarity >= self._wanted.max_similarity:
             like = self.problems[nearest.position].title
             return replace(
@@ -235,7 +268,9 @@ async def judged_attempts(
         await cancel(flying.values())
 
 
-def _keys(problem: Problem) -> tuple[str, str]:
+def _keys(problem: Problem) -> tuple[str, ...]:
+    if problem.is_given:
+        return (f"given {problem.id}",)
     interface = problem.interface
     name = interface.name.replace("_", "")
     types = ",".join(p.annotation for p in interface.parameters)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ucoder.config import EngineConfig, RunConfig
+from ucoder.config.stages import KNOWN_ANSWERS
 from ucoder.engines.protocol import Engine
 from ucoder.engines.resilient import ResilientEngine
 from ucoder.evaluation.protocol import Dataset, ExecutionRequirements
@@ -120,7 +121,9 @@ class Components:
             require(f"engine.provider={provider}", *needed, extra=extra)
 
     def compared_datasets(self) -> dict[str, Dataset]:
-        """The benchmarks that the run's own problems are compared with, by name; loaded once.
+        """The benchmarks that the run's problems are compared with, by name; loaded once.
+
+        The known answers, which come with ucoder, are always among them.
 
         Raises:
             BenchmarkError: Data are not available.
@@ -128,6 +131,7 @@ class Components:
         config = self.config.evaluation
         names = config.contamination.benchmarks
         names = config.benchmarks if names is None else names
+        names = tuple(dict.fromkeys((*names, KNOWN_ANSWERS)))
         loaded = {one.benchmark.name: one.tasks.dataset for one in self._evaluations or ()}
         if self._compared is None:
             self._compared = {

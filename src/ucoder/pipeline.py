@@ -44,9 +44,10 @@ async def run_pipeline(
                 if t == 0:
                     # Stages 1 to 3: the model invents problems, rates them, writes interfaces.
                     problems = await step.find_problems(engine)
+                    # A problem that a benchmark asks as well goes no further.
+                    step.compare_with_benchmarks(problems)
                     # Stage 4: it writes test inputs; problems with too few go no further.
                     solvable = await step.write_inputs(problems, engine)
-                    step.compare_with_benchmarks(problems)
                 await step.evaluate(t, engine)
                 if run.config.is_solved_by(t):
                     # Stage 5: candidates are sampled, executed, clustered, and one is selected.
@@ -54,11 +55,13 @@ async def run_pipeline(
                     # Once more with further problems, while these give too few training pairs.
                     while t == 0 and (more := await step.find_more_problems(problems, engine)):
                         n_before, problems = len(problems), more
-                        solvable = await step.write_inputs(problems, engine)
                         step.compare_with_benchmarks(problems, n_before)
+                        solvable = await step.write_inputs(problems, engine)
                         await step.solve(t, solvable, engine)
+                    # Known answers alone, for measuring: which programs are right.
+                    await step.judge(t, solvable)
             # Stage 6: what was selected becomes training pairs, and these M(t+1).
-            if run.config.is_solved_by(t):
+            if run.config.is_solved_by(t) and run.config.makes_pairs:
                 examples = step.choose_examples(t, problems)
             if run.config.is_trained(t):
                 model = await step.fine_tune(t, examples, model)

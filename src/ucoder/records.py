@@ -10,6 +10,7 @@ reason that a program can read. Undefined numbers are NaN or None, never 0.
     Candidate    stage 5      one sampled solution
     Execution    stage 5      one distinct program of a problem, run on its inputs
     Selection    stage 5      what consensus made of a problem's candidates
+    Judgement    stage 5      whether a program solves a known answer, for measuring
     PairChoice   stage 6      what became of a problem with a selected program
     Example      stage 6      one training pair (q, r*)
     Checkpoint   stage 6      M(t+1)
@@ -142,9 +143,11 @@ class Problem:
         description: What to compute, alone; for telling duplicates.
         statement: Title, description, example and hint as the model wrote them.
         example: The example's text, "" where it gave none; a source of test inputs.
-        rating: Problem quality score, 0 to 10; the mean of several ratings (stage 2).
+        rating: Problem quality score, 0 to 10; the mean of several ratings (stage 2); NaN for a
+            problem that came from outside.
         rating_summary: The rater's own words.
         interface: What a solution must define.
+        is_given: Whether it came from outside (`problems.source`): its examples are taken as true.
     """
 
     id: str
@@ -157,6 +160,7 @@ class Problem:
     rating: float
     rating_summary: str
     interface: Interface
+    is_given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +459,25 @@ class Selection:
     n_wanted: int
     regret: float
     share: float = NAN
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a program solves a known answer: it returns what the reference program returns.
+
+    Made after the selection, for measuring; nothing of it reaches a model or a selector.
+
+    Attributes:
+        problem_id: Whose program it is.
+        iteration: As in `Candidate`.
+        program_id: Which candidates it speaks of.
+        is_right: None where the sandbox failed.
+    """
+
+    problem_id: str
+    iteration: int
+    program_id: str
+    is_right: bool | None
 
 
 class ExampleKind(StrEnum):

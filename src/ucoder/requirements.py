@@ -17,6 +17,7 @@ from ucoder.engines.resilient import ResilientEngine
 from ucoder.errors import ConfigError, EngineError, UcoderError
 from ucoder.execution.protocol import Limits
 from ucoder.execution.providers import open_executor
+from ucoder.given import load_given
 from ucoder.models import Model
 from ucoder.runs import Run
 from ucoder.stages.prompts import sampling_of
@@ -24,7 +25,9 @@ from ucoder.stages.solutions import greedy_sampling
 from ucoder.stages.topics import listed_topics
 
 
-async def check_requirements(components: Components, run: Run | None = None) -> None:
+async def check_requirements(
+    components: Components, run: Run | None = None, *, has_samples: bool = False
+) -> None:
     """Refuse a run that cannot come to its end, as far as that can be known now.
 
     A run that has begun is only checked for what it may still need: its engine and its sandbox
@@ -33,6 +36,8 @@ async def check_requirements(components: Components, run: Run | None = None) -> 
     Args:
         components: Of the run; they are checked once.
         run: The run; None for one that is not on disk yet.
+        has_samples: Whether that one takes problems, inputs and candidates from another run, so
+            that only later models and evaluations need an engine and a sandbox.
 
     Raises:
         UcoderError: The first fault, of the class that fits it.
@@ -44,12 +49,14 @@ async def check_requirements(components: Components, run: Run | None = None) -> 
     has_begun = run is not None and bool(run.attempts.keys())
     n_trained = len(run.checkpoints.keys()) if run is not None else 0
     checks: list[Callable[[], object]] = []
-    if not has_begun:
+    if not has_begun and not has_samples:
         checks += [
+            lambda: load_given(config.problems),
             lambda: listed_topics(config.problems.topics),
-            components.require_packages,
-            lambda: _require_logprobs(config),
         ]
+    samples = not has_samples or config.n_models > 1 or bool(config.evaluation.benchmarks)
+    if not has_begun and samples:
+        checks += [components.require_packages, lambda: _require_logprobs(config)]
     if config.is_trained(n_trained):
         checks.append(components.trainer)
     checks.append(components.evaluations)
@@ -59,7 +66,7 @@ async def check_requirements(components: Components, run: Run | None = None) -> 
     model = components.model(config.model)
     for evaluation in components.evaluations():
         evaluation.check_model(model.is_chat)
-    if not has_begun and config.scale.provider == "local":
+    if not has_begun and samples and config.scale.provider == "local":
         await _try_executor(config)
         if config.engine.provider == "openai":
             await _try_server(components, model)

@@ -14,13 +14,17 @@ from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import asdict, replace
 from typing import Self, TypeVar
 
-from ucoder.attempts import AcceptedProblems, judged_attempts
+from ucoder.analysis.ballots import take_ballot
+from ucoder.attempts import AcceptedProblems, attempt_given, judged_attempts
 from ucoder.components import Components
+from ucoder.config.stages import KNOWN_ANSWERS
 from ucoder.consensus.explanation import criterion, thresholds
 from ucoder.consensus.selection import rule_of
-from ucoder.errors import NothingToDo, command
+from ucoder.errors import ConfigError, NothingToDo, command
+from ucoder.evaluation.benchmarks import known_answers
 from ucoder.evaluation.contamination import Guard
 from ucoder.evaluation.records import Answer, Score
+from ucoder.given import GivenProblems, load_given
 from ucoder.inputs.distinguishing import has_distinguishing_inputs
 from ucoder.models import Model, Origin
 from ucoder.pairs.difficulty import is_filled
@@ -31,9 +35,12 @@ from ucoder.records import (
     Attempt,
     Checkpoint,
     Example,
+    Judgement,
     PairChoice,
     PreferencePair,
     Problem,
+    Reason,
+    TestSuite,
     TopicNode,
 )
 from ucoder.runs import Run
@@ -46,6 +53,9 @@ from ucoder.training.protocol import TrainingJob
 from ucoder.training.recipe import check_checkpoint
 
 T = TypeVar("T")
+
+_JUDGED_AT_ONCE = 4
+"""Problems: each has a few programs, which keep the sandbox's workers busy together."""
 
 
 class Steps:
@@ -106,25 +116,35 @@ class Steps:
     async def find_problems(self, engine: EngineOnDemand, n_before: int = 0) -> list[Problem]:
         """Stages 1 to 3: attempts until enough problems are accepted, in their fixed order.
 
+        Problems that came from outside are attempts as well, of which stage 3 alone may be left.
+
         Args:
             engine: Opened where attempts are missing.
             n_before: Problems of earlier rounds, which come first in what is returned.
 
         Raises:
             NothingToDo: No problem was accepted.
+            ConfigError: The source of the problems has changed since the run began.
         """
         table, config = self.run.attempts, self.config.problems
+        given = None if self.run.manifest.given else self._source()
         config = config.model_copy(update={"n": n_before + config.n})
+        if self.run.manifest.given:
+            config = config.model_copy(update={"max_attempts": self.run.manifest.given["n"]})
         stored = set(map(int, table.keys()))
         accepted = AcceptedProblems(config)
         while accepted.n_judged in stored and not accepted.is_complete:
             accepted.judge(*table.get(_attempt_key(accepted.n_judged)))
         if not accepted.is_complete:
             scheduler = await engine.open()
-            topics = self._topics(scheduler)
+            given = given or self._source()
+            topics = None if given else self._topics(scheduler)
 
             async def make(index: int) -> Attempt:
-                return await scheduler.attempt(index, await topics.topic(index))
+                if topics is not None:
+                    return await scheduler.attempt(index, await topics.topic(index))
+                assert given is not None
+                return await attempt_given(index, given.problems[index], scheduler, self.config)
 
             def read(index: int) -> Attempt:
                 (attempt,) = table.get(_attempt_key(index))
@@ -174,10 +194,41 @@ class Steps:
 
         return InventedTopics(config.tree, seed, scheduler, table.rows(), store)
 
+    def _source(self) -> GivenProblems | None:
+        """The problems that came from outside, which are noted when they are first read.
+
+        Raises:
+            ConfigError: See `find_problems`.
+        """
+        config, known = self.config.problems, self.run.manifest.given
+        given = load_given(config)
+        if given is None:
+            return None
+        if known and known["sha256"] != given.sha256:
+            raise ConfigError(
+                f"problems.source={config.source} has changed since the run began; put the old "
+                f"content back, or start a new run"
+            )
+        if not known:
+            n = len(given.problems)
+            self.run.save_manifest(
+                given={"source": str(config.source), "n": n, "sha256": given.sha256}
+            )
+            if config.n < n:
+                self.progress.message(
+                    f"problems.n={config.n}: the first usable ones of {n} problems"
+                )
+            for line in given.refused():
+                self.progress.message(f"problems.source, left out: {line}")
+        return given
+
     async def write_inputs(
         self, problems: Sequence[Problem], engine: EngineOnDemand
     ) -> list[Problem]:
-        """Stage 4: a suite for every problem; returns the problems that can go on with theirs."""
+        """Stage 4: a suite for every problem; returns the problems that can go on with theirs.
+
+        A contaminated problem gets an empty one, with the reason, and costs no sample.
+        """
         table = self.run.suites
         reasons = {
             row["problem_id"]: row["reason"] for row in table.columns("problem_id", "reason")
@@ -190,6 +241,12 @@ class Steps:
             return written.n_lost
 
         missing = [problem for problem in problems if problem.id not in reasons]
+        held_back = self.run.contaminated() if self.config.makes_pairs else set()
+        for problem in missing:
+            if problem.id in held_back:
+                reason = reasons[problem.id] = Reason.CONTAMINATED
+                table.put(problem.id, [TestSuite(problem.id, (), (), reason, 0)])
+        missing = [problem for problem in missing if problem.id not in held_back]
         await self._each("test_inputs", problems, missing, write, engine)
         return [problem for problem in problems if reasons[problem.id] is None]
 
@@ -222,12 +279,23 @@ class Steps:
             await asyncio.to_thread(store, problem.id, solved)
             return solved.n_lost
 
+        await self._select_again(problems, iteration)
         # A shard that was lost or removed takes its problem back into work.
         done = selections.keys() & candidates.keys() & executions.keys()
         if self.config.solutions.greedy:
             done &= greedy.keys()
         missing = [p for p in problems if p.id not in done or self._is_outdated(p, iteration)]
         await self._each(label_of("solutions", iteration), problems, missing, solve, engine)
+
+    async def _select_again(self, problems: Sequence[Problem], iteration: int) -> None:
+        """Select from candidates that have run already: no engine and no sandbox is needed."""
+        table = self.run.selections(iteration)
+        waiting = self.run.candidates(iteration).keys() - table.keys()
+        for problem in problems:
+            if problem.id in waiting:
+                case = await asyncio.to_thread(take_ballot, self.run, iteration, problem)
+                if case is not None:
+                    table.put(problem.id, [case.ballot.selection])
 
     def _is_outdated(self, problem: Problem, iteration: int) -> bool:
         """Whether a suite was lost and made again, without the inputs that stage 5 added to it.
@@ -241,6 +309,27 @@ class Steps:
             return False
         executions = self.run.executions(iteration).get(problem.id)
         return any(len(e.outcomes) != len(suite.inputs) for e in executions)
+
+    async def judge(self, iteration: int, problems: Sequence[Problem]) -> None:
+        """Of known answers: which programs are right, for measuring alone."""
+        table, done = self.run.judgements(iteration), self.run.judgements(iteration).keys()
+        sampled, greedy = self.run.candidates(iteration), self.run.greedy(iteration)
+        if self.config.problems.source != KNOWN_ANSWERS:
+            return
+        tasks = {task.id: task for task in known_answers.load().tasks}
+        missing = [p for p in problems if p.id not in done and p.topic in tasks]
+        if not missing:
+            return
+        async with self.components.executor() as executor:
+
+            async def judge(problem: Problem) -> None:
+                candidates = [*sampled.get(problem.id), *greedy.get(problem.id)]
+                programs = {c.program_id: c.program for c in candidates if c.reason is None}
+                right = await known_answers.judge(tasks[problem.topic], programs, executor)
+                rows = [Judgement(problem.id, iteration, name, right[name]) for name in programs]
+                await asyncio.to_thread(table.put, problem.id, rows)
+
+            await gather_bounded(judge, missing, _JUDGED_AT_ONCE)
 
     async def fine_tune(self, iteration: int, examples: Sequence[Example], model: Model) -> Model:
         """Stage 6: M(t+1), which is M(t) fine-tuned on what was selected from its samples.
@@ -363,6 +452,12 @@ class Steps:
                 f"iteration {iteration}: every problem with a selected program is left out of "
                 f"training ({said}), so nothing is left to train on; start a run with more "
                 f"problems (problems.n)"
+            )
+        if not self.run.selections(iteration).keys():
+            return (
+                f"iteration {iteration}: no problem came through stage 4, so there is nothing to "
+                f"train on; `{command('status', self.run.path)}` counts the reasons. A new run "
+                f"with more problems (problems.n) may help"
             )
         *more, last = (
             "more problems (problems.n)", "more candidates (solutions.n)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def problem_space(attempts: Iterable[Attempt], topics: Iterable[TopicNode] = ())
     entropies: list[float] = []
     texts: list[str] = []
     removed: Counter[str] = Counter()
-    n_attempts = n_scores = n_repeated = n_topics = 0
+    n_attempts = n_accepted = n_scores = n_repeated = n_topics = 0
     for node in topics:
         tokens["problems"] += node.n_tokens
         n_topics += len(node.named) if node.subject else 0
@@ -96,13 +97,15 @@ def problem_space(attempts: Iterable[Attempt], topics: Iterable[TopicNode] = ())
             rejected[stage_of_rejection(attempt)][reason] += 1
         else:
             areas[attempt.problem.area] += 1
-            ratings.append(attempt.problem.rating)
+            n_accepted += 1
+            if not math.isnan(attempt.problem.rating):
+                ratings.append(attempt.problem.rating)
             entropies.append(lexical_entropy(attempt.problem.statement))
             texts.append(f"{attempt.problem.title}\n{attempt.problem.description}")
             removed.update(attempt.removed)
     return ProblemSpace(
         n_attempts=n_attempts,
-        n_accepted=len(ratings),
+        n_accepted=n_accepted,
         rejected={stage: in_order(counts) for stage, counts in rejected.items()},
         ratings=describe(ratings),
         n_scores=n_scores,

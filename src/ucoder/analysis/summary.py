@@ -15,6 +15,7 @@ from ucoder.analysis.numbers import plain
 from ucoder.analysis.problem_space import InputSpace, ProblemSpace, input_space, problem_space
 from ucoder.analysis.scores import ModelScore, model_scores
 from ucoder.analysis.solution_space import Iteration, solution_space
+from ucoder.config.stages import KNOWN_ANSWERS
 from ucoder.consensus.explanation import criterion
 from ucoder.consensus.selection import rule_of
 from ucoder.evaluation.registry import NAMES
@@ -22,7 +23,6 @@ from ucoder.runs.directory import State
 from ucoder.runs.journal import StageTime
 
 if TYPE_CHECKING:
-    from ucoder.config import RunConfig
     from ucoder.runs import Run
 
 
@@ -32,6 +32,7 @@ class Targets:
 
     problems: int  # accepted problems wanted
     max_attempts: int  # tries after which stage 1 stops
+    source: str  # where problems came from that the model did not invent; "" where it did
     inputs: int  # test inputs a problem
     candidates: int  # n of stage 5
     rho: float  # least e(r)
@@ -65,6 +66,19 @@ class Summary:
     missing: tuple[str, ...]  # what is still to be done, in words; empty for a finished run
     state: State  # whether it is being worked on, and how the last process that did so ended
 
+    @property
+    def setting(self) -> str:
+        """Where the problems came from, in a sentence; "" where the model invented them."""
+        source = self.targets.source
+        if not source:
+            return ""
+        if source == KNOWN_ANSWERS:
+            return "the problems are ucoder's known answers, which are there to measure on"
+        return (
+            f"the problems are your own prompts ({source}); the paper's setting, in which the "
+            f"model invents them, is another one"
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, undefined numbers as None; ready for `json.dumps`."""
         values: dict[str, Any] = plain(self)
@@ -92,7 +106,7 @@ def summarise(run: Run) -> Summary:
         model=run.config.model,
         seed=run.config.seed,
         created=run.manifest.created,
-        targets=_targets(run.config, [benchmark for benchmark, _ in run.scored()]),
+        targets=_targets(run, [benchmark for benchmark, _ in run.scored()]),
         problem_space=problems,
         input_space=inputs,
         iterations=iterations,
@@ -120,7 +134,8 @@ def _evaluation_tokens(run: Run) -> int:
     return sum(answer.n_tokens for key in run.answered() for answer in run.answers(*key).rows())
 
 
-def _targets(config: RunConfig, scored: Sequence[str]) -> Targets:
+def _targets(run: Run, scored: Sequence[str]) -> Targets:
+    config, given = run.config, run.manifest.given
     # The name of a user's own benchmark is in its file, which is code and not run here; so its path
     # stands for it until there is a score with a name that is not one of ours.
     own = any(name not in NAMES for name in scored)
@@ -128,7 +143,8 @@ def _targets(config: RunConfig, scored: Sequence[str]) -> Targets:
     asked = [name for name in config.evaluation.benchmarks if not (own and name.endswith(".py"))]
     return Targets(
         problems=config.problems.n,
-        max_attempts=config.problems.max_attempts,
+        max_attempts=given.get("n", config.problems.max_attempts),
+        source=str(config.problems.source or ""),
         inputs=config.test_inputs.n,
         candidates=config.solutions.n,
         rho=rule.rho,

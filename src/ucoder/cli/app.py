@@ -109,9 +109,12 @@ def _version(
 @app.command()
 def run(
     config: Annotated[
-        str,
-        typer.Argument(help="A preset (demo, paper-7b, ...), a YAML file, or a run to start anew."),
-    ],
+        str | None,
+        typer.Argument(
+            help="A preset (demo, paper-7b, ...), a YAML file, or a run to start anew. [with "
+            "--from: that run]"
+        ),
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="key=value, such as solutions.n=64.")
     ] = None,
@@ -124,10 +127,20 @@ def run(
     topics: Annotated[
         Path | None, typer.Option("--topics", help="Your own topics, one a line.")
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="A finished run whose problems, inputs, candidates and executions are taken.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Start a run: from a model and nothing else to a fine-tuned model and a report.
+
+    With --from, a run begins with the samples of another one and does what comes after them:
+    selection, training pairs, training, evaluation. Settings that samples depend on are refused.
 
     Examples:
         ucoder run demo
@@ -135,14 +148,22 @@ def run(
         ucoder run demo problems.n=100 solutions.n=64 -o runs/bigger
 
         ucoder run my.yaml model=/models/my-code-model
+
+        ucoder run --from runs/mine solutions.selector=random -o runs/random
     """
     from ucoder.cli.running import run_new
 
     settings = list(overrides or [])
+    if source is not None and config is not None and "=" in config and not Path(config).exists():
+        settings.insert(0, config)
+        config = None
+    if config is None and source is None:
+        raise typer.BadParameter("give a preset, a YAML file or a run; ucoder run demo is the demo")
     if topics is not None:
         # In quotes, which JSON and YAML share: a path may hold what means something in YAML.
         settings.append(f"problems.topics={quoted(str(topics.resolve()))}")
-    INTERRUPTS.run(run_new(config, settings, output, _verbosity(quiet, verbose), out))
+    verbosity = _verbosity(quiet, verbose)
+    INTERRUPTS.run(run_new(config or str(source), settings, output, verbosity, out, source))
 
 
 @app.command()

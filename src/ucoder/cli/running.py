@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ucoder.changes import store_settings, with_settings
+from ucoder.changes import check_taking, store_settings, take, with_settings
 from ucoder.cli.drawing import Bars, Verbosity, tracebacks
 from ucoder.cli.interrupts import INTERRUPTS
 from ucoder.cli.planning import Speeds, rates_for
@@ -24,22 +24,32 @@ from ucoder.runs.directory import check_output
 
 
 async def run_new(
-    name: str, overrides: list[str], output: Path | None, told: Verbosity, out: Console
+    name: str,
+    overrides: list[str],
+    output: Path | None,
+    told: Verbosity,
+    out: Console,
+    source: Path | None = None,
 ) -> None:
-    """Create a run and carry it to its end."""
+    """Create a run, with the samples of a finished one where `source` names it, and carry it on."""
     config = load_config(name, overrides).with_absolute_paths(load_catalog().models)
     if output is None:
         output = Path("runs") / f"{Path(name).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
     check_output(output)
+    taken = None if source is None else Run.open(source)
+    if taken is not None:
+        check_taking(taken, config)
     with Bars(out, told) as bars, tracebacks(told):
         components = Components(config, bars)
-        await check_requirements(components)
-        run = Run.create(output, config)
+        await check_requirements(components, has_samples=taken is not None)
+        run = Run.create(output, config) if taken is None else take(taken, config, output)
         INTERRUPTS.go_on = ["ucoder", "resume", str(output)]
-        # Kept before the run starts, so that the comparison afterwards is an honest one.
-        write_plan(run.path, config, rates_for(config, Speeds()))
+        if taken is None:
+            # Kept before the run starts, so that the comparison afterwards is an honest one.
+            write_plan(run.path, config, rates_for(config, Speeds()))
         if told is not Verbosity.QUIET:
-            out.print(f"run: {output}", highlight=False, soft_wrap=True)
+            begins = "" if source is None else f", which begins with the samples of {source}"
+            out.print(f"run: {output}{begins}", highlight=False, soft_wrap=True)
         report = await _carry_on(run, components, bars)
     _tell(run, report, told, out)
 

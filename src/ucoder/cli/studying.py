@@ -3,7 +3,8 @@
 DATA is a file of samples (gzipped JSON lines, one task a line, with a test script for scoring), the
 name of one that comes with ucoder, or a run directory. Programs run once, in the sandbox; their
 results are kept, so the next study of the same data starts at once. Which candidates of a run are
-right is unknown: there, studies say how often choices agree, and nothing of pass@1.
+right is known where its problems are known answers. Of other runs, studies say how often choices
+agree, and nothing of pass@1.
 """
 
 from __future__ import annotations
@@ -191,11 +192,12 @@ def _tasks(
                 f"`{command('status', data)}`"
             )
         pools, n = pools_of_run(run, iteration), min(n, n_tasks or n)
+        has_truth = bool(run.judgements(iteration).keys())
     else:
         pools = open_pools(data, cache, n_tasks=n_tasks, progress=bars)
-        n = sum(1 for _ in islice(read_samples(data), n_tasks))
+        n, has_truth = sum(1 for _ in islice(read_samples(data), n_tasks)), True
     bars.begin("tasks", n)
-    for done, task in enumerate(tasks_of(islice(pools, n), has_truth=not data.is_dir())):
+    for done, task in enumerate(tasks_of(islice(pools, n), has_truth=has_truth)):
         bars.advance("tasks", done)
         yield task
     bars.end("tasks")

@@ -81,7 +81,7 @@ def state_lines(summary: Summary, path: Path) -> list[str]:
         Phase.KILLED: f"killed, as it stopped without a word; it last wrote{when}",
         Phase.UNKNOWN: f"unknown, whether it runs and how it ended; it last wrote{when}",
     }[state.phase]
-    lines = [f"state: {said}"]
+    lines = [f"state: {said}", *([summary.setting] if summary.setting else [])]
     if state.phase not in (Phase.RUNNING, Phase.UNKNOWN) and summary.missing:
         lines.append(f"continue with: {command('resume', path)}")
     if (log := path / "run.log").exists():
@@ -118,7 +118,8 @@ def training_lines(summary: Summary) -> list[str]:
 def findings(summary: Summary) -> list[str]:
     """A run's results in sentences."""
     space = summary.problem_space
-    lines = [
+    lines = [summary.setting] if summary.setting else []
+    lines += [
         f"{space.n_accepted} problems accepted in {space.n_attempts} attempts",
         diversity_line(summary),
         f"{summary.targets.selector} selects {summary.targets.criterion}",

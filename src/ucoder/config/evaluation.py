@@ -53,12 +53,14 @@ class LiveCodeBenchConfig(Section):
 
 
 class ContaminationConfig(Section):
-    """Which benchmarks the run's own problems are compared with, and what happens on a match."""
+    """Which benchmarks the run's problems are compared with, and what happens on a match."""
 
     benchmarks: tuple[BenchmarkName, ...] | None = None
-    """Benchmarks to compare with; null: those of `evaluation.benchmarks`."""
+    """Benchmarks to compare with; null: those of `evaluation.benchmarks`. The known answers that
+    come with ucoder are always compared as well."""
     exclude: bool = True
-    """Leave matching problems out of the training examples. They are listed in any case."""
+    """Leave matching problems out: no inputs and no candidates are sampled for them, and nothing is
+    trained on them or exported. They are listed in any case."""
 
 
 class EvaluationConfig(Section):

@@ -130,9 +130,7 @@ def _type(field: FieldInfo) -> str:
 def _without_null(annotation: Any, metadata: list[Any]) -> tuple[Any, list[Any]]:
     """The annotation without `| None` and `Annotated`, and the limits that it carried."""
     if get_origin(annotation) in (Union, types.UnionType):
-        annotation, *others = (a for a in get_args(annotation) if a is not type(None))
-        if others:
-            return Union[annotation, *others], metadata
+        annotation = Union[tuple(a for a in get_args(annotation) if a is not type(None))]  # noqa: UP007
     if hasattr(annotation, "__metadata__"):
         for item in annotation.__metadata__:
             metadata += item.metadata if isinstance(item, FieldInfo) else [item]
@@ -145,6 +143,8 @@ def _kind(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(_kind(option) for option in arguments)
     if origin is Literal:
+        if len(arguments) == 1:
+            return f"`{arguments[0]}`"
         *most, last = (f"`{choice}`" for choice in arguments)
         return f"{', '.join(most)} or {last}"
     if origin is tuple:

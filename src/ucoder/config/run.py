@@ -12,6 +12,7 @@ from ucoder.config.engine import EngineConfig
 from ucoder.config.evaluation import EvaluationConfig
 from ucoder.config.section import Section
 from ucoder.config.stages import (
+    KNOWN_ANSWERS,
     ExecutorConfig,
     InterfacesConfig,
     ProblemsConfig,
@@ -61,6 +62,12 @@ class RunConfig(Section):
         """Whether M(t) is fine-tuned; no model is where the run ends with its training pairs."""
         return t < self.n_models - 1
 
+    @property
+    def makes_pairs(self) -> bool:
+        """Whether stage 6 makes training pairs: of known answers only if that is asked for."""
+        is_known = self.problems.source == KNOWN_ANSWERS
+        return not (is_known and self.evaluation.contamination.exclude)
+
     def with_absolute_paths(self, known_models: Container[str] = ()) -> Self:
         """The same, with paths that mean the same from every folder.
 
@@ -86,6 +93,27 @@ class RunConfig(Section):
                 "engine.provider=openai samples from a server, which keeps serving the same "
                 "model; set consolidation.provider=none (and iterations=1) to write "
                 "the training pairs, and train with another engine"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_oracle_needs_references(self) -> Self:
+        if self.consolidation.pairs == "oracle" and self.problems.source != KNOWN_ANSWERS:
+            raise ValueError(
+                f"consolidation.pairs=oracle chooses by reference programs, which only the known "
+                f"answers have; set problems.source={KNOWN_ANSWERS}, or other pairs: selected, "
+                f"runnable or all"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _known_answers_are_not_trained_on(self) -> Self:
+        if self.consolidation.provider != "none" and not self.makes_pairs:
+            raise ValueError(
+                f"problems.source={KNOWN_ANSWERS} are there to measure on, and a model that was "
+                f"trained on them could not be measured on them any more; set "
+                f"consolidation.provider=none (and iterations=1), or "
+                f"evaluation.contamination.exclude=false to train on them all the same"
             )
         return self
 

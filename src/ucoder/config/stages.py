@@ -70,6 +70,10 @@ class ScaleConfig(Section):
     """For ray: CPUs for training, on the same node."""
 
 
+KNOWN_ANSWERS: Final = "known-answers"
+"""The value of `problems.source` that stands for the problems that come with ucoder."""
+
+
 class TopicTreeConfig(Section):
     """How topics are invented: subjects of the paper's areas, twists of each subject. The tree
     grows by a generation whenever every topic has been used."""
@@ -82,7 +86,13 @@ class TopicTreeConfig(Section):
 
 
 class ProblemsConfig(Section):
-    """Stage 1: the model invents problems."""
+    """Stage 1: the model invents problems, or they are yours."""
+
+    source: Literal["known-answers"] | Path | None = None
+    """Your own problems instead of invented ones, without answers: JSON lines, or a folder of
+    Python files with functions whose bodies are missing (docs/training.md shows both). At most `n`
+    are taken, in their order. `known-answers`: those that come with ucoder, to measure on and not
+    to train on. Null: the model invents them, as in the paper."""
 
     n: Positive = 16_867
     """Number of accepted problems; the paper analyses 16,867 (figure 4)."""

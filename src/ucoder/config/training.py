@@ -84,6 +84,11 @@ class ConsolidationConfig(Section):
     provider: Literal["trl", "scripted", "none"] = "trl"
     """`trl` trains; `none` ends the run with the training pairs, for a data set or your own
     trainer; `scripted` copies the model unchanged (tests)."""
+    pairs: Literal["selected", "runnable", "all", "oracle"] = "selected"
+    """Which candidates become training pairs. `selected`: the one that the selector chose for each
+    problem, as in the paper. `runnable`: every one that returns on some input. `all`: every one
+    that came to its end, as in self-distillation without a filter. `oracle`: a right one for each
+    problem, by the reference programs; for `problems.source=known-answers` alone."""
     iterations: Annotated[int, Field(ge=0, le=100)] = 7
     """Passes over stages 5 and 6: the paper runs iterations 0 to 6."""
     examples: ExamplesPolicy = "keep"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
+import inspect
 import keyword
+from dataclasses import replace
 
 from ucoder.inputs.text import Refusal, unparse
 from ucoder.records import Interface, Parameter, Reason
@@ -51,7 +54,7 @@ def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | R
     arguments = node.args
     if node.decorator_list or arguments.vararg or arguments.kwarg or arguments.kwonlyargs:
         return Refusal(Reason.BAD_SIGNATURE, "only plain positional parameters are supported")
-    positional = [*arguments.posonlyargs, *arguments.args]
+    positional = _positional(node)
     if not positional:
         return Refusal(Reason.NO_PARAMETERS, f"{node.name} takes no arguments")
     if len(positional) > MAX_PARAMETERS:
@@ -80,6 +83,48 @@ def read_function(node: ast.FunctionDef, docstring: str | None) -> Interface | R
     if parse_module(source) is None:
         return Refusal(Reason.BAD_SIGNATURE, "the signature cannot be written back")
     return Interface(node.name, tuple(parameters), returns, source)
+
+
+def read_given_function(
+    node: ast.FunctionDef, docstring: str, imports: tuple[str, ...] = ()
+) -> Interface | Refusal:
+    """The interface of a function that a user wrote: its signature is kept as it is.
+
+    Unlike a model's, it may leave annotations out.
+
+    Args:
+        node: The function; its body is ignored.
+        docstring: Its contract.
+        imports: Statements that stand before it, such as those of its file.
+    """
+    bodiless = copy.copy(node)
+    bodiless.body = [ast.Pass()]
+    checked = copy.copy(bodiless)
+    checked.args = copy.deepcopy(node.args)
+    anything = ast.Name("object", ast.Load())
+    bare = {argument.arg for argument in _positional(node) if argument.annotation is None}
+    for argument in _positional(checked):
+        argument.annotation = argument.annotation or anything
+    checked.returns = checked.returns or anything
+    interface = read_function(checked, docstring)
+    if isinstance(interface, Refusal):
+        return interface
+    head = (unparse(bodiless) or "").removesuffix("    pass")
+    source = "".join(f"{line}\n" for line in imports) + "\n\n" * bool(imports)
+    lines = inspect.cleandoc(docstring).split("\n")
+    source += _documented(head, "\n".join(f"    {line}".rstrip() for line in lines))
+    if not head or parse_module(source) is None:
+        return Refusal(Reason.BAD_SIGNATURE, "the signature cannot be written back")
+    parameters = tuple(
+        replace(parameter, annotation="") if parameter.name in bare else parameter
+        for parameter in interface.parameters
+    )
+    returns = interface.returns if node.returns else ""
+    return Interface(node.name, parameters, returns, source)
+
+
+def _positional(node: ast.FunctionDef) -> list[ast.arg]:
+    return [*node.args.posonlyargs, *node.args.args]
 
 
 def is_literal(node: ast.expr) -> bool:
@@ -128,8 +173,11 @@ def _skeleton(
     ]
     imports = f"from typing import {', '.join(sorted(needed))}\n\n\n" if needed else ""
     head = f"{imports}def {name}({', '.join(written)}) -> {returns}:\n"
-    if docstring is None:
-        return head + "    pass\n"
+    return head + "    pass\n" if docstring is None else _documented(head, docstring)
+
+
+def _documented(head: str, docstring: str) -> str:
+    """A signature with its docstring, whose lines after the first are indented already."""
     lines = docstring.replace("\\", "\\\\").replace('"""', "'''").strip().split("\n")
     body = "\n".join(f"    {line.strip()}" if i == 0 else line for i, line in enumerate(lines))
     return f'{head}    """{body.strip()}\n    """\n'

@@ -31,6 +31,7 @@ from ucoder.records import (
     Reason,
 )
 from ucoder.runs import Run
+from ucoder.runs.pairs import training_candidates
 from ucoder.stages.consolidation import make_examples
 from ucoder.stages.prompts.forms import FENCE
 
@@ -71,6 +72,8 @@ def make_pairs(run: Run, iteration: int, problems: Iterable[Problem]) -> Pairs:
         DamagedShard: A table's file cannot be read.
         RunError: The problems have not been compared with benchmarks.
     """
+    if run.config.consolidation.pairs != "selected":
+        return Pairs(_without_selection(run, iteration, problems), [], [])
     contaminated = run.contaminated()
     drafts: dict[str, _Draft] = {}
     for problem in problems:
@@ -90,6 +93,14 @@ def make_pairs(run: Run, iteration: int, problems: Iterable[Problem]) -> Pairs:
         [draft.preference for draft in kept if draft.preference is not None],
         choices,
     )
+
+
+def _without_selection(run: Run, iteration: int, problems: Iterable[Problem]) -> list[Example]:
+    """The pairs of an arm that does not learn what was selected (`consolidation.pairs`)."""
+    config = run.config
+    candidates = training_candidates(run, iteration)
+    by_id = {problem.id: problem for problem in problems}
+    return make_examples(by_id, candidates, config.solutions, config.seed)
 
 
 def _draft(

@@ -16,6 +16,7 @@ from typing import Any, Final
 from ucoder.config import RunConfig
 from ucoder.evaluation.benchmarks.livecodebench_files import files_of
 from ucoder.evaluation.registry import find_benchmarks
+from ucoder.given import load_given
 from ucoder.inputs.distinguishing import MAX_PROGRAMS
 from ucoder.models import load_catalog
 from ucoder.planning.assumptions import DISTINCT_EXPONENT, N_TASKS, SHAPES, End, Range
@@ -38,6 +39,10 @@ def estimate(config: RunConfig, a: Mapping[str, float], end: End) -> dict[str, A
     passes = config.consolidation.iterations
     problems = min(n, most * a["accepted"])
     attempts = min(most, n / a["attempts_accepted"])
+    given = load_given(config.problems)
+    if given is not None:
+        usable = sum(one.refusal is None for one in given.problems)
+        problems, attempts = float(min(n, usable)), 0.0
     ratings = min(attempts, problems * max(1, a["ratings_per_problem"]))
     interfaces = min(ratings, problems * max(1, a["interfaces_per_problem"]))
     decided = problems * a["usable"]

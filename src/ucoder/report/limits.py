@@ -23,7 +23,9 @@ _WIDE_HALF_WIDTH = 0.03
 
 def limits(run: Run, summary: Summary, iteration: Iteration | None) -> list[str]:
     """The limits that apply to this run, most important first."""
+    setting = summary.setting
     return [
+        *([f"{setting[0].upper()}{setting[1:]}."] if setting else []),
         *_of_scores(run, summary),
         *_of_size(run, summary),
         *_of_execution(run, iteration),

@@ -40,6 +40,7 @@ from ucoder.records import (
     Checkpoint,
     Example,
     Execution,
+    Judgement,
     PairChoice,
     PreferencePair,
     Selection,
@@ -72,6 +73,9 @@ class Manifest:
         model: Identity of M0: name, source, sha256, licence, chat template or not.
         engine: What sampled: provider, version, precision, whether seeds are honoured.
         executor: Where programs ran.
+        given: Of problems that came from outside: source, how many it holds, and its sha256.
+        taken_from: The run whose samples this one took instead of sampling: its path, and the
+            sha256 of what was taken.
         compared: Benchmarks that the run's problems were compared with: name to data source.
         version: Of this format.
     """
@@ -84,6 +88,8 @@ class Manifest:
     model: dict[str, Any] = field(default_factory=dict)
     engine: dict[str, Any] = field(default_factory=dict)
     executor: str = ""
+    given: dict[str, Any] = field(default_factory=dict)
+    taken_from: dict[str, str] = field(default_factory=dict)
     compared: dict[str, str] = field(default_factory=dict)
     version: int = MANIFEST_VERSION
 
@@ -322,6 +328,10 @@ class Run:
     def selections(self, iteration: int) -> Table[Selection]:
         """Stage 5, written last: a problem with a selection is finished; key: the problem."""
         return Table(self._of("selections", iteration), Selection)
+
+    def judgements(self, iteration: int) -> Table[Judgement]:
+        """Stage 5 of known answers: which programs are right; key: the problem."""
+        return Table(self._of("judgements", iteration), Judgement)
 
     def selected(self, iteration: int) -> Iterator[Candidate]:
         """Every r* of an iteration; one problem's candidates at a time are in memory."""

@@ -27,7 +27,8 @@ def make_examples(
 
     Args:
         problems: The problems by id.
-        selected: The selected candidate r* of each problem that has one.
+        selected: The selected candidate r* of each problem that has one, or other candidates
+            (`consolidation.pairs`).
         config: What the candidates were sampled with.
         run_seed: The same.
     """

@@ -1,10 +1,11 @@
 """Stage 3: from a problem to its interface: imports, annotated signature, docstring (figure 3).
 
-The prefill holds the signature that stage 1 settled, so the model only writes the contract. The
-answer is normalised through the syntax tree: the imports are those that the annotations need, and a
-function body is cut off if the model wrote one. Lines of the docstring that repeat the prompt's own
-wording (`ucoder.inputs.text.PromptWording`) are left out; where nothing else is left, the interface
-is refused.
+The prefill holds the signature that stage 1 settled, so the model only writes the contract. Where a
+problem came from outside without a signature, the model writes both. The answer is normalised
+through the syntax tree: the imports are those that the annotations need, and a function body is cut
+off if the model wrote one. Lines of the docstring that repeat the prompt's own wording
+(`ucoder.inputs.text.PromptWording`) are left out; where nothing else is left, the interface is
+refused.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ucoder.stages.problems import Draft
 from ucoder.stages.prompts import fill
 from ucoder.texts import parse_module
 
+WHOLE_STOP = ("<SKELETON_END>",)
 STOP = ("<SKELETON_END>", '\n    """\n')
 
 _HEADING = re.compile(r"\s*(?:Args|Arguments|Parameters|Returns?|Raises|Examples?|Notes?):\s*$")
@@ -51,11 +53,48 @@ def interface_prompt(draft: Draft) -> Prompt:
     return Prompt(user, f'<SKELETON_START>\n{head}    """')
 
 
+def whole_interface_prompt(statement: str) -> Prompt:
+    """The prompt of stage 3 for a statement without a signature."""
+    return Prompt(fill("interface", statement=statement), "<SKELETON_START>\n")
+
+
 def parse_interface(text: str, draft: Draft) -> Skeleton | Refusal:
     """Parse a skeleton, prefill included. Accepts any text and never raises.
 
     The docstring's closing quotes may be missing, because they are a stop string.
     """
+    functions = _functions(text)
+    if isinstance(functions, Refusal):
+        return functions
+    wanted = [node for node in functions if node.name == draft.interface.name]
+    if not wanted:
+        names = ", ".join(node.name for node in functions) or "none"
+        return Refusal(
+            Reason.INTERFACE_MISMATCH, f"wanted {draft.interface.name}, got {names[:80]}"
+        )
+    skeleton = _documented(wanted[0], draft.statement)
+    if isinstance(skeleton, Refusal):
+        return skeleton
+    if [p.name for p in skeleton.interface.parameters] != [
+        p.name for p in draft.interface.parameters
+    ]:
+        return Refusal(Reason.INTERFACE_MISMATCH, "parameters differ from the problem's")
+    return skeleton
+
+
+def parse_whole_interface(text: str, statement: str) -> Interface | Refusal:
+    """The same, for a problem that came without a signature."""
+    functions = _functions(text)
+    if isinstance(functions, Refusal):
+        return functions
+    if len(functions) != 1:
+        return Refusal(Reason.MALFORMED_INTERFACE, f"{len(functions)} functions instead of one")
+    skeleton = _documented(functions[0], statement)
+    return skeleton if isinstance(skeleton, Refusal) else skeleton.interface
+
+
+def _functions(text: str) -> list[ast.FunctionDef] | Refusal:
+    """The functions of a skeleton."""
     body = between(text, "<SKELETON_START>", "<SKELETON_END>")
     if body is None:
         return Refusal(Reason.MALFORMED_INTERFACE, "no <SKELETON_START>")
@@ -63,27 +102,23 @@ def parse_interface(text: str, draft: Draft) -> Skeleton | Refusal:
     module = parse_module(source) or parse_module(f'{source.rstrip()}\n    """\n')
     if module is None:
         return Refusal(Reason.MALFORMED_INTERFACE, "the skeleton does not parse")
-    functions = [node for node in module.body if isinstance(node, ast.FunctionDef)]
-    wanted = [node for node in functions if node.name == draft.interface.name]
-    if not wanted:
-        names = ", ".join(node.name for node in functions) or "none"
-        return Refusal(
-            Reason.INTERFACE_MISMATCH, f"wanted {draft.interface.name}, got {names[:80]}"
-        )
-    docstring = ast.get_docstring(wanted[0], clean=False)
+    return [node for node in module.body if isinstance(node, ast.FunctionDef)]
+
+
+def _documented(node: ast.FunctionDef, told: str) -> Skeleton | Refusal:
+    """The interface of a function with a docstring; `told` is what the model was told."""
+    docstring = ast.get_docstring(node, clean=False)
     if not docstring or not docstring.strip():
         return Refusal(Reason.MALFORMED_INTERFACE, "no docstring")
     cleaned = inspect.cleandoc(docstring).split("\n")
-    wording = PromptWording(fill("interface", statement=""), told=draft.statement)
+    wording = PromptWording(fill("interface", statement=""), told=told)
     kept = _without_copied(cleaned, wording)
     if not kept:
         return Refusal(Reason.COPIED_PROMPT, "the docstring is the prompt's wording")
     indented = "\n".join(f"    {line}".rstrip() for line in kept)
-    interface = read_function(wanted[0], indented)
+    interface = read_function(node, indented)
     if isinstance(interface, Refusal):
         return Refusal(Reason.MALFORMED_INTERFACE, interface.detail)
-    if [p.name for p in interface.parameters] != [p.name for p in draft.interface.parameters]:
-        return Refusal(Reason.INTERFACE_MISMATCH, "parameters differ from the problem's")
     return Skeleton(interface, ("docstring lines",) if kept != cleaned else ())
 
 

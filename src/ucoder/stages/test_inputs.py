@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from ucoder.config import TestInputsConfig
 from ucoder.engines.protocol import Completion, Engine, Prompt, Request
 from ucoder.inputs.boundaries import boundary_inputs
-from ucoder.inputs.calls import CUT, read_calls
+from ucoder.inputs.calls import CUT, Call, read_calls
+from ucoder.inputs.examples import read_examples
 from ucoder.inputs.mutation import mutations
 from ucoder.inputs.text import Refusal
 from ucoder.records import (
@@ -82,7 +83,7 @@ def build_suite(
 ) -> TestSuite:
     """The suite that follows from the model's texts; a pure function.
 
-    In order: the inputs of the problem's example and of the model, boundary inputs, mutants; at
+    In order: the inputs of the problem's examples and of the model, boundary inputs, mutants; at
     most `config.n`. Only the example's and the model's inputs are mutated, because they are more
     likely to be valid. A boundary input may be one that the problem rules out, and so would its
     mutants be; a suite full of inputs on which correct programs raise distinguishes nothing.
@@ -93,10 +94,10 @@ def build_suite(
     refused: Counter[Reason] = Counter(lost)
     origins: dict[str, InputOrigin] = {}
     predictions: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    sources = [(problem.example, InputOrigin.EXAMPLE)] if problem.example else []
-    sources += [(text, InputOrigin.MODEL) for text in texts]
-    for text, origin in sources:
-        for call in read_calls(text, problem.interface):
+    written = [call for text in texts for call in read_calls(text, problem.interface)]
+    sources = [_own_examples(problem), (written, InputOrigin.MODEL)]
+    for calls, origin in sources:
+        for call in calls:
             if isinstance(call, Refusal):
                 refused[call.reason] += 1
                 continue
@@ -104,7 +105,9 @@ def build_suite(
                 refused[Reason.DUPLICATE_INPUT] += 1
             elif len(origins) < config.n:
                 origins[call.arguments] = origin
-            if call.predicted is not None:
+            # What a given example says is true, whatever the model predicts for it.
+            is_given = origins.get(call.arguments) is InputOrigin.GIVEN
+            if call.predicted is not None and (origin is InputOrigin.GIVEN or not is_given):
                 predictions[call.arguments][call.predicted] += 1
     enough = len(origins) >= config.min_from_model
     if enough:
@@ -128,6 +131,17 @@ def build_suite(
         reason=None if enough else lost[0] if lost and not texts else Reason.TOO_FEW_INPUTS,
         n_tokens=n_tokens,
     )
+
+
+def _own_examples(problem: Problem) -> tuple[Sequence[Call | Refusal], InputOrigin]:
+    """The calls in a problem's own examples, and what these are worth."""
+    if problem.is_given:
+        said = (problem.statement, problem.interface.source)
+        found = [call for text in said for call in read_examples(text, problem.interface)]
+        return list(dict.fromkeys(found)), InputOrigin.GIVEN
+    if problem.example:
+        return read_calls(problem.example, problem.interface), InputOrigin.EXAMPLE
+    return [], InputOrigin.EXAMPLE
 
 
 def ranked(counts: Counter[str]) -> tuple[Prediction, ...]:

@@ -185,7 +185,9 @@ def cached_pools(
 
 
 def pools_of_run(run: Run, iteration: int) -> Iterator[ExecutedTask]:
-    """The problems of a run that have a selection, sorted by id; their truth is unknown.
+    """The problems of a run that have a selection, sorted by id.
+
+    Which programs are right is known of known answers alone.
 
     Raises:
         DamagedShard: A table cannot be read.
@@ -193,13 +195,16 @@ def pools_of_run(run: Run, iteration: int) -> Iterator[ExecutedTask]:
     attempts = run.attempts.rows()
     entry_points = {a.problem.id: a.problem.interface.name for a in attempts if a.problem}
     for problem_id in sorted(run.selections(iteration).keys() & entry_points.keys()):
+        judged = run.judgements(iteration).get(problem_id)
+        right = {judgement.program_id: judgement.is_right for judgement in judged}
+        executions = tuple(run.executions(iteration).get(problem_id))
         yield ExecutedTask(
             task_id=problem_id,
             entry_point=entry_points[problem_id],
             inputs=tuple(i for suite in run.suites.get(problem_id) for i in suite.inputs),
             candidates=tuple(run.candidates(iteration).get(problem_id)),
-            executions=tuple(run.executions(iteration).get(problem_id)),
-            correct=(),
+            executions=executions,
+            correct=tuple(right.get(e.program_id) for e in executions) if right else (),
         )
 
 

@@ -19,6 +19,7 @@ A program is right if it returns on every input what the reference returns.
 from __future__ import annotations
 
 import ast
+import asyncio
 import hashlib
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -35,7 +36,8 @@ from ucoder.evaluation.grading import NO_PROGRAM, PASSED, failure, refusal, wron
 from ucoder.evaluation.protocol import Benchmark, Dataset, Grade, Grader, GradingContext, Task
 from ucoder.evaluation.references import references_of, returned
 from ucoder.execution.canonical import CanonicalError, parse, same
-from ucoder.execution.protocol import Budget
+from ucoder.execution.outcomes import Verdict
+from ucoder.execution.protocol import Budget, Executor
 
 NAME: Final = "known-answers"
 AREAS: Final = (
@@ -49,6 +51,8 @@ DIFFICULTIES: Final = ("easy", "medium", "hard")
 MIN_INPUTS: Final = 12
 
 BUDGET: Final = Budget(call_timeout_s=5.0, program_timeout_s=60.0, max_timeouts=1)
+JUDGE_S: Final = 5.0
+"""Longest time for one program on all inputs of a problem, in seconds."""
 ABS_TOL: Final = 1e-9
 REL_TOL: Final = 1e-6
 
@@ -149,6 +153,25 @@ def script(task: Task) -> str:
         rel_tol=float(task.fields.get("rel_tol", REL_TOL)),
         abs_tol=ABS_TOL,
     )
+
+
+async def judge(
+    task: Task, programs: Mapping[str, str], executor: Executor
+) -> dict[str, bool | None]:
+    """Which programs are right, by their names; None where the sandbox failed.
+
+    Raises:
+        SandboxClosed: The executor is not open.
+    """
+    test = script(task)
+
+    async def one(program: str) -> bool | None:
+        report = await executor.check(program, test, JUDGE_S, entry_point=task.entry_point)
+        is_known = report.verdict not in (Verdict.SANDBOX_FAILED, Verdict.NOT_JUDGED)
+        return report.verdict is Verdict.PASSED if is_known else None
+
+    verdicts = await asyncio.gather(*map(one, programs.values()))
+    return dict(zip(programs, verdicts, strict=True))
 
 
 _SCRIPT: Final = """\
