@@ -148,6 +148,7 @@ class Reader:
         page = ROOT / "docs" / "evaluation.md"
         (self.folder / "interview.py").write_text(blocks(page, "python")[0])
         (self.folder / "questions.jsonl").write_text(blocks(page, "json")[0])
+        (self.folder / "own.jsonl").write_text(blocks(ROOT / "docs" / "training.md", "json")[0])
         rows = [{"task_id": f"t/{n}", **(TASK if n % 3 else HOPELESS)} for n in range(6)]
         (self.folder / SAMPLES).write_bytes(
             gzip.compress("\n".join(map(json.dumps, rows)).encode())
