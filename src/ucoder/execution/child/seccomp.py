@@ -37,7 +37,7 @@ inotify_init1 294 26, io_uring_enter 426 426, io_uring_register 427 427, io_urin
 ioctl 16 29, ioperm 173 -, iopl 172 -, ioprio_set 251 30, kcmp 312 272, kexec_file_load 320 294,
 kexec_load 246 104, keyctl 250 219, kill 62 129, lchown 94 -, listen 50 201, listmount 458 458,
 lookup_dcookie 212 18, lremovexattr 198 15, lsetxattr 189 6, lsm_set_self_attr 460 460,
-memfd_create 319 279, memfd_secret 447 447, migrate_pages 256 238, modify_ldt 154 -, mount 165 40,
+memfd_secret 447 447, migrate_pages 256 238, modify_ldt 154 -, mount 165 40,
 mount_setattr 442 442, move_mount 429 429, move_pages 279 239, mq_open 240 180, mq_unlink 241 181,
 msgctl 71 187, msgget 68 186, msgrcv 70 188, msgsnd 69 189, name_to_handle_at 303 264,
 nfsservctl 180 42, open 2 -, open_by_handle_at 304 265, open_tree 428 428, open_tree_attr 467 467,
@@ -101,7 +101,7 @@ syslog umount2 unshare uselib userfaultfd vhangup
 """
 # The C library takes ENOSYS as "an old kernel" and falls back to what can be checked: the flags of
 # clone3 lie in memory, where a filter cannot read them.
-_ABSENT = "clone3 memfd_create io_uring_enter io_uring_register io_uring_setup"
+_ABSENT = "clone3 io_uring_enter io_uring_register io_uring_setup"
 
 _REFUSED_WHEN_SHARED = """
 accept accept4 bind chmod chown connect fchmod fchmodat fchmodat2 fchown fchownat file_setattr
