@@ -196,10 +196,10 @@ def test_examples_of_a_given_problem_are_inputs_whose_outputs_are_taken_as_true(
 
 def test_the_models_whole_interface_is_read_or_refused() -> None:
     good = '<SKELETON_START>\ndef f(x: int) -> int:\n    """Return x.\n    """\n<SKELETON_END>'
-    read = parse_whole_interface(good)
+    read = parse_whole_interface(good, "")
     assert isinstance(read, Interface) and read.name == "f"
     for bad in ("", "<SKELETON_START>\n", "<SKELETON_START>\nx = 1", good.replace("-> int", "")):
-        assert not isinstance(parse_whole_interface(bad), Interface)
+        assert not isinstance(parse_whole_interface(bad, ""), Interface)
 
 
 async def test_a_run_on_own_prompts_skips_invention_and_keeps_what_is_unusable_on_record(

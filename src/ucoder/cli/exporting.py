@@ -81,8 +81,13 @@ def _export(
 def _pairs(run: Run, iteration: int) -> Pairs:
     """The pairs of an iteration: those on record, or what its selections so far would give."""
     if examples := run.examples(iteration).rows():
-        choices = run.pair_choices(iteration).rows()
-        return Pairs(examples, run.preferences(iteration).rows(), choices)
+        # Those that a benchmark was found to ask since then are left out here as well.
+        left_out = run.contaminated()
+        return Pairs(
+            [one for one in examples if one.problem_id not in left_out],
+            [p for p in run.preferences(iteration).rows() if p.problem_id not in left_out],
+            run.pair_choices(iteration).rows(),
+        )
     return make_pairs(run, iteration, _problems(run).values())
 
 
