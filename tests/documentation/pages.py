@@ -100,8 +100,8 @@ def shell_commands(page: Path) -> Iterator[Command]:
 
 def blocks(page: Path, language: str) -> list[str]:
     """The code blocks of a page in a language."""
-    fence = rf"^```{language}\n(.*?)^```$"
-    return re.findall(fence, page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(.*?)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    return [block for name, block in found if name == language]
 
 
 def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
