@@ -63,9 +63,17 @@ _INSTALLS: Final = "installs what it compares with from an index"
 _MODEL_NEEDED: Final = "measures the speed of a real model"
 _RECURSIVE: Final = "runs this test, too"
 _NAMED: Final = "is named in a sentence, without the arguments that it needs"
+_MINUTES: Final = "runs thousands of programs for minutes; the tests of studies use two tasks"
 _OTHER: Final = "another project's program, which need not be installed here"
 
 NOT_RUN: Final = {
+    'make bench-calibration DATA=known-answers ARGS="--judge samples.jsonl.gz"': _MINUTES,
+    "make bench-calibration DATA=known-answers": _MINUTES,
+    "make bench-selection DATA=known-answers": _MINUTES,
+    "ucoder study selection known-answers": _MINUTES,
+    "ucoder study coverage known-answers": _MINUTES,
+    "python benchmarks/invalid_inputs.py known-answers": _MINUTES,
+    "ucoder study selection benchmarks/known-answers-bodies.jsonl.gz": _MINUTES,
     "make check": "CI runs it before the tests",
     "make test": _RECURSIVE,
     "make test-all": _RECURSIVE,
