@@ -12,6 +12,7 @@ from ucoder.pairs.making import Pairs, make_pairs
 from ucoder.records import Difficulty, Evidence, ExampleKind, Reason
 from ucoder.runs import Run
 
+from . import cases
 from .cases import RAISED
 from .conftest import ALIKE, Given, MakeRun, problems_of
 
@@ -97,6 +98,27 @@ def test_a_corrected_example_stands_in_the_prompt(make_run: MakeRun) -> None:
     assert "Output: 4" in pairs.examples[0].prompt and "Output: 5" not in pairs.examples[0].prompt
     assert pairs.preferences[0].prompt == pairs.examples[0].prompt
     assert pairs.choices[0].evidence is Evidence.CORRECTED
+
+
+def test_a_corrected_docstring_stands_before_the_chosen_and_the_rejected_program(
+    make_run: MakeRun,
+) -> None:
+    run = make_run({"p1": SURE}, "consolidation.examples=correct", "solutions.prefill=signature")
+    (attempt,) = run.attempts.rows()
+    problem = cases.problem(docstring="Twice.\n\n    >>> double(2)\n    5\n    ")
+    problem = dataclasses.replace(problem, id="p1")
+    run.attempts.put("000000", [dataclasses.replace(attempt, problem=problem)])
+    bodies = [one.program.removeprefix(f"{cases.HEAD}\n") for one in run.candidates(0).rows()]
+    candidates = [
+        dataclasses.replace(
+            one, completion=body.rstrip("\n"), program=problem.interface.source + body
+        )
+        for one, body in zip(run.candidates(0).rows(), bodies, strict=True)
+    ]
+    run.candidates(0).put("p1", candidates)
+    (pair,) = pairs_of(run).preferences
+    assert "    4\n" in pair.prefill and "    5\n" not in pair.prefill
+    assert (pair.chosen, pair.rejected) == ("    return a\n```", "    return b\n```")
 
 
 def test_contaminated_problems_are_on_record_and_not_trained_on(make_run: MakeRun) -> None:

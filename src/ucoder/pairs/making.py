@@ -15,6 +15,7 @@ import numpy as np
 
 from ucoder.analysis.ballots import Case, take_ballot
 from ucoder.config import RunConfig
+from ucoder.pairs.arms import unselected_candidates
 from ucoder.pairs.difficulty import difficulty_of, with_reasons
 from ucoder.pairs.evidence import settle_examples
 from ucoder.pairs.preferences import find_rival
@@ -31,7 +32,6 @@ from ucoder.records import (
     Reason,
 )
 from ucoder.runs import Run
-from ucoder.runs.pairs import training_candidates
 from ucoder.stages.consolidation import make_examples
 from ucoder.stages.prompts.forms import FENCE
 
@@ -73,7 +73,10 @@ def make_pairs(run: Run, iteration: int, problems: Iterable[Problem]) -> Pairs:
         RunError: The problems have not been compared with benchmarks.
     """
     if run.config.consolidation.pairs != "selected":
-        return Pairs(_without_selection(run, iteration, problems), [], [])
+        by_id = {problem.id: problem for problem in problems}
+        candidates = unselected_candidates(run, iteration)
+        examples = make_examples(by_id, candidates, run.config.solutions, run.config.seed)
+        return Pairs(examples, [], [])
     contaminated = run.contaminated()
     drafts: dict[str, _Draft] = {}
     for problem in problems:
@@ -93,14 +96,6 @@ def make_pairs(run: Run, iteration: int, problems: Iterable[Problem]) -> Pairs:
         [draft.preference for draft in kept if draft.preference is not None],
         choices,
     )
-
-
-def _without_selection(run: Run, iteration: int, problems: Iterable[Problem]) -> list[Example]:
-    """The pairs of an arm that does not learn what was selected (`consolidation.pairs`)."""
-    config = run.config
-    candidates = training_candidates(run, iteration)
-    by_id = {problem.id: problem for problem in problems}
-    return make_examples(by_id, candidates, config.solutions, config.seed)
 
 
 def _draft(
@@ -143,7 +138,10 @@ def _draft(
     rival = find_rival(case, candidate)
     preference = None
     if rival is not None:
-        rejected = _example(settled.problem, rival.candidate, run_config)
+        # The rival's program holds the docstring as it was sampled; both sides show the edited one.
+        before, after = case.problem.interface.source, settled.problem.interface.source
+        program = rival.candidate.program.replace(before, after, 1)
+        rejected = _example(settled.problem, replace(rival.candidate, program=program), run_config)
         prefill = example.prefill if example.prefill == rejected.prefill else FENCE
         preference = PreferencePair(
             problem_id=example.problem_id,

@@ -1,29 +1,21 @@
-"""Which candidates become training pairs: the one place that says so, for training and export."""
+"""The pairs of an arm that does not learn what was selected (`consolidation.pairs`)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ucoder.consensus.selection import fluency
 from ucoder.records import Candidate, FinishReason
-from ucoder.runs.directory import Run
+from ucoder.runs import Run
 
 
-def training_candidates(run: Run, iteration: int) -> Iterator[Candidate]:
-    """The candidates of an iteration that are learnt, by `consolidation.pairs`.
-
-    Those of contaminated problems are left out, whatever the setting.
+def unselected_candidates(run: Run, iteration: int) -> list[Candidate]:
+    """The candidates that such an arm learns, without those of contaminated problems.
 
     Raises:
         RunError: See `Run.contaminated`.
         DamagedShard: A table's file cannot be read.
     """
-    left_out = run.contaminated()
-    if run.config.consolidation.pairs == "selected":
-        yield from (one for one in run.selected(iteration) if one.problem_id not in left_out)
-        return
-    for problem_id in sorted(run.selections(iteration).keys() - left_out):
-        yield from _learnt(run, iteration, problem_id)
+    problem_ids = sorted(run.selections(iteration).keys() - run.contaminated())
+    return [one for problem_id in problem_ids for one in _learnt(run, iteration, problem_id)]
 
 
 def _learnt(run: Run, iteration: int, problem_id: str) -> list[Candidate]:
