@@ -222,7 +222,7 @@ class TestBeyondFiles:
 
     def test_no_capability_is_left(self, root: Path) -> None:
         script = (
-            "from ucoder.execution.child import confinement\nconfinement.drop_capabilities()\n"
+            "from ucoder.execution.child import capabilities\ncapabilities.drop_all()\n"
             "lines = open('/proc/self/status').read().splitlines()\n"
             "print({line.split()[1] for line in lines if line[:6] in "
             "('CapInh', 'CapPrm', 'CapEff', 'CapAmb')})"
@@ -232,8 +232,8 @@ class TestBeyondFiles:
     @pytest.mark.skipif(os.getuid() != 0, reason="only root has something to lose")
     def test_root_gets_no_capability_back_by_running_a_program(self, root: Path) -> None:
         script = (
-            "import subprocess\nfrom ucoder.execution.child import confinement\n"
-            "confinement.drop_capabilities()\n"
+            "import subprocess\nfrom ucoder.execution.child import capabilities\n"
+            "capabilities.drop_all()\n"
             "subprocess.run(['/bin/grep', 'CapEff', '/proc/self/status'], check=True)"
         )
         assert run(script, root).split()[1] == "0" * 16

@@ -16,6 +16,8 @@ import os
 import time
 from typing import Final
 
+from ucoder.execution.child import capabilities
+
 CLONE_NEWNS: Final = 0x20000
 MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2
@@ -45,10 +47,6 @@ _MIN_INODES: Final = 4096
 _CLOCK_TICK_S: Final = 0.011
 """The kernel's file times are this coarse, at most: a tick of 1/100 s."""
 
-_CAPSET: Final = {"x86_64": 126, "aarch64": 91}
-_VERSION: Final = 0x20080522
-_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
-
 
 class FreshDirectory:
     """A folder on a file system of its own, which is replaced where a program has changed it.
@@ -71,10 +69,6 @@ class FreshDirectory:
         self._path = path
         n_inodes = max(size_mib * _INODES_PER_MIB, _MIN_INODES)
         self._options = f"size={size_mib}m,nr_inodes={n_inodes},mode=1777".encode()
-        # Made once: the first use of ctypes in a fork costs more than all the rest.
-        self._capset = _CAPSET[os.uname().machine]
-        self._header = (ctypes.c_uint32 * 2)(_VERSION, 0)
-        self._none = (ctypes.c_uint32 * 6)()
         self._changed_ns = 0
         self._settled_at = 0.0
         self.may_mount = not self._libc.unshare(CLONE_NEWNS)
@@ -99,11 +93,8 @@ class FreshDirectory:
         Raises:
             OSError: The kernel refused; the fork must end then.
         """
-        if not self.may_mount:
-            return
-        libc = self._libc
-        libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-        self._check(libc.syscall(self._capset, self._header, self._none), "capset")
+        if self.may_mount:
+            capabilities.drop_held()
 
     def begin(self) -> None:
         """Make the folder what each program finds: empty, without what preloading left there.
