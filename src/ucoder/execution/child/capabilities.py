@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 _VERSION = 0x20080522
@@ -28,22 +29,32 @@ def drop_all() -> None:
     while libc.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) >= 0:
         libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
         capability += 1
-    drop_held()
+    prepare_drop()()
 
 
-def drop_held() -> None:
-    """Give up every capability that this thread holds, where none can be gained.
+def prepare_drop() -> Callable[[], None]:
+    """Prepare giving up every capability that a thread holds, where none can be gained.
+
+    Returns:
+        Does so. It is cheap in a fork: what it needs has been made, and ctypes been used.
 
     Raises:
-        OSError: The kernel refused, or the architecture is not supported.
+        OSError: The architecture is not supported; and where the result is called, the kernel
+            refused.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     machine = os.uname().machine
     if machine not in _CAPSET:
         raise OSError(38, f"capabilities cannot be dropped on {machine!r}")
+    number_of_capset = _CAPSET[machine]
     header = (ctypes.c_uint32 * 2)(_VERSION, 0)  # this thread
     none_at_all = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable, in two halves
-    if libc.syscall(_CAPSET[machine], header, none_at_all):
-        number = ctypes.get_errno()
-        raise OSError(number, f"the kernel refused to drop capabilities: {os.strerror(number)}")
+    prctl, syscall = libc.prctl, libc.syscall
+
+    def drop() -> None:
+        prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        if syscall(number_of_capset, header, none_at_all):
+            number = ctypes.get_errno()
+            raise OSError(number, f"the kernel refused to drop capabilities: {os.strerror(number)}")
+
+    return drop

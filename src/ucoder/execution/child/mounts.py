@@ -66,6 +66,7 @@ class FreshDirectory:
             OSError: The process may mount, and the kernel refused all the same.
         """
         self._libc = ctypes.CDLL(None, use_errno=True)
+        self._drop_capabilities = capabilities.prepare_drop()
         self._path = path
         n_inodes = max(size_mib * _INODES_PER_MIB, _MIN_INODES)
         self._options = f"size={size_mib}m,nr_inodes={n_inodes},mode=1777".encode()
@@ -94,7 +95,7 @@ class FreshDirectory:
             OSError: The kernel refused; the fork must end then.
         """
         if self.may_mount:
-            capabilities.drop_held()
+            self._drop_capabilities()
 
     def begin(self) -> None:
         """Make the folder what each program finds: empty, without what preloading left there.
