@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ucoder.changes import check_taking, take
 from ucoder.cli.app import app
 from ucoder.cli.exporting import export_examples
 from ucoder.components import Components
+from ucoder.consensus.selectors import Rule
 from ucoder.engines.protocol import Engine
 from ucoder.errors import ConfigError, RunError, RunExists
 from ucoder.evaluation.benchmarks import known_answers
@@ -118,6 +120,21 @@ async def test_settings_that_samples_depend_on_are_refused_by_name(tmp_path: Pat
         take(base, config, tmp_path / "arm")
     lines = [line.split(":")[0].strip() for line in str(refused.value).splitlines()[1:-1]]
     assert lines == sorted(changed) and not (tmp_path / "arm").exists()
+
+
+async def test_every_setting_that_decides_about_the_selection_alone_may_be_another_one(
+    tmp_path: Path,
+) -> None:
+    base = await finished(tmp_path / "base")
+    values = {
+        "selector": "agreement", "rho": 0.1, "tau": 2, "inputs": "all", "min_input_support": 0.3,
+        "min_probability": 0.1, "raising_may_win": True, "min_share": 0.1,
+    }  # fmt: skip
+    told_by_thresholds = {"is_rho_set", "is_tau_set"}
+    assert {field.name for field in dataclasses.fields(Rule)} == values.keys() | told_by_thresholds
+    for key, value in values.items():
+        arm = taken(base, tmp_path / key, f"solutions.{key}={value}")
+        assert getattr(arm.config.solutions, key) == value
 
 
 async def test_where_a_rule_decided_what_was_sampled_another_rule_is_refused(

@@ -340,11 +340,14 @@ _TAKING: Mapping[str, _Rule] = {
     **dict.fromkeys(
         tuple(
             f"solutions.{name}"
-            for name in ("selector", "rho", "tau", "min_probability", "raising_may_win")
+            for name in (
+                "selector", "rho", "tau", "min_probability", "min_share", "raising_may_win",
+            )
         ),
         _unless_stopped,
     ),
     "solutions.min_input_support": _unless_searched,
+    "solutions.inputs": _unless_searched,
 }  # fmt: skip
 """The same, for the settings of a new run that takes the samples of `run`."""
 
