@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +13,7 @@ from ucoder.consensus.inputs import n_examples
 from ucoder.records import InputOrigin, Prediction
 from ucoder.studies.tasks import StudyTask, task_of
 
+from ..scripts import load_script
 from .cases import pool
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
@@ -22,12 +21,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "calibration.py"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("calibration_script", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["calibration_script"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 def with_example(n_right: int, n_wrong: int, right: str, predicted: str) -> StudyTask:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +10,8 @@ import pytest
 
 from ucoder.evaluation.benchmarks import known_answers
 from ucoder.studies.samples import interface_of, make_candidates, read_samples
+
+from ..scripts import load_script
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "draw_samples.py"
 SOLUTION = "Please provide a self-contained Python script"
@@ -36,12 +36,7 @@ MBPP = [
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("draw_samples", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["draw_samples"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script(SCRIPT)
 
 
 @pytest.fixture
